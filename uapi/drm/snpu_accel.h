@@ -2,10 +2,10 @@
 /*
  * snpu ioctl ABI: /dev/accel/accelN of driver "snpu".
  *
- * Rules. Every struct may grow at its end: an older kernel refuses a larger struct whose new part is
- * not zero (-E2BIG) and a newer kernel takes a shorter one as if zero-filled. Every flags field is
- * checked, every pad must be zero (-EINVAL). Pointers are __u64. The layout is the same for 32-bit
- * and 64-bit processes.
+ * Rules. Every struct may grow at its end: an older kernel refuses a larger struct whose new part
+ * is not zero (-E2BIG) and a newer kernel takes a shorter one as if zero-filled. Every flags field
+ * is checked, every pad must be zero (-EINVAL). Pointers are __u64. The layout is the same for
+ * 32-bit and 64-bit processes.
  *
  * An open file is one client: it has one address space of its own on the NPU, and owns its BOs,
  * mappings and queues. Closing it stops its queues and frees everything. Commands never pass the
