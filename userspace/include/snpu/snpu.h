@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsnpu: C runtime of the snpu NPUs.
+ *
+ * One API, two transports: "kmd" goes through /dev/accel/accelN of snpu.ko; "direct" drives a model
+ * NPU over its vfio-user socket with no kernel in between. SNPU_TRANSPORT or struct snpu_open_params
+ * choose; by default kmd is taken when there is an snpu device node.
+ *
+ * Conventions. Calls return 0 or a negative errno; snpu_last_error() then says what, where and which
+ * values are allowed. Sizes are bytes, times are nanoseconds. Calls are thread-safe unless they say
+ * otherwise; a queue is filled by one thread at a time. Objects are destroyed children first: mems,
+ * queues and events before their context, contexts before the snpu they came from (-EBUSY otherwise).
+ */
+#ifndef SNPU_SNPU_H
+#define SNPU_SNPU_H
+
+#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <snpu/snpu_hw.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct snpu;		/* a set of NPUs behind one transport */
+struct snpu_ctx;	/* an address space on one NPU */
+struct snpu_mem;	/* memory mapped into one context */
+struct snpu_queue;	/* a command queue of one context */
+struct snpu_cmdbuf;	/* a recorded list of packets */
+struct snpu_fence;	/* a point of a queue's past or future */
+struct snpu_timeline;	/* growing 64-bit counter of fences */
+struct snpu_event;	/* 64-bit semaphore that contexts of several NPUs share */
+
+/* ---- library ------------------------------------------------------------------------------ */
+
+const char *snpu_version(void);
+const char *snpu_last_error(void);			/* of this thread, never NULL */
+const char *snpu_error_name(unsigned int code);		/* SNPU_ERR_* -> "UNMAPPED" */
+const char *snpu_op_name(unsigned int op);		/* SNPU_OP_* -> "MATMUL" */
+size_t snpu_dtype_size(unsigned int dtype);		/* bytes of an SNPU_DT_*, 0: unknown */
+void snpu_config_print(FILE *out);			/* every SNPU_* variable: value, help */
+
+/* ---- NPUs --------------------------------------------------------------------------------- */
+
+/* Which fields of struct snpu_open_params are given */
+#define SNPU_OPEN_TRANSPORT	(1u << 0)
+#define SNPU_OPEN_SOCKET_DIR	(1u << 1)
+
+/**
+ * struct snpu_open_params - how to find NPUs
+ * @field_mask: SNPU_OPEN_*; the environment or the default counts for the others
+ * @transport: "kmd", "direct" or "auto"
+ * @socket_dir: direct: directory with npu<K>.sock of snpud
+ */
+struct snpu_open_params {
+	uint64_t field_mask;
+	const char *transport;
+	const char *socket_dir;
+};
+
+int snpu_open(const struct snpu_open_params *params, struct snpu **out);	/* params may be NULL */
+int snpu_close(struct snpu *snpu);
+const char *snpu_transport(const struct snpu *snpu);
+unsigned int snpu_count(const struct snpu *snpu);
+
+/**
+ * struct snpu_info - facts of one NPU
+ * @node_id: address on the fabric
+ * @host: host number in the machine
+ * @slot: slot in that host
+ * @numa_node: NUMA node it hangs on, -1: none or unknown
+ * @path: device node or socket
+ * @pci: PCI address "dddd:bb:dd.f", empty on direct
+ * @serial: unique in the machine
+ * @hbm_bytes: HBM in all
+ * @profile: name of the machine profile
+ * @flops_bf16: dense bf16 flop/s
+ * @ops_int8: dense int8 op/s
+ * @flops_fp32: fp32 flop/s, 0: not stated
+ * @hbm_bw: HBM bytes/s
+ * @fabric_bw: fabric bytes/s, one way
+ * @planes: fabric planes
+ * @dies: dies in the package
+ * @machine_npus: NPUs in the machine
+ * @machine_hosts: hosts in the machine
+ * @num_queues: queues of the device
+ * @caps: SNPU_CAP_*
+ */
+struct snpu_info {
+	uint32_t node_id;
+	uint32_t host;
+	uint32_t slot;
+	int32_t numa_node;
+	char path[108];
+	char pci[20];
+	uint64_t serial;
+	uint64_t hbm_bytes;
+	char profile[32];
+	uint64_t flops_bf16;
+	uint64_t ops_int8;
+	uint64_t flops_fp32;
+	uint64_t hbm_bw;
+	uint64_t fabric_bw;
+	uint32_t planes;
+	uint32_t dies;
+	uint32_t machine_npus;
+	uint32_t machine_hosts;
+	uint32_t num_queues;
+	uint32_t caps;
+};
+
+/* @size: sizeof(struct snpu_info) as the caller knows it */
+int snpu_get_info(struct snpu *snpu, unsigned int index, struct snpu_info *info, size_t size);
+
+/**
+ * struct snpu_counters - counters of one NPU since power on
+ * @packets: packets retired
+ * @bytes_read: bytes read by packets
+ * @bytes_written: bytes written by packets
+ * @flops: arithmetic operations
+ * @faults: queue faults
+ * @busy_ns: time with at least one packet in execution
+ * @hbm_used: HBM in use, bytes
+ * @hbm_total: HBM that can be allocated, bytes
+ */
+struct snpu_counters {
+	uint64_t packets;
+	uint64_t bytes_read;
+	uint64_t bytes_written;
+	uint64_t flops;
+	uint64_t faults;
+	uint64_t busy_ns;
+	uint64_t hbm_used;
+	uint64_t hbm_total;
+};
+
+int snpu_get_counters(struct snpu *snpu, unsigned int index, struct snpu_counters *c, size_t size);
+
+/* ---- contexts ----------------------------------------------------------------------------- */
+
+int snpu_ctx_create(struct snpu *snpu, unsigned int index, struct snpu_ctx **out);
+int snpu_ctx_destroy(struct snpu_ctx *ctx);
+unsigned int snpu_ctx_index(const struct snpu_ctx *ctx);
+struct snpu *snpu_ctx_snpu(const struct snpu_ctx *ctx);
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+#define SNPU_MEM_HBM		(1u << 0)	/* exactly one of HBM and HOST */
+#define SNPU_MEM_HOST		(1u << 1)	/* pinned, on the NPU's NUMA node where possible */
+#define SNPU_MEM_CONTIG		(1u << 2)	/* HBM in one piece */
+#define SNPU_MEM_READ_ONLY	(1u << 3)	/* the device may only read it */
+
+/* Zeroed memory of @bytes (rounded up to 4 KiB), mapped into the context's address space */
+int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned int flags, struct snpu_mem **out);
+int snpu_mem_free(struct snpu_mem *mem);
+uint64_t snpu_mem_va(const struct snpu_mem *mem);	/* address for packets of its context */
+uint64_t snpu_mem_size(const struct snpu_mem *mem);
+struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem);
+int snpu_mem_map(struct snpu_mem *mem, void **ptr);	/* for the CPU; stays until mem_free */
+int snpu_mem_export(struct snpu_mem *mem, int *fd);	/* dma-buf; direct: a descriptor of its own */
+/* Maps an exported buffer; @flags: 0 or SNPU_MEM_READ_ONLY. The fd stays the caller's. */
+int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags, struct snpu_mem **out);
+/* Maps memory of another context, of the same or another NPU, into @ctx: export and import in one */
+int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsigned int flags,
+		   struct snpu_mem **out);
+
+/* ---- queues ------------------------------------------------------------------------------- */
+
+#define SNPU_QUEUE_ENTRIES	(1u << 0)
+#define SNPU_QUEUE_PRIO		(1u << 1)
+
+/**
+ * struct snpu_queue_params - how a queue is made
+ * @field_mask: SNPU_QUEUE_*; others get their default
+ * @entries: packets in the ring: a power of two, 16 .. 65,536; default SNPU_RING_ENTRIES or 1,024
+ * @prio: SNPU_PRIO_*, default NORMAL
+ */
+struct snpu_queue_params {
+	uint64_t field_mask;
+	uint32_t entries;
+	uint32_t prio;
+};
+
+int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_params *params,
+		      struct snpu_queue **out);				/* params may be NULL */
+int snpu_queue_destroy(struct snpu_queue *q);
+struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q);
+
+/*
+ * The next free ring entry, zeroed, to be filled by one snpu_prep_*(); NULL: the ring is full, wait
+ * for a position. Never enters the kernel. One thread at a time.
+ */
+union snpu_pkt *snpu_queue_get(struct snpu_queue *q);
+/*
+ * Hands all entries taken since the last call to the device: a store barrier and a doorbell, plus a
+ * wake-up when the device sleeps. @position (may be NULL): what to wait for. One thread at a time.
+ * -EIO: the queue has faulted or was reset, see snpu_queue_error().
+ */
+int snpu_queue_submit(struct snpu_queue *q, uint64_t *position);
+uint64_t snpu_queue_completed(const struct snpu_queue *q);	/* packets retired */
+/* 1: @position has retired, 0: not yet, -EIO: it never will */
+int snpu_queue_poll(struct snpu_queue *q, uint64_t position);
+#define SNPU_FOREVER	UINT64_MAX
+/* Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over; -EIO: see snpu_queue_error() */
+int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns);
+int snpu_queue_suspend(struct snpu_queue *q);
+int snpu_queue_resume(struct snpu_queue *q);
+
+/**
+ * struct snpu_error - why a queue stopped
+ * @code: SNPU_ERR_*; NONE: it has not
+ * @state: SNPU_QSTATE_*
+ * @op: SNPU_OP_* of the packet
+ * @ib_index: its index in the command buffer, if it was in one
+ * @index: index of the packet in the queue, 0 is the first ever
+ * @va: address at fault, for memory errors
+ * @npu: index of the NPU
+ * @hung: the queue was reset because it made no progress
+ * @lost: the device was reset or removed
+ */
+struct snpu_error {
+	uint32_t code;
+	uint32_t state;
+	uint32_t op;
+	uint32_t ib_index;
+	uint64_t index;
+	uint64_t va;
+	uint32_t npu;
+	uint8_t hung;
+	uint8_t lost;
+	uint8_t rsvd[2];
+};
+
+int snpu_queue_error(struct snpu_queue *q, struct snpu_error *err, size_t size);
+/* "NPU 3 queue 1 packet 17 (COPY): UNMAPPED at 0x7f0000201000"; returns what snprintf() would */
+int snpu_error_format(const struct snpu_error *err, char *buf, size_t len);
+
+/* ---- command buffers ---------------------------------------------------------------------- */
+
+int snpu_cmdbuf_create(struct snpu_ctx *ctx, unsigned int packets, struct snpu_cmdbuf **out);
+int snpu_cmdbuf_destroy(struct snpu_cmdbuf *cb);
+union snpu_pkt *snpu_cmdbuf_get(struct snpu_cmdbuf *cb);	/* NULL: full */
+void snpu_cmdbuf_reset(struct snpu_cmdbuf *cb);
+/* Puts an INDIRECT packet that runs @cb into @q; -EAGAIN: ring full. Keep @cb until it retired. */
+int snpu_queue_put_cmdbuf(struct snpu_queue *q, struct snpu_cmdbuf *cb);
+
+/* ---- fences and timelines ----------------------------------------------------------------- */
+
+int snpu_fence_create(struct snpu_queue *q, uint64_t position, struct snpu_fence **out);
+int snpu_fence_destroy(struct snpu_fence *fence);
+int snpu_fence_poll(struct snpu_fence *fence);		/* 1, 0, negative: it failed */
+int snpu_fence_wait(struct snpu_fence *fence, uint64_t timeout_ns);
+int snpu_fence_export(struct snpu_fence *fence, int *fd);	/* sync_file; direct: -EOPNOTSUPP */
+int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence **out);
+/* Later packets of @q wait for @fence; takes at most one ring entry, -EAGAIN: ring full */
+int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *fence);
+
+int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **out);
+int snpu_timeline_destroy(struct snpu_timeline *tl);
+/* Point @point (above all earlier ones) signals when @q retires @position */
+int snpu_timeline_attach(struct snpu_timeline *tl, uint64_t point, struct snpu_queue *q,
+			 uint64_t position);
+int snpu_timeline_signal(struct snpu_timeline *tl, uint64_t point);	/* by the CPU, now */
+int snpu_timeline_query(struct snpu_timeline *tl, uint64_t *point);
+int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uint64_t timeout_ns);
+int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeline *tl, uint64_t point);
+
+/* ---- events: semaphores across NPUs ------------------------------------------------------- */
+
+int snpu_event_create(struct snpu_ctx *ctx, struct snpu_event **out);	/* lives in ctx's HBM, 0 */
+int snpu_event_destroy(struct snpu_event *ev);
+/* Address of the event in @ctx, for SEM packets; maps it there the first time */
+int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint64_t *va);
+uint64_t snpu_event_read(struct snpu_event *ev);
+int snpu_event_set(struct snpu_event *ev, uint64_t value);	/* by the CPU; wakes waiting NPUs */
+int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t timeout_ns);	/* >= */
+
+#ifdef __cplusplus
+}
+#endif
+
+#include <snpu/snpu_prep.h>
+
+#endif /* SNPU_SNPU_H */

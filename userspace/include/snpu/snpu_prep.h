@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packet encoders: each fills one ring or command-buffer entry, whose 64 bytes it overwrites whole.
+ * No checks here: the device validates every packet and faults the queue with the reason.
+ */
+#ifndef SNPU_SNPU_PREP_H
+#define SNPU_SNPU_PREP_H
+
+#include <string.h>
+
+#include <snpu/snpu_hw.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+static inline void snpu_prep_hdr(union snpu_pkt *p, unsigned int op, unsigned int flags,
+				 unsigned int dtype, unsigned int dtype2, uint32_t arg)
+{
+	memset(p, 0, sizeof(*p));
+	p->hdr.op = (uint8_t)op;
+	p->hdr.flags = (uint8_t)flags;
+	p->hdr.dtype = (uint8_t)dtype;
+	p->hdr.dtype2 = (uint8_t)dtype2;
+	p->hdr.arg = arg;
+}
+
+static inline uint32_t snpu_f32_bits(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, sizeof(u));
+	return u;
+}
+
+static inline void snpu_prep_nop(union snpu_pkt *p)
+{
+	snpu_prep_hdr(p, SNPU_OP_NOP, 0, 0, 0, 0);
+}
+
+static inline void snpu_prep_copy(union snpu_pkt *p, uint64_t dst, uint64_t src, uint64_t bytes)
+{
+	snpu_prep_hdr(p, SNPU_OP_COPY, 0, 0, 0, 0);
+	p->copy.src = src;
+	p->copy.dst = dst;
+	p->copy.bytes = bytes;
+}
+
+static inline void snpu_prep_copy2d(union snpu_pkt *p, uint64_t dst, uint64_t dst_pitch,
+				    uint64_t src, uint64_t src_pitch, uint32_t width, uint32_t rows)
+{
+	snpu_prep_hdr(p, SNPU_OP_COPY2D, 0, 0, 0, 0);
+	p->copy2d.src = src;
+	p->copy2d.dst = dst;
+	p->copy2d.src_pitch = src_pitch;
+	p->copy2d.dst_pitch = dst_pitch;
+	p->copy2d.width = width;
+	p->copy2d.rows = rows;
+}
+
+/* @pattern_size: 1, 2, 4 or 8 */
+static inline void snpu_prep_fill(union snpu_pkt *p, uint64_t dst, uint64_t bytes, uint64_t pattern,
+				  uint32_t pattern_size)
+{
+	snpu_prep_hdr(p, SNPU_OP_FILL, 0, 0, 0, pattern_size);
+	p->fill.dst = dst;
+	p->fill.bytes = bytes;
+	p->fill.pattern = pattern;
+}
+
+/*
+ * Dense row-major C[m x n] = A[m x k] * B[k x n]; leading dimensions follow from @flags
+ * (SNPU_PF_TRANS_A, TRANS_B, BIAS, ACCUM); change p->matmul.ld* afterwards for others.
+ */
+static inline void snpu_prep_matmul(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
+				    unsigned int dtype_c, uint64_t c, uint64_t a, uint64_t b,
+				    uint64_t bias, uint32_t m, uint32_t n, uint32_t k)
+{
+	snpu_prep_hdr(p, SNPU_OP_MATMUL, flags, dtype, dtype_c, 0);
+	p->matmul.a = a;
+	p->matmul.b = b;
+	p->matmul.c = c;
+	p->matmul.bias = bias;
+	p->matmul.m = m;
+	p->matmul.n = n;
+	p->matmul.k = k;
+	p->matmul.lda = flags & SNPU_PF_TRANS_A ? m : k;
+	p->matmul.ldb = flags & SNPU_PF_TRANS_B ? k : n;
+	p->matmul.ldc = n;
+}
+
+/* @op: SNPU_ELT_ADD, MUL, MAX */
+static inline void snpu_prep_eltwise(union snpu_pkt *p, unsigned int op, unsigned int dtype,
+				     uint64_t dst, uint64_t a, uint64_t b, uint64_t count)
+{
+	snpu_prep_hdr(p, SNPU_OP_ELTWISE, 0, dtype, 0, op);
+	p->eltwise.a = a;
+	p->eltwise.b = b;
+	p->eltwise.dst = dst;
+	p->eltwise.count = count;
+}
+
+static inline void snpu_prep_scale(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t a,
+				   float scalar, uint64_t count)
+{
+	snpu_prep_eltwise(p, SNPU_ELT_SCALE, dtype, dst, a, 0, count);
+	p->eltwise.scalar = snpu_f32_bits(scalar);
+}
+
+/* @scale: factor before the conversion, 1.0f: none */
+static inline void snpu_prep_convert(union snpu_pkt *p, uint64_t dst, unsigned int dst_dtype,
+				     uint64_t src, unsigned int src_dtype, uint64_t count,
+				     float scale)
+{
+	snpu_prep_hdr(p, SNPU_OP_CONVERT, 0, src_dtype, dst_dtype, 0);
+	p->convert.src = src;
+	p->convert.dst = dst;
+	p->convert.count = count;
+	p->convert.scale = snpu_f32_bits(scale);
+}
+
+/* @flags: 0 or SNPU_PF_COLUMNS; @dst_dtype: F32 or I32 */
+static inline void snpu_prep_reduce_sum(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
+					unsigned int dst_dtype, uint64_t dst, uint64_t src,
+					uint32_t rows, uint32_t cols, uint32_t ld)
+{
+	snpu_prep_hdr(p, SNPU_OP_REDUCE_SUM, flags, dtype, dst_dtype, 0);
+	p->rows.src = src;
+	p->rows.dst = dst;
+	p->rows.rows = rows;
+	p->rows.cols = cols;
+	p->rows.ld_src = ld;
+}
+
+/* @flags: 0 or SNPU_PF_CAUSAL, then @offset counts */
+static inline void snpu_prep_softmax(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
+				     uint64_t dst, uint64_t src, uint32_t rows, uint32_t cols,
+				     uint32_t ld, float scale, int32_t offset)
+{
+	snpu_prep_hdr(p, SNPU_OP_SOFTMAX, flags, dtype, 0, 0);
+	p->rows.src = src;
+	p->rows.dst = dst;
+	p->rows.rows = rows;
+	p->rows.cols = cols;
+	p->rows.ld_src = ld;
+	p->rows.ld_dst = ld;
+	p->rows.param = snpu_f32_bits(scale);
+	p->rows.offset = offset;
+}
+
+static inline void snpu_prep_rmsnorm(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				     uint64_t src, uint64_t weight, uint32_t rows, uint32_t cols,
+				     float eps)
+{
+	snpu_prep_hdr(p, SNPU_OP_RMSNORM, 0, dtype, 0, 0);
+	p->rows.src = src;
+	p->rows.dst = dst;
+	p->rows.weight = weight;
+	p->rows.rows = rows;
+	p->rows.cols = cols;
+	p->rows.ld_src = cols;
+	p->rows.ld_dst = cols;
+	p->rows.param = snpu_f32_bits(eps);
+}
+
+/* @act: SNPU_ACT_SILU, GELU */
+static inline void snpu_prep_act(union snpu_pkt *p, unsigned int act, unsigned int dtype,
+				 uint64_t dst, uint64_t src, uint64_t count)
+{
+	snpu_prep_hdr(p, SNPU_OP_ACT, 0, dtype, 0, act);
+	p->act.src = src;
+	p->act.dst = dst;
+	p->act.count = count;
+}
+
+static inline void snpu_prep_gather(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				    uint64_t table, uint32_t table_rows, uint64_t index,
+				    uint32_t count, uint32_t cols)
+{
+	snpu_prep_hdr(p, SNPU_OP_GATHER, 0, dtype, 0, 0);
+	p->gather.table = table;
+	p->gather.index = index;
+	p->gather.dst = dst;
+	p->gather.count = count;
+	p->gather.cols = cols;
+	p->gather.table_rows = table_rows;
+	p->gather.ld_table = cols;
+	p->gather.ld_dst = cols;
+}
+
+static inline void snpu_prep_argmax(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t src,
+				    uint32_t rows, uint32_t cols, uint32_t ld)
+{
+	snpu_prep_hdr(p, SNPU_OP_ARGMAX, 0, dtype, 0, 0);
+	p->rows.src = src;
+	p->rows.dst = dst;
+	p->rows.rows = rows;
+	p->rows.cols = cols;
+	p->rows.ld_src = ld;
+}
+
+static inline void snpu_prep_crc32c(union snpu_pkt *p, uint64_t dst, uint64_t src, uint64_t bytes,
+				    uint32_t seed)
+{
+	snpu_prep_hdr(p, SNPU_OP_CRC32C, 0, 0, 0, seed);
+	p->crc32c.src = src;
+	p->crc32c.bytes = bytes;
+	p->crc32c.dst = dst;
+}
+
+/* @how: SNPU_SEM_SET, ADD */
+static inline void snpu_prep_signal(union snpu_pkt *p, uint64_t addr, uint64_t value,
+				    unsigned int how)
+{
+	snpu_prep_hdr(p, SNPU_OP_SEM_SIGNAL, 0, 0, 0, how);
+	p->sem.addr = addr;
+	p->sem.value = value;
+}
+
+/* @how: SNPU_SEM_GE, EQ; @timeout_ns: 0: never */
+static inline void snpu_prep_wait(union snpu_pkt *p, uint64_t addr, uint64_t value,
+				  unsigned int how, uint64_t timeout_ns)
+{
+	snpu_prep_hdr(p, SNPU_OP_SEM_WAIT, 0, 0, 0, how);
+	p->sem.addr = addr;
+	p->sem.value = value;
+	p->sem.timeout_ns = timeout_ns;
+}
+
+static inline void snpu_prep_barrier(union snpu_pkt *p)
+{
+	snpu_prep_hdr(p, SNPU_OP_BARRIER, 0, 0, 0, 0);
+}
+
+static inline void snpu_prep_timestamp(union snpu_pkt *p, uint64_t addr)
+{
+	snpu_prep_hdr(p, SNPU_OP_TIMESTAMP, 0, 0, 0, 0);
+	p->misc.addr = addr;
+}
+
+static inline void snpu_prep_interrupt(union snpu_pkt *p, uint32_t cookie)
+{
+	snpu_prep_hdr(p, SNPU_OP_INTERRUPT, 0, 0, 0, cookie);
+}
+
+static inline void snpu_prep_indirect(union snpu_pkt *p, uint64_t addr, uint32_t count)
+{
+	snpu_prep_hdr(p, SNPU_OP_INDIRECT, 0, 0, 0, 0);
+	p->misc.addr = addr;
+	p->misc.count = count;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SNPU_SNPU_PREP_H */
