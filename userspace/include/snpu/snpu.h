@@ -3,13 +3,14 @@
  * libsnpu: C runtime of the snpu NPUs.
  *
  * One API, two transports: "kmd" goes through /dev/accel/accelN of snpu.ko; "direct" drives a model
- * NPU over its vfio-user socket with no kernel in between. SNPU_TRANSPORT or struct snpu_open_params
+ * NPU over its vfio-user socket with no kernel in between. SNPU_TRANSPORT or snpu_open_params
  * choose; by default kmd is taken when there is an snpu device node.
  *
- * Conventions. Calls return 0 or a negative errno; snpu_last_error() then says what, where and which
- * values are allowed. Sizes are bytes, times are nanoseconds. Calls are thread-safe unless they say
- * otherwise; a queue is filled by one thread at a time. Objects are destroyed children first: mems,
- * queues and events before their context, contexts before the snpu they came from (-EBUSY otherwise).
+ * Conventions. Calls return 0 or a negative errno; snpu_last_error() then says what, where and
+ * which values are allowed. Sizes are bytes, times are nanoseconds. Calls are thread-safe unless they
+ * say otherwise; a queue is filled by one thread at a time. Objects are destroyed children first:
+ * mems, queues and events before their context, contexts before the snpu they came from (-EBUSY
+ * otherwise).
  */
 #ifndef SNPU_SNPU_H
 #define SNPU_SNPU_H
@@ -163,7 +164,7 @@ int snpu_mem_map(struct snpu_mem *mem, void **ptr);	/* for the CPU; stays until 
 int snpu_mem_export(struct snpu_mem *mem, int *fd);	/* dma-buf; direct: a descriptor of its own */
 /* Maps an exported buffer; @flags: 0 or SNPU_MEM_READ_ONLY. The fd stays the caller's. */
 int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags, struct snpu_mem **out);
-/* Maps memory of another context, of the same or another NPU, into @ctx: export and import in one */
+/* Maps memory of another context, of the same or another NPU, into @ctx: export and import */
 int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsigned int flags,
 		   struct snpu_mem **out);
 

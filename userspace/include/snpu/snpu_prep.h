@@ -188,8 +188,8 @@ static inline void snpu_prep_gather(union snpu_pkt *p, unsigned int dtype, uint6
 	p->gather.ld_dst = cols;
 }
 
-static inline void snpu_prep_argmax(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t src,
-				    uint32_t rows, uint32_t cols, uint32_t ld)
+static inline void snpu_prep_argmax(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				    uint64_t src, uint32_t rows, uint32_t cols, uint32_t ld)
 {
 	snpu_prep_hdr(p, SNPU_OP_ARGMAX, 0, dtype, 0, 0);
 	p->rows.src = src;
