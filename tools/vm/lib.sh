@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# Shared by the scripts of tools/vm: messages, places, locks, progress.
+# Sourced with $self set to the script's name for messages.
+
+set -uo pipefail
+
+vm_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+top=$(cd -- "$vm_dir/../.." && pwd -P)
+cache=${SNPU_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/snpu}
+build=$top/build
+
+msg()
+{
+	printf '%s: %s\n' "$self" "$*" >&2
+}
+
+die()
+{
+	msg "error: $*"
+	exit 1
+}
+
+# usage_die TEXT: bad command line; 2 as most tools do
+usage_die()
+{
+	msg "$*"
+	msg "try '$self --help'"
+	exit 2
+}
+
+# need_int NAME VALUE MIN MAX: a number from the command line, checked once
+need_int()
+{
+	[[ $2 =~ ^[0-9]{1,9}$ ]] && ((10#$2 >= $3 && 10#$2 <= $4)) ||
+		usage_die "$1: '$2' is not a number from $3 to $4"
+}
+
+make_cache()
+{
+	mkdir -p -- "$cache" || die "cannot create the cache directory $cache"
+	cache=$(cd -- "$cache" && pwd -P)
+	[[ -w $cache ]] || die "the cache directory $cache is not writable; set SNPU_CACHE"
+	[[ $cache != "$top" && $cache != "$top"/* ]] ||
+		die "the cache $cache lies inside the checkout; set SNPU_CACHE to a place outside"
+}
+
+# take_lock NAME FD: wait for the makers of NAME that came first
+take_lock()
+{
+	local file=$cache/$1.lock fd=$2
+
+	eval "exec $fd>>\"\$file\"" || die "cannot open lock file $file"
+	if ! flock -n "$fd"; then
+		msg "waiting for another run that is making $1"
+		flock "$fd" || die "cannot lock $file"
+	fi
+}
+
+# progress LABEL PID ESTIMATE FUNC: until PID ends, show how far FUNC says it
+# is (it prints 0..1000) and the time left; ESTIMATE (seconds) serves until
+# there is something measured. One line redrawn on a terminal; else one line
+# each 15 seconds. Returns the exit code of PID.
+progress()
+{
+	local label=$1 pid=$2 est=$3 func=$4
+	local start=$SECONDS last=-15 done left line rc
+
+	while kill -0 "$pid" 2>/dev/null; do
+		done=$($func)
+		local t=$((SECONDS - start))
+		if ((done >= 50)); then
+			left=$((t * (1000 - done) / done))
+		else
+			left=$((est > t ? est - t : 1))
+		fi
+		line="$label: $((done / 10))%, ${t} s, about ${left} s left"
+		if [[ -t 2 ]]; then
+			printf '\r%-78s' "$line" >&2
+		elif ((SECONDS - last >= 15)); then
+			msg "$line"
+			last=$SECONDS
+		fi
+		sleep 1
+	done
+	wait "$pid"
+	rc=$?
+	[[ -t 2 ]] && printf '\r%-78s\r' '' >&2
+	((rc)) || msg "$label: done in $((SECONDS - start)) s"
+	return $rc
+}
+
+tree_key()
+{
+	sha256sum <"$vm_dir/packages.txt" | cut -c1-12
+}
+
+# The tree is whole only if its stamp, written last, is whole.
+tree_ok()
+{
+	local stamp=$1/.snpu-stamp
+
+	[[ -s $stamp ]] || return 1
+	[[ $(head -n1 -- "$stamp") == "key $(tree_key)" && $(tail -n1 -- "$stamp") == end ]]
+}
