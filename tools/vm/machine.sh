@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# snpud and QEMU: starting, watching and ending them. Sourced by snpu-vm.
+
+snpud_uid=61384
+snpud_pid= qemu_pid= snpud_log=
+
+# Kernel words that mean a fault. "Call Trace" is not one of them: fault
+# injection prints it for what it was asked to do.
+fault_words='WARNING:|BUG:|KASAN:|UBSAN:|Oops:|Oops |general protection fault|Kernel panic|INFO: task |rcu:.*(stall|detected expedited)|possible (circular|recursive|irq lock inversion)|inconsistent lock state|suspicious RCU usage|unreferenced object|ODEBUG:|list_(add|del) corruption|refcount_t:|soft lockup|hard LOCKUP|workqueue lockup|invalid opcode:|divide error:|double fault|scheduling while atomic|sleeping function called|cut here \]|kobject.*(already|tried to init)|sysfs: cannot create duplicate|Trying to vfree|page allocation failure|Out of memory'
+
+cleanup()
+{
+	local p
+
+	for p in "$qemu_pid" "$snpud_pid"; do
+		[[ -n $p ]] && kill -TERM "$p" 2>/dev/null
+	done
+	if [[ -n $snpud_pid ]]; then
+		# a daemon that does not end when told to is ended
+		timeout 5 tail --pid="$snpud_pid" -f /dev/null 2>/dev/null || kill -KILL "$snpud_pid" 2>/dev/null
+	fi
+	[[ -n $qemu_pid ]] && kill -KILL "$qemu_pid" 2>/dev/null
+	wait 2>/dev/null
+	rm -rf --one-file-system -- "$dir"
+}
+
+snpud_alive()
+{
+	[[ -n $snpud_pid ]] && kill -0 "$snpud_pid" 2>/dev/null
+}
+
+# snpud never runs as root: it needs no privilege, and it talks to guests
+start_snpud()
+{
+	local bin=$build/host/tools/snpud/snpud opts ready=
+
+	[[ -x $bin ]] || die "snpud is not built; run 'make build'"
+	sockets=$dir/npu
+	snpud_log=$dir/npu/snpud.log
+	mkdir "$sockets" && chown "$snpud_uid:$snpud_uid" "$sockets" && chmod 711 "$dir" || return 1
+	opts=(--socket-dir "$sockets" --npus "$npus" --log "$snpud_log" --foreground --ready-fd 4)
+	[[ -n $profile ]] && opts+=(--profile "$profile")
+	if [[ -n $packet_log ]]; then
+		: >"$packet_log" && chown "$snpud_uid" "$packet_log" || die "cannot write $packet_log"
+		opts+=(--packet-log "$packet_log")
+	fi
+	mkfifo "$dir/ready" && exec 4<>"$dir/ready" || die "cannot make a pipe in $dir"
+	setpriv --reuid $snpud_uid --regid $snpud_uid --clear-groups --no-new-privs --inh-caps=-all \
+		--pdeathsig KILL -- "$bin" "${opts[@]}" >"$dir/snpud.out" 2>&1 </dev/null &
+	snpud_pid=$!
+	while ! read -r -t 0.2 -u 4 ready; do
+		snpud_alive || { cat "$dir/snpud.out" "$snpud_log" >&2 2>/dev/null; die "snpud did not start"; }
+		((${tries:=0}, ++tries < 150)) || die "snpud was not ready within 30 seconds"
+	done
+	exec 4>&-
+	return 0
+}
+
+# Where the machine's memory is, one share a node; all of it a memfd, so that
+# the NPUs, in another process, reach it
+machine_opts()
+{
+	local n k share left=$mem cpu=0 slot chassis=1 accel=$1 bus
+
+	qemu=(-nodefaults -no-user-config -display none -no-reboot
+	      -machine q35,usb=off,smm=off,hpet=off,graphics=off -smp "$smp,sockets=$smp,cores=1,threads=1"
+	      -m "$mem" -kernel "$kernel_elf" -initrd "$dir/initrd")
+	if [[ $accel == kvm ]]; then
+		qemu+=(-accel kvm -cpu host,host-phys-bits=on)
+	else
+		# 5-level tables make each TLB miss dearer; PCI windows need more than 40 bits
+		qemu+=(-accel tcg,thread=multi -cpu max,la57=off,phys-bits=46)
+	fi
+	for ((n = 0; n < nodes; n++)); do
+		share=$((left / (nodes - n)))
+		left=$((left - share))
+		qemu+=(-object "memory-backend-memfd,id=mem$n,size=${share}M,share=on"
+		       -numa "node,nodeid=$n,memdev=mem$n")
+	done
+	for ((cpu = 0; cpu < smp; cpu++)); do
+		qemu+=(-numa "cpu,node-id=$((cpu * nodes / smp)),socket-id=$cpu")
+	done
+	qemu+=(-chardev "file,id=kcon,path=$dir/console" -serial chardev:kcon
+	       -device virtio-serial-pci,id=vser)
+	if [[ $mode == shell ]]; then
+		qemu+=(-chardev stdio,id=out,signal=off -device virtconsole,chardev=out,nr=0)
+	else
+		qemu+=(-chardev "file,id=out,path=$dir/out"
+		       -device virtserialport,chardev=out,name=snpu.out,nr=1)
+	fi
+	qemu+=(-chardev "file,id=status,path=$dir/status"
+	       -device virtserialport,chardev=status,name=snpu.status,nr=2
+	       -chardev "file,id=klog,path=$dir/klog"
+	       -device virtserialport,chardev=klog,name=snpu.klog,nr=3)
+
+	# A host bridge for each node, so that the guest knows the NPUs' nodes; one
+	# root port for each NPU, so that each can be reset and removed alone.
+	# The last node first: QEMU lists host bridges newest first, and the guest
+	# should meet NPU 0 first.
+	for ((n = npus ? nodes - 1 : -1; n >= 0; n--)); do
+		bus=$((32 + n * (224 / nodes)))
+		if ((nodes > 1)); then
+			qemu+=(-device "pxb-pcie,id=node$n,bus_nr=$bus,numa_node=$n,bus=pcie.0")
+		else
+			qemu+=(-device "pxb-pcie,id=node$n,bus_nr=$bus,bus=pcie.0")
+		fi
+		slot=0
+		for ((k = n * npus / nodes; k < (n + 1) * npus / nodes; k++)); do
+			qemu+=(-device "pcie-root-port,id=port$k,bus=node$n,chassis=$chassis,slot=$k,addr=$(printf %x "$slot").0,io-reserve=0"
+			       -device "$(npu_device "$k")")
+			((++slot, ++chassis))
+		done
+	done
+	qemu+=("${qemu_opts[@]}")
+}
+
+# npu_device K: JSON, because a socket address is a structure. A model that
+# works on a long request must not be taken for dead (x-msg-timeout).
+npu_device()
+{
+	if [[ -n ${SNPU_STANDIN:-} ]]; then
+		echo "$SNPU_STANDIN,bus=port$1"
+		return
+	fi
+	printf '{"driver":"vfio-user-pci","bus":"port%d","x-msg-timeout":30000,' "$1"
+	printf '"socket":{"type":"unix","path":"%s/npu%d.sock"}}' "$sockets" "$1"
+}
+
+kernel_line()
+{
+	local line="console=ttyS0 panic=-1 oops=panic tsc=reliable no_timer_check random.trust_cpu=on"
+
+	line+=" rdinit=/init mitigations=off audit=0 apparmor=0 selinux=0 nokaslr"
+	line+=" rcupdate.rcu_expedited=1 log_buf_len=4M"
+	((verbose)) && line+=" ignore_loglevel" || line+=" loglevel=5"
+	echo "$line snpu.mode=$mode snpu.npus=$npus snpu.module=$module snpu.loglevel=$loglevel $append"
+}
+
+# One boot with KVM that must answer; the finding holds until the next boot of
+# this machine. /dev/kvm may open and still not run a kernel.
+kvm_probe()
+{
+	local cached rc=1 m=$mode
+
+	cached=$cache/kvm-$(cat /proc/sys/kernel/random/boot_id)
+	if [[ ! -s $cached ]]; then
+		rm -f -- "$cache"/kvm-*
+		echo no >"$cached.new"
+		if [[ -w /dev/kvm ]]; then
+			mkdir -p "$dir/probe" && cp "$vm_dir/guest-init" "$dir/probe/init" &&
+			chmod 755 "$dir/probe/init" && pack "$dir/probe" "$dir/probe.cpio" || return 1
+			cat "$image_base/base.cpio" "$dir/probe.cpio" >"$dir/probe.img"
+			mode=probe
+			timeout -k 1 20 qemu-system-x86_64 -nodefaults -no-user-config -display none \
+				-no-reboot -machine q35 -accel kvm -cpu host -m 512 -smp 2 \
+				-kernel "$kernel_elf" -initrd "$dir/probe.img" \
+				-append "$(kernel_line)" -serial "file:$dir/probe.log" \
+				>/dev/null 2>&1 </dev/null
+			mode=$m
+			grep -q snpu-probe-alive "$dir/probe.log" 2>/dev/null && echo yes >"$cached.new"
+		fi
+		mv -- "$cached.new" "$cached"
+	fi
+	[[ $(cat "$cached") == yes ]]
+}
+
+show_log()
+{
+	local n
+
+	n=$(wc -l <"$dir/console" 2>/dev/null || echo 0)
+	msg "kernel log of the guest (last 200 of $n lines):"
+	tail -n 200 -- "$dir/console" | tr -d '\r' | sed 's/^/  | /' >&2
+	if [[ -n $snpud_log && -s $snpud_log ]]; then
+		msg "log of snpud (last 40 lines):"
+		tail -n 40 -- "$snpud_log" | sed 's/^/  | /' >&2
+	fi
+}
+
+# run_guest CMD...: returns as the command did, 124 after the time limit, 125
+# when guest or kernel failed
+run_guest()
+{
+	local accel=tcg start rc faults why= word up rest cmd_rc= limit cat_pid=
+
+	case $kvm in
+	on) accel=kvm ;;
+	auto) kvm_probe && accel=kvm ;;
+	esac
+	mkdir -p "$dir/cmd/snpu" || return 1
+	{
+		local v
+		for v in $(compgen -e | grep '^SNPU_' | grep -vE '^SNPU_(CACHE|IN_TREE|MIRROR|STANDIN|SOCKET_DIR)$'); do
+			printf 'export %s=%q\n' "$v" "${!v}"
+		done
+		for v in "${guest_env[@]}"; do
+			printf 'export %s=%s\n' "${v%%=*}" "$(sq "${v#*=}")"
+		done
+		printf '%s ' "$(for v; do printf '%s ' "$(sq "$v")"; done)"
+		echo
+	} >"$dir/cmd/snpu/command"
+	pack "$dir/cmd" "$dir/cmd.cpio" &&
+	cat "$image_base/base.cpio" "$dir/project.cpio" "$dir/cmd.cpio" >"$dir/initrd" ||
+		die "cannot write the guest image in $dir"
+	: >"$dir/console" && : >"$dir/klog" && : >"$dir/status" || return 1
+	machine_opts "$accel"
+	qemu+=(-append "$(kernel_line)")
+
+	start=${EPOCHREALTIME/./}
+	if [[ $mode == shell ]]; then
+		msg "guest with $npus NPUs, $accel; exit or ^D leaves"
+		qemu-system-x86_64 "${qemu[@]}" 2>"$dir/qemu.err"
+		rc=$?
+	else
+		mkfifo "$dir/out" || return 1
+		cat "$dir/out" &
+		cat_pid=$!
+		setpriv --pdeathsig KILL -- timeout --foreground -k 5 "$timeout" \
+			qemu-system-x86_64 "${qemu[@]}" </dev/null 2>"$dir/qemu.err" >/dev/null &
+		qemu_pid=$!
+		wait "$qemu_pid"
+		rc=$?
+		qemu_pid=
+		# QEMU may have ended before it opened the pipe
+		kill -0 "$cat_pid" 2>/dev/null && : >>"$dir/out" 2>/dev/null &
+		wait "$cat_pid"
+	fi
+	((rc == 0)) || why="QEMU ended with exit code $rc"
+	((rc == 124 || rc == 137)) && why="the time limit of $timeout s is over"
+	[[ -s $dir/qemu.err ]] && grep -v '^qemu-system-x86_64: terminating on signal' "$dir/qemu.err" >&2
+
+	while read -r word up rest; do
+		case $word in
+		ready) ready_at=$up ;;
+		exit) cmd_rc=$rest ;;
+		fail) why=${why:-$rest} ;;
+		esac
+	done <"$dir/status"
+	# both: a panic is only on the console, early words only in the log
+	if faults=$(grep -hE -- "$fault_words" "$dir/console" "$dir/klog" 2>/dev/null | grep -avE 'CONFIG_|Command line:' | head -n 5) &&
+	   [[ -n $faults ]]; then
+		why=${why:-"the guest's kernel reported: ${faults%%$'\n'*}"}
+	fi
+	[[ -z $cmd_rc && -z $why ]] && why="the guest ended without saying how the command ended"
+	if [[ -n $sockets && -z $why && -n $snpud_pid ]]; then
+		snpud_alive || why="snpud died"
+	fi
+	if [[ -n $keep_log ]]; then
+		if [[ -s $dir/klog ]]; then
+			cp -- "$dir/klog" "$keep_log"
+		else
+			tr -d '\r' <"$dir/console" >"$keep_log"
+		fi || msg "cannot write $keep_log"
+	fi
+	if [[ -n $why ]]; then
+		show_log
+		msg "error: $why"
+		((rc == 124 || rc == 137)) && return 124
+		return 125
+	fi
+	((verbose)) && msg "guest up ${ready_at:-?} s after its start, done after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+	return "$cmd_rc"
+}
+
+# sq WORD: quoted for any POSIX shell
+sq()
+{
+	printf "'%s'" "${1//\'/\'\\\'\'}"
+}
