@@ -48,7 +48,8 @@ pack()
 		cpio --quiet -0 -o -H newc -R 0:0 --reproducible) >"$2"
 }
 
-# use_kernel KIND: sets kver, kernel_bz, kernel_elf, kernel_mods, image_base
+# use_kernel KIND: sets kver, kernel_bz, kernel_boot, kernel_mods,
+# kernel_build, module_dir, image_base
 use_kernel()
 {
 	local kind=$1 dbg
@@ -62,6 +63,7 @@ use_kernel()
 		kernel_build=/usr/lib/modules/$kver/build
 		module_dir=$build/module-$kver
 		image_base=$cache/image-$kver-$(recipe_key)
+		kernel_boot=$image_base/vmlinux
 		;;
 	debug)
 		"$vm_dir/debug-kernel" status || die "the debug kernel is not built; run 'make debug-kernel'"
@@ -72,9 +74,10 @@ use_kernel()
 		module_dir=$build/module-debug
 		kver=$(cat "$kernel_build/include/config/kernel.release")
 		image_base=$cache/image-debug-${dbg##*-}-$(recipe_key)
+		# KASAN does not survive the PVH entry, which runs C before its shadow is there
+		kernel_boot=$kernel_bz
 		;;
 	esac
-	kernel_elf=$image_base/vmlinux
 }
 
 # The part of the image that only the tree and the kernel decide
@@ -114,7 +117,8 @@ base_image()
 		cp "$kernel_build"/modules.{order,builtin,builtin.modinfo} "$root/lib/modules/$kver/" || return 1
 	fi
 	depmod -b "$root" "$kver" || return 1
-	vmlinux_of "$kernel_bz" "$tmp/vmlinux" || { msg "$kernel_bz: no ELF kernel found in it"; return 1; }
+	[[ $kernel_boot == "$kernel_bz" ]] || vmlinux_of "$kernel_bz" "$tmp/vmlinux" ||
+		{ msg "$kernel_bz: no ELF kernel found in it"; return 1; }
 	pack "$root" "$tmp/base.cpio" || return 1
 	mv -T -- "$tmp" "$image_base" && : >"$image_base/.stamp"
 }

@@ -66,7 +66,7 @@ machine_opts()
 
 	qemu=(-nodefaults -no-user-config -display none -no-reboot
 	      -machine q35,usb=off,smm=off,hpet=off,graphics=off -smp "$smp,sockets=$smp,cores=1,threads=1"
-	      -m "$mem" -kernel "$kernel_elf" -initrd "$dir/initrd")
+	      -m "$mem" -kernel "$kernel_boot" -initrd "$dir/initrd")
 	if [[ $accel == kvm ]]; then
 		qemu+=(-accel kvm -cpu host,host-phys-bits=on)
 	else
@@ -120,8 +120,8 @@ machine_opts()
 # works on a long request must not be taken for dead (x-msg-timeout).
 npu_device()
 {
-	if [[ -n ${SNPU_STANDIN:-} ]]; then
-		echo "$SNPU_STANDIN,bus=port$1"
+	if [[ -n $stand_in ]]; then
+		echo "$stand_in,bus=port$1"
 		return
 	fi
 	printf '{"driver":"vfio-user-pci","bus":"port%d","x-msg-timeout":30000,' "$1"
@@ -155,7 +155,7 @@ kvm_probe()
 			mode=probe
 			timeout -k 1 20 qemu-system-x86_64 -nodefaults -no-user-config -display none \
 				-no-reboot -machine q35 -accel kvm -cpu host -m 512 -smp 2 \
-				-kernel "$kernel_elf" -initrd "$dir/probe.img" \
+				-kernel "$kernel_boot" -initrd "$dir/probe.img" \
 				-append "$(kernel_line)" -serial "file:$dir/probe.log" \
 				>/dev/null 2>&1 </dev/null
 			mode=$m
@@ -192,7 +192,7 @@ run_guest()
 	mkdir -p "$dir/cmd/snpu" || return 1
 	{
 		local v
-		for v in $(compgen -e | grep '^SNPU_' | grep -vE '^SNPU_(CACHE|IN_TREE|MIRROR|STANDIN|SOCKET_DIR)$'); do
+		for v in $(compgen -e | grep '^SNPU_' | grep -vE '^SNPU_(CACHE|IN_TREE|MIRROR|SOCKET_DIR)$'); do
 			printf 'export %s=%q\n' "$v" "${!v}"
 		done
 		for v in "${guest_env[@]}"; do
