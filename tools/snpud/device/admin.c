@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Admin mailbox. The command is copied once and only the copy is looked at.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "npu_priv.h"
+
+#define ARG_OFF		offsetof(struct snpu_admin_mbox, raw)
+#define ARG_BYTES	sizeof(((struct snpu_admin_mbox *)0)->raw)
+#define FIELD(arg, f)	(ARG_OFF + offsetof(struct arg, f))
+
+struct adm {
+	struct snpu_npu *n;
+	struct snpu_admin_mbox mb;
+	uint64_t data[7];
+};
+
+static int bad(struct adm *a, size_t off)
+{
+	a->data[0] = off;
+	return SNPU_ADM_S_BAD_ARG;
+}
+
+static int status_of(int ret)
+{
+	switch (ret) {
+	case 0:
+		return SNPU_ADM_S_OK;
+	case -ENOENT:
+		return SNPU_ADM_S_NOENT;
+	case -EEXIST:
+		return SNPU_ADM_S_EXIST;
+	case -EBUSY:
+		return SNPU_ADM_S_BUSY;
+	case -EFAULT:
+		return SNPU_ADM_S_DMA;
+	default:
+		return SNPU_ADM_S_NOMEM;
+	}
+}
+
+static bool hbm_range_ok(const struct snpu_npu *n, uint64_t off, uint64_t bytes)
+{
+	return off <= n->hbm_size && bytes <= n->hbm_size - off;
+}
+
+static bool page_aligned(uint64_t v)
+{
+	return !(v & (SNPU_PAGE_SIZE - 1));
+}
+
+static int ctx_find(struct adm *a, uint32_t id, size_t field, struct snpu_ctx **ctx)
+{
+	if (!id || id >= a->n->num_ctx)
+		return bad(a, field);
+	*ctx = a->n->ctxs[id];
+	return *ctx ? SNPU_ADM_S_OK : SNPU_ADM_S_NOENT;
+}
+
+static int ctx_create(struct adm *a)
+{
+	const struct snpu_adm_ctx *c = &a->mb.ctx;
+	struct snpu_npu *n = a->n;
+	struct snpu_ctx *ctx;
+
+	if (!c->ctx || c->ctx >= n->num_ctx)
+		return bad(a, FIELD(snpu_adm_ctx, ctx));
+	if (c->rsvd)
+		return bad(a, FIELD(snpu_adm_ctx, rsvd));
+	if (!page_aligned(c->root) || !hbm_range_ok(n, c->root, SNPU_PT_BYTES))
+		return bad(a, FIELD(snpu_adm_ctx, root));
+	if (n->ctxs[c->ctx])
+		return SNPU_ADM_S_EXIST;
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx)
+		return SNPU_ADM_S_NOMEM;
+	ctx->id = c->ctx;
+	ctx->root = c->root;
+	n->ctxs[c->ctx] = ctx;
+	return SNPU_ADM_S_OK;
+}
+
+static int ctx_destroy(struct adm *a)
+{
+	struct snpu_ctx *ctx;
+	int ret;
+
+	if (a->mb.ctx.rsvd)
+		return bad(a, FIELD(snpu_adm_ctx, rsvd));
+	if (a->mb.ctx.root)
+		return bad(a, FIELD(snpu_adm_ctx, root));
+	ret = ctx_find(a, a->mb.ctx.ctx, FIELD(snpu_adm_ctx, ctx), &ctx);
+	if (ret)
+		return ret;
+	if (ctx->queues)
+		return SNPU_ADM_S_BUSY;
+	a->n->ctxs[ctx->id] = NULL;
+	free(ctx);
+	return SNPU_ADM_S_OK;
+}
+
+static int tlb_inval(struct adm *a)
+{
+	const struct snpu_adm_tlb *t = &a->mb.tlb;
+	struct snpu_range *r;
+	struct snpu_ctx *ctx;
+	int ret;
+
+	if (t->rsvd)
+		return bad(a, FIELD(snpu_adm_tlb, rsvd));
+	if (!page_aligned(t->va) || t->va >> SNPU_VA_BITS)
+		return bad(a, FIELD(snpu_adm_tlb, va));
+	if (!page_aligned(t->bytes) || t->bytes > (1ull << SNPU_VA_BITS) - t->va)
+		return bad(a, FIELD(snpu_adm_tlb, bytes));
+	ret = ctx_find(a, t->ctx, FIELD(snpu_adm_tlb, ctx), &ctx);
+	if (ret)
+		return ret;
+	r = &ctx->inval[ctx->gen % SNPU_INVAL_LOG];
+	r->start = t->bytes ? t->va : 0;
+	r->end = t->bytes ? t->va + t->bytes : UINT64_MAX;
+	snpu_store_rel(&ctx->gen, ctx->gen + 1);
+	snpu_quiesce(a->n->m);
+	return SNPU_ADM_S_OK;
+}
+
+static int queue_create(struct adm *a)
+{
+	const struct snpu_queue_desc *d = &a->mb.queue;
+	struct snpu_npu *n = a->n;
+	struct snpu_ctx *ctx;
+	unsigned int i;
+	int ret;
+
+	if (d->queue >= n->num_queues)
+		return bad(a, FIELD(snpu_queue_desc, queue));
+	if (d->ring_log2 < SNPU_RING_LOG2_MIN || d->ring_log2 > SNPU_RING_LOG2_MAX)
+		return bad(a, FIELD(snpu_queue_desc, ring_log2));
+	if ((d->ring_va & (SNPU_PKT_BYTES - 1)) || d->ring_va >> SNPU_VA_BITS ||
+	    ((uint64_t)SNPU_PKT_BYTES << d->ring_log2) > (1ull << SNPU_VA_BITS) - d->ring_va)
+		return bad(a, FIELD(snpu_queue_desc, ring_va));
+	if (d->cpl_addr & (sizeof(struct snpu_cpl) - 1))
+		return bad(a, FIELD(snpu_queue_desc, cpl_addr));
+	if (d->prio > SNPU_PRIO_MAX)
+		return bad(a, FIELD(snpu_queue_desc, prio));
+	if (!d->vector || d->vector >= SNPU_MSIX_VECTORS)
+		return bad(a, FIELD(snpu_queue_desc, vector));
+	if (d->flags)
+		return bad(a, FIELD(snpu_queue_desc, flags));
+	for (i = 0; i < sizeof(d->rsvd) / sizeof(d->rsvd[0]); i++)
+		if (d->rsvd[i])
+			return bad(a, FIELD(snpu_queue_desc, rsvd) + i * sizeof(d->rsvd[0]));
+	ret = ctx_find(a, d->ctx, FIELD(snpu_queue_desc, ctx), &ctx);
+	if (ret)
+		return ret;
+	if (n->queues[d->queue])
+		return SNPU_ADM_S_EXIST;
+	return status_of(snpu_queue_create(n, d));
+}
+
+static int queue_op(struct adm *a)
+{
+	uint32_t id = a->mb.qid;
+
+	if (id >= a->n->num_queues)
+		return bad(a, ARG_OFF);
+	switch (a->mb.op) {
+	case SNPU_ADM_QUEUE_DESTROY:
+		return status_of(snpu_queue_destroy(a->n, id, SNPU_ERR_NONE));
+	case SNPU_ADM_QUEUE_SUSPEND:
+		return status_of(snpu_queue_suspend(a->n, id));
+	default:
+		return status_of(snpu_queue_resume(a->n, id));
+	}
+}
+
+static int scrub(struct adm *a)
+{
+	const struct snpu_adm_scrub *s = &a->mb.scrub;
+	struct snpu_npu *n = a->n;
+
+	if (!page_aligned(s->offset) || s->offset >= n->hbm_size)
+		return bad(a, FIELD(snpu_adm_scrub, offset));
+	if (!s->bytes || !page_aligned(s->bytes) || !hbm_range_ok(n, s->offset, s->bytes))
+		return bad(a, FIELD(snpu_adm_scrub, bytes));
+	/* a hole reads as zero and costs nothing */
+	if (fallocate(n->hbm_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->offset,
+		      (off_t)s->bytes))
+		return SNPU_ADM_S_NOMEM;
+	snpu_ras_clear(n, s->offset, s->bytes);
+	return SNPU_ADM_S_OK;
+}
+
+static int seg_export(struct adm *a)
+{
+	const struct snpu_adm_export *e = &a->mb.export;
+	struct snpu_npu *n = a->n;
+
+	if (e->seg >= n->num_segs)
+		return bad(a, FIELD(snpu_adm_export, seg));
+	if (!e->access || (e->access & ~(SNPU_SEG_READ | SNPU_SEG_WRITE)))
+		return bad(a, FIELD(snpu_adm_export, access));
+	if (!page_aligned(e->offset) || e->offset >= n->hbm_size)
+		return bad(a, FIELD(snpu_adm_export, offset));
+	if (!e->bytes || !page_aligned(e->bytes) || !hbm_range_ok(n, e->offset, e->bytes))
+		return bad(a, FIELD(snpu_adm_export, bytes));
+	if (!e->token)
+		return bad(a, FIELD(snpu_adm_export, token));
+	return status_of(snpu_fabric_export(n, e));
+}
+
+static int seg_revoke(struct adm *a)
+{
+	const struct snpu_adm_export *e = &a->mb.export;
+
+	if (e->seg >= a->n->num_segs)
+		return bad(a, FIELD(snpu_adm_export, seg));
+	if (e->access)
+		return bad(a, FIELD(snpu_adm_export, access));
+	return status_of(snpu_fabric_revoke(a->n, e->seg));
+}
+
+static int seg_import(struct adm *a)
+{
+	const struct snpu_adm_import *i = &a->mb.import;
+
+	if (i->slot >= a->n->num_imports)
+		return bad(a, FIELD(snpu_adm_import, slot));
+	if (i->rsvd)
+		return bad(a, FIELD(snpu_adm_import, rsvd));
+	return status_of(snpu_fabric_import(a->n, i));
+}
+
+static int seg_unimport(struct adm *a)
+{
+	const struct snpu_adm_import *i = &a->mb.import;
+
+	if (i->slot >= a->n->num_imports)
+		return bad(a, FIELD(snpu_adm_import, slot));
+	return status_of(snpu_fabric_unimport(a->n, i->slot));
+}
+
+static int counters(struct adm *a)
+{
+	struct snpu_npu_counters c;
+
+	snpu_npu_get_counters(a->n, &c);
+	a->data[0] = c.packets;
+	a->data[1] = c.bytes_read;
+	a->data[2] = c.bytes_written;
+	a->data[3] = c.flops;
+	a->data[4] = c.faults;
+	a->data[5] = c.busy_ns;
+	return SNPU_ADM_S_OK;
+}
+
+static int nop(struct adm *a)
+{
+	a->data[0] = a->mb.nonce;
+	return SNPU_ADM_S_OK;
+}
+
+static const struct {
+	int (*run)(struct adm *a);
+	size_t used;		/* bytes of the argument; the rest must be zero */
+} commands[] = {
+	[SNPU_ADM_NOP] = { nop, 8 },
+	[SNPU_ADM_CTX_CREATE] = { ctx_create, sizeof(struct snpu_adm_ctx) },
+	[SNPU_ADM_CTX_DESTROY] = { ctx_destroy, sizeof(struct snpu_adm_ctx) },
+	[SNPU_ADM_TLB_INVAL] = { tlb_inval, sizeof(struct snpu_adm_tlb) },
+	[SNPU_ADM_QUEUE_CREATE] = { queue_create, sizeof(struct snpu_queue_desc) },
+	[SNPU_ADM_QUEUE_DESTROY] = { queue_op, 4 },
+	[SNPU_ADM_QUEUE_SUSPEND] = { queue_op, 4 },
+	[SNPU_ADM_QUEUE_RESUME] = { queue_op, 4 },
+	[SNPU_ADM_SCRUB] = { scrub, sizeof(struct snpu_adm_scrub) },
+	[SNPU_ADM_SEG_EXPORT] = { seg_export, sizeof(struct snpu_adm_export) },
+	[SNPU_ADM_SEG_REVOKE] = { seg_revoke, 8 },
+	[SNPU_ADM_SEG_IMPORT] = { seg_import, sizeof(struct snpu_adm_import) },
+	[SNPU_ADM_SEG_UNIMPORT] = { seg_unimport, 4 },
+	[SNPU_ADM_COUNTERS] = { counters, 0 },
+};
+
+_Static_assert(sizeof(commands) / sizeof(commands[0]) == SNPU_ADM_OP_MAX + 1, "commands");
+
+static int run(struct adm *a)
+{
+	const uint8_t *arg = (const uint8_t *)a->mb.raw;
+	size_t i;
+
+	if (a->mb.op > SNPU_ADM_OP_MAX)
+		return SNPU_ADM_S_BAD_OP;
+	if (a->mb.flags)
+		return bad(a, offsetof(struct snpu_admin_mbox, flags));
+	if (a->mb.rsvd)
+		return bad(a, offsetof(struct snpu_admin_mbox, rsvd));
+	for (i = commands[a->mb.op].used; i < ARG_BYTES; i++)
+		if (arg[i])
+			return bad(a, ARG_OFF + i);
+	return commands[a->mb.op].run(a);
+}
+
+/** snpu_admin_run() - run the command in the mailbox; @n is locked */
+void snpu_admin_run(struct snpu_npu *n)
+{
+	const size_t rsp = offsetof(struct snpu_admin_mbox, rsp_seq);
+	struct adm a = { .n = n };
+	uint64_t addr = n->admin_addr;
+	uint32_t status;
+	int ret;
+
+	if (!addr)
+		return;
+	snpu_add(&n->cnt_admin, 1);
+	pthread_mutex_lock(&n->bus_lock);
+	ret = snpu_bus_read(n, addr, &a.mb, rsp);
+	pthread_mutex_unlock(&n->bus_lock);
+	if (ret) {
+		snpu_add(&n->cnt_admin_errors, 1);
+		return;
+	}
+	status = (uint32_t)run(&a);
+	if (status)
+		snpu_add(&n->cnt_admin_errors, 1);
+	a.mb.rsp_status = status;
+	memcpy(a.mb.rsp_data, a.data, sizeof(a.mb.rsp_data));
+	a.mb.rsp_seq = a.mb.seq;
+	pthread_mutex_lock(&n->bus_lock);
+	/* the sequence number last: it tells the driver that the rest is there */
+	ret = snpu_bus_write(n, addr + rsp + 4, &a.mb.rsp_status,
+			     sizeof(a.mb) - rsp - sizeof(a.mb.rsp_seq));
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	if (!ret)
+		ret = snpu_bus_write(n, addr + rsp, &a.mb.rsp_seq, sizeof(a.mb.rsp_seq));
+	pthread_mutex_unlock(&n->bus_lock);
+	if (ret)
+		snpu_add(&n->cnt_admin_errors, 1);
+}

@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Executes the packets of one queue: fetch, check, run, retire.
+ *
+ * The caller owns the queue and is in a section. A packet is copied once and only the copy is looked
+ * at. Data packets are the engine's; what concerns queues and semaphores is done here.
+ */
+#include <string.h>
+
+#include "engine/engine.h"
+#include "log/packet_log.h"
+#include "npu_priv.h"
+
+#define TURN_NS		2000000u	/* heavy packets of one queue in a row */
+
+/* What the packet in hand needs */
+struct exec {
+	struct snpu_worker *w;
+	struct snpu_queue *q;
+	struct snpu_engine *engine;
+	union snpu_pkt pkt;
+	uint32_t read_node, write_node;		/* other NPUs it touched, for the log */
+	struct snpu_mmu_hit sem;
+	uint64_t fault_va;
+	struct snpu_work work;
+	uint64_t heavy_since;			/* start of the first heavy packet of the batch */
+};
+
+enum step {
+	STEP_RETIRED,
+	STEP_BLOCKED,
+	STEP_LATER,		/* heavy, but this is no time for it */
+	STEP_FAULT,
+};
+
+bool snpu_queue_pending(const struct snpu_queue *q)
+{
+	return snpu_load(q->db) != snpu_load(&q->head) || snpu_load(&q->inject);
+}
+
+static unsigned int resolve(struct exec *x, uint64_t va, uint64_t len, bool write,
+			    struct snpu_mmu_hit *hit)
+{
+	struct snpu_queue *q = x->q;
+	unsigned int err = snpu_mmu_resolve(q, va, len, write, hit);
+
+	if (err)
+		x->fault_va = va;
+	else if (hit->node != q->npu->node && write)
+		x->write_node = hit->node;
+	else if (hit->node != q->npu->node)
+		x->read_node = hit->node;
+	return err;
+}
+
+/* ---- memory of the engine ---- */
+
+static int mem_resolve(void *ctx, uint64_t va, uint64_t len, unsigned int access, void **host,
+		       uint64_t *run)
+{
+	struct snpu_mmu_hit hit;
+	unsigned int err;
+
+	err = resolve(ctx, va, len, access & SNPU_MEM_WRITE, &hit);
+	if (err)
+		return (int)err;
+	*host = hit.host;
+	*run = hit.run;
+	return SNPU_ERR_NONE;
+}
+
+static int mem_slow(struct exec *x, uint64_t va, void *buf, uint64_t len, bool write)
+{
+	struct snpu_mmu_hit hit;
+	uint8_t *b = buf;
+
+	while (len) {
+		unsigned int err = resolve(x, va, len, write, &hit);
+		int ret = 0;
+
+		if (err)
+			return (int)err;
+		if (hit.host && write)
+			memcpy(hit.host, b, hit.run);
+		else if (hit.host)
+			memcpy(b, hit.host, hit.run);
+		else if (write)
+			ret = snpu_bus_write(x->q->npu, hit.iova, b, hit.run);
+		else
+			ret = snpu_bus_read(x->q->npu, hit.iova, b, hit.run);
+		if (ret) {
+			x->fault_va = va;
+			return SNPU_ERR_BUS;
+		}
+		va += hit.run;
+		b += hit.run;
+		len -= hit.run;
+	}
+	return SNPU_ERR_NONE;
+}
+
+static int mem_slow_read(void *ctx, uint64_t va, void *buf, uint64_t len)
+{
+	return mem_slow(ctx, va, buf, len, false);
+}
+
+static int mem_slow_write(void *ctx, uint64_t va, const void *buf, uint64_t len)
+{
+	return mem_slow(ctx, va, (void *)buf, len, true);
+}
+
+static int mem_checkpoint(void *ctx)
+{
+	struct exec *x = ctx;
+	struct snpu_queue *q = x->q;
+
+	if (!x->w->nested) {
+		snpu_sched_checkpoint(x->w);
+		snpu_mmu_sync(q);
+	}
+	snpu_store(&q->cpl->progress, ++q->progress);
+	if ((snpu_load(&q->stop) & SNPU_STOP_ABORT) || snpu_load(&q->run) == SNPU_RUN_FAULT)
+		return SNPU_ERR_ABORTED;
+	return SNPU_ERR_NONE;
+}
+
+static const struct snpu_mem_ops mem_ops = {
+	.resolve = mem_resolve,
+	.slow_read = mem_slow_read,
+	.slow_write = mem_slow_write,
+	.checkpoint = mem_checkpoint,
+};
+
+/* ---- semaphores ---- */
+
+static unsigned int sem_load(struct exec *x, uint64_t *val)
+{
+	unsigned int err = resolve(x, x->pkt.sem.addr, 8, false, &x->sem);
+
+	if (err)
+		return err;
+	if (x->sem.host) {
+		*val = snpu_load_acq((uint64_t *)x->sem.host);
+		return SNPU_ERR_NONE;
+	}
+	return (unsigned int)mem_slow(x, x->pkt.sem.addr, val, 8, false);
+}
+
+static bool sem_met(const union snpu_pkt *p, uint64_t val)
+{
+	return p->hdr.arg == SNPU_SEM_EQ ? val == p->sem.value : val >= p->sem.value;
+}
+
+static unsigned int sem_signal(struct exec *x)
+{
+	/* only memory reached by messages needs it: nothing else can add there atomically */
+	static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
+	const struct snpu_pkt_sem *s = &x->pkt.sem;
+	struct snpu_queue *q = x->q;
+	unsigned int err;
+	uint64_t val;
+
+	err = resolve(x, s->addr, 8, true, &x->sem);
+	if (err)
+		return err;
+	if (q->nt_stores) {
+		snpu_sfence();
+		q->nt_stores = false;
+	}
+	if (!x->sem.host) {
+		pthread_mutex_lock(&slow_lock);
+		val = s->value;
+		if (s->hdr.arg == SNPU_SEM_ADD) {
+			err = (unsigned int)mem_slow(x, s->addr, &val, 8, false);
+			val += s->value;
+		}
+		if (!err)
+			err = (unsigned int)mem_slow(x, s->addr, &val, 8, true);
+		pthread_mutex_unlock(&slow_lock);
+	} else if (s->hdr.arg == SNPU_SEM_ADD) {
+		(void)snpu_add((uint64_t *)x->sem.host, s->value);
+	} else {
+		snpu_store_rel((uint64_t *)x->sem.host, s->value);
+	}
+	/* a leader that went to sleep meanwhile has seen either the new value, or is seen here */
+	if (!x->w->leader) {
+		snpu_mb();
+		if (snpu_load(&q->npu->m->sleeping))
+			snpu_sched_kick(q->npu->m);
+	}
+	x->work.bytes_written = 8;
+	return err;
+}
+
+static enum step sem_wait(struct exec *x, unsigned int *err)
+{
+	struct snpu_queue *q = x->q;
+	const struct snpu_pkt_sem *s = &x->pkt.sem;
+	uint64_t val, now;
+
+	*err = sem_load(x, &val);
+	if (*err)
+		return STEP_FAULT;
+	x->work.bytes_read = 8;
+	if (sem_met(&x->pkt, val)) {
+		q->waiting = false;
+		return STEP_RETIRED;
+	}
+	if (!q->waiting || q->deadline) {
+		now = snpu_machine_time(q->npu->m);
+		if (!q->waiting) {
+			q->waiting = true;
+			q->deadline = 0;
+			if (s->timeout_ns)
+				q->deadline = s->timeout_ns < UINT64_MAX - now ?
+					      now + s->timeout_ns : UINT64_MAX;
+		} else if (now >= q->deadline) {
+			x->fault_va = s->addr;
+			*err = SNPU_ERR_TIMEOUT;
+			return STEP_FAULT;
+		}
+	}
+	return STEP_BLOCKED;
+}
+
+/* ---- one packet ---- */
+
+static unsigned int fetch(struct exec *x, uint64_t va)
+{
+	struct snpu_queue *q = x->q;
+	uint64_t page = va & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
+	struct snpu_mmu_hit hit;
+	unsigned int err;
+
+	if (q->ring_host && q->ring_host_va == page) {
+		memcpy(&x->pkt, q->ring_host + (va - page), sizeof(x->pkt));
+		__asm__ volatile("" : : : "memory");
+		return SNPU_ERR_NONE;
+	}
+	err = snpu_mmu_resolve(q, va, sizeof(x->pkt), false, &hit);
+	if (err) {
+		x->fault_va = va;
+		return err;
+	}
+	if (!hit.host)
+		return (unsigned int)mem_slow(x, va, &x->pkt, sizeof(x->pkt), false);
+	memcpy(&x->pkt, hit.host, sizeof(x->pkt));
+	__asm__ volatile("" : : : "memory");
+	/* Remote memory is checked at its target every time. With poison about, so is ours. */
+	if (hit.node == q->npu->node && hit.aperture != SNPU_APERTURE_FABRIC &&
+	    !snpu_load(&q->npu->poisoned)) {
+		q->ring_host = hit.host - (va - page);
+		q->ring_host_va = page;
+	}
+	return SNPU_ERR_NONE;
+}
+
+static unsigned int indirect(struct exec *x)
+{
+	struct snpu_queue *q = x->q;
+
+	if (q->ib_count)
+		return SNPU_ERR_NESTING;
+	if (x->pkt.misc.addr >> SNPU_VA_BITS ||
+	    (uint64_t)x->pkt.misc.count * SNPU_PKT_BYTES >
+	    (1ull << SNPU_VA_BITS) - x->pkt.misc.addr) {
+		x->fault_va = x->pkt.misc.addr;
+		return SNPU_ERR_FIELD;
+	}
+	q->ib_va = x->pkt.misc.addr;
+	q->ib_count = x->pkt.misc.count;
+	q->ib_pos = 0;
+	return SNPU_ERR_NONE;
+}
+
+static unsigned int timestamp(struct exec *x)
+{
+	uint64_t now = snpu_machine_time(x->q->npu->m);
+	struct snpu_mmu_hit hit;
+	unsigned int err;
+
+	err = resolve(x, x->pkt.misc.addr, 8, true, &hit);
+	if (err)
+		return err;
+	if (x->q->nt_stores) {
+		snpu_sfence();
+		x->q->nt_stores = false;
+	}
+	x->work.bytes_written = 8;
+	if (!hit.host)
+		return (unsigned int)mem_slow(x, x->pkt.misc.addr, &now, 8, true);
+	snpu_store_rel((uint64_t *)hit.host, now);
+	return SNPU_ERR_NONE;
+}
+
+static enum step run_data(struct exec *x, unsigned int *err)
+{
+	bool heavy = snpu_pkt_is_heavy(&x->pkt);
+	struct snpu_worker *w = x->w;
+	struct snpu_queue *q = x->q;
+	struct snpu_fault fault = { 0 };
+
+	if (heavy) {
+		if (w->nested)
+			return STEP_LATER;
+		/* it takes a while: what is done may be seen */
+		snpu_queue_publish(q);
+		w->heavy_start = snpu_clock_ns();
+		w->last_scan = w->heavy_start;
+		if (!x->heavy_since)
+			x->heavy_since = w->heavy_start;
+		if (x->pkt.hdr.op >= SNPU_OP_MATMUL)
+			snpu_sched_handover(w);
+		snpu_store(&q->cpl->progress, ++q->progress);
+	}
+	x->fault_va = 0;
+	*err = (unsigned int)snpu_engine_exec(x->engine, &x->pkt, &mem_ops, x, &fault, &x->work);
+	q->nt_stores = true;
+	if (*err) {
+		x->fault_va = fault.va;
+		return STEP_FAULT;
+	}
+	return STEP_RETIRED;
+}
+
+static enum step run_packet(struct exec *x, unsigned int *err)
+{
+	struct snpu_queue *q = x->q;
+
+	switch (x->pkt.hdr.op) {
+	case SNPU_OP_NOP:
+		return STEP_RETIRED;
+	case SNPU_OP_SEM_SIGNAL:
+		*err = sem_signal(x);
+		break;
+	case SNPU_OP_SEM_WAIT:
+		return sem_wait(x, err);
+	case SNPU_OP_BARRIER:
+		snpu_sfence();
+		q->nt_stores = false;
+		snpu_mb();
+		break;
+	case SNPU_OP_TIMESTAMP:
+		*err = timestamp(x);
+		break;
+	case SNPU_OP_INTERRUPT:
+		/* whoever the event wakes finds what came before it counted */
+		snpu_queue_publish(q);
+		if (q->nt_stores)
+			snpu_sfence();
+		snpu_event_emit(q->npu, q, SNPU_EVT_INTERRUPT, x->pkt.hdr.arg, q->head);
+		break;
+	case SNPU_OP_INDIRECT:
+		*err = indirect(x);
+		break;
+	default:
+		return run_data(x, err);
+	}
+	return *err ? STEP_FAULT : STEP_RETIRED;
+}
+
+static void log_packet(struct exec *x, uint32_t sub)
+{
+	static const uint8_t kinds[2][2] = {
+		{ SNPU_PLOG_SEM_SET, SNPU_PLOG_SEM_ADD },
+		{ SNPU_PLOG_SEM_GE, SNPU_PLOG_SEM_EQ },
+	};
+	struct snpu_plog_rec *r = snpu_plog_add(x->w->plog);
+	const struct snpu_pkt_hdr *h = &x->pkt.hdr;
+	struct snpu_queue *q = x->q;
+
+	r->node = q->npu->node;
+	r->queue = (uint16_t)q->id;
+	r->op = h->op;
+	r->flags = h->flags;
+	r->epoch = q->epoch;
+	r->sub = sub;
+	r->seq = q->head;
+	r->dtype = h->dtype;
+	r->dtype2 = h->dtype2;
+	r->read_node = x->read_node;
+	r->write_node = x->write_node;
+	r->sem_node = SNPU_PLOG_NO_NODE;
+	r->bytes_read = x->work.bytes_read;
+	r->bytes_written = x->work.bytes_written;
+	r->flops = x->work.flops;
+	if (h->op == SNPU_OP_SEM_SIGNAL || h->op == SNPU_OP_SEM_WAIT) {
+		r->sem_kind = kinds[h->op == SNPU_OP_SEM_WAIT][h->arg & 1];
+		r->sem_host = x->sem.aperture == SNPU_APERTURE_HOST;
+		r->sem_node = x->sem.node;
+		r->sem_addr = x->sem.addr;
+		r->sem_value = x->pkt.sem.value;
+	}
+}
+
+/* The one packet that is not worth a call */
+static bool is_plain_nop(const union snpu_pkt *p)
+{
+	return !(p->q[0] | p->q[1] | p->q[2] | p->q[3] | p->q[4] | p->q[5] | p->q[6] | p->q[7]);
+}
+
+/* Reads the doorbell; false: there is nothing to do, or the queue faulted */
+static bool look_at_doorbell(struct snpu_queue *q)
+{
+	uint64_t db = snpu_load_acq(q->db);
+
+	if (db < q->tail || db - q->head > q->ring_entries) {
+		snpu_queue_fault(q, SNPU_ERR_DOORBELL, 0, 0, true);
+		return false;
+	}
+	q->tail = db;
+	return db != q->head;
+}
+
+static bool take_injection(struct snpu_queue *q)
+{
+	uint32_t what = snpu_load(&q->inject);
+
+	if (!what)
+		return false;
+	if (what == SNPU_INJECT_HANG && q->tail == q->head && !look_at_doorbell(q))
+		return true;
+	snpu_store(&q->inject, 0);
+	if (what == SNPU_INJECT_HANG)
+		snpu_queue_set_state(q, SNPU_RUN_HUNG);
+	else
+		snpu_queue_fault(q, what, 0, 0, true);
+	return true;
+}
+
+/* Counts a packet as done. Returns true when the ring moved on */
+static bool retire(struct exec *x, bool in_ib)
+{
+	struct snpu_queue *q = x->q;
+
+	q->packets++;
+	if (in_ib) {
+		if (x->w->plog)
+			log_packet(x, q->ib_pos);
+		if (++q->ib_pos < q->ib_count)
+			return false;
+		q->ib_count = 0;
+	} else if (q->ib_count) {
+		/* the INDIRECT packet itself: it is done when its buffer is */
+		if (x->w->plog)
+			log_packet(x, SNPU_PLOG_RING);
+		return false;
+	} else if (x->w->plog) {
+		log_packet(x, SNPU_PLOG_RING);
+	}
+	snpu_store(&q->head, q->head + 1);
+	return true;
+}
+
+uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
+{
+	struct exec x = { .q = q };
+	uint64_t val;
+
+	if (!q->waiting)
+		return 0;
+	if (fetch(&x, q->ib_count ? q->ib_va + (uint64_t)q->ib_pos * SNPU_PKT_BYTES :
+		  q->ring_va + (q->head & (q->ring_entries - 1)) * SNPU_PKT_BYTES) ||
+	    x.pkt.hdr.op != SNPU_OP_SEM_WAIT || (x.pkt.sem.addr & 7) || sem_load(&x, &val) ||
+	    sem_met(&x.pkt, val))
+		return 0;
+	if (!q->deadline)
+		return UINT64_MAX;
+	return q->deadline > now ? q->deadline - now : 0;
+}
+
+/**
+ * snpu_exec_queue() - execute up to a batch of packets
+ * @w: worker, in a section
+ * @q: queue, owned and in step with invalidations; READY or BLOCKED
+ *
+ * Return: packets executed.
+ */
+unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
+{
+	struct snpu_npu *n = q->npu;
+	struct exec x = { .w = w, .q = q, .engine = w->nested ? w->engine_nested : w->engine };
+	uint64_t start = snpu_ticks(), rd = 0, wr = 0, flops = 0;
+	unsigned int done = 0, unpublished = 0;
+
+	while (done < SNPU_BATCH && !snpu_load(&q->stop)) {
+		bool in_ib = q->ib_count;
+		unsigned int err;
+		enum step step;
+		uint64_t va;
+
+		if (take_injection(q))
+			break;
+		if (q->head == q->tail && !look_at_doorbell(q))
+			break;
+		va = in_ib ? q->ib_va + (uint64_t)q->ib_pos * SNPU_PKT_BYTES :
+		     q->ring_va + (q->head & (q->ring_entries - 1)) * SNPU_PKT_BYTES;
+		x.read_node = SNPU_PLOG_NO_NODE;
+		x.write_node = SNPU_PLOG_NO_NODE;
+		x.work = (struct snpu_work) { 0 };
+		x.fault_va = 0;
+		step = STEP_FAULT;
+		err = fetch(&x, va);
+		if (err)
+			memset(&x.pkt, 0, sizeof(x.pkt));
+		else if (!is_plain_nop(&x.pkt))
+			err = snpu_pkt_check(&x.pkt);
+		if (!err)
+			step = run_packet(&x, &err);
+		if (step == STEP_LATER)
+			break;
+		if (step == STEP_BLOCKED) {
+			snpu_queue_publish(q);
+			snpu_queue_set_state(q, SNPU_RUN_BLOCKED);
+			break;
+		}
+		/* the completion record may have gone while the packet ran */
+		if (snpu_load(&q->run) == SNPU_RUN_FAULT)
+			break;
+		if (step == STEP_FAULT) {
+			snpu_queue_fault(q, err,
+					 x.pkt.hdr.op | (in_ib ? q->ib_pos << 8 : 0),
+					 x.fault_va, true);
+			break;
+		}
+		if (snpu_load(&q->run) == SNPU_RUN_BLOCKED)
+			snpu_queue_set_state(q, SNPU_RUN_READY);
+		rd += x.work.bytes_read;
+		wr += x.work.bytes_written;
+		flops += x.work.flops;
+		done++;
+		/* others want their turn, and a free worker can take this queue on */
+		if (x.heavy_since && snpu_clock_ns() - x.heavy_since > TURN_NS) {
+			retire(&x, in_ib);
+			break;
+		}
+		if (retire(&x, in_ib) && ++unpublished >= SNPU_PUBLISH) {
+			snpu_queue_publish(q);
+			unpublished = 0;
+			if (q->prio < SNPU_PRIO_MAX && snpu_higher_pending(q))
+				break;
+		}
+	}
+	snpu_queue_publish(q);
+	if (!done)
+		return 0;
+	__atomic_fetch_add(&n->cnt_packets, done, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&n->cnt_busy_ticks, snpu_ticks() - start, __ATOMIC_RELAXED);
+	if (rd | wr | flops) {
+		__atomic_fetch_add(&n->cnt_read, rd, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&n->cnt_written, wr, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&n->cnt_flops, flops, __ATOMIC_RELAXED);
+	}
+	return done;
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of the device core.
+ *
+ * Ownership and locks
+ *
+ *  queue->owner	A queue's running state (struct snpu_queue below the line, its TLB, its completion
+ *			record) belongs to who holds @owner: a worker that executes it, or an admin
+ *			command that stops it. A futex word; never held while waiting for another.
+ *  worker->sec		RCU-like section: odd while the worker may hold pointers that came out of page
+ *			tables, export slots, queue lists or the bus. Who takes such a thing away makes
+ *			it unreachable, then calls snpu_quiesce(), which waits until every worker has
+ *			left, or passed a checkpoint of, the section it was in. A worker in a section
+ *			takes only @ev_lock, @ras_lock and the bus's own locks, and waits for no one else.
+ *  npu->lock		one admin command, register write or reset at a time; never taken by workers
+ *  npu->bus_lock	held by threads that are not workers while they use the bus
+ *  machine->list_lock	writers of the scan list
+ *
+ * Order: npu->lock, npu->bus_lock, machine->list_lock, npu->ev_lock, npu->ras_lock.
+ *
+ * The leader is the one worker that scans doorbells. machine->lead is the token.
+ */
+#ifndef SNPU_DEVICE_NPU_PRIV_H
+#define SNPU_DEVICE_NPU_PRIV_H
+
+#include <pthread.h>
+
+#include "npu.h"
+#include "sync.h"
+
+#define SNPU_TLB_SMALL		64	/* direct-mapped entries for 4 KiB leaves */
+#define SNPU_TLB_HUGE		32	/* and for 2 MiB leaves */
+#define SNPU_TLB_MRU		4
+#define SNPU_INVAL_LOG		16	/* ranges a queue may lag behind before it drops everything */
+#define SNPU_BATCH		64	/* packets of one queue before others get a look */
+#define SNPU_PUBLISH		16	/* light packets between two stores to completed */
+#define SNPU_MAX_WORKERS	64
+#define SNPU_MAX_POISON		4096
+
+#define SNPU_ALIGNED		__attribute__((aligned(64)))
+
+/* One translation: [va, end) to consecutive addresses */
+struct snpu_tlbe {
+	uint64_t va;
+	uint64_t end;		/* 0: empty */
+	uint64_t addr;		/* of va: HBM offset, DMA address, segment offset */
+	uint8_t *host;		/* of va: HBM and directly reachable host memory; else NULL */
+	uint32_t access;	/* SNPU_PTE_READ | WRITE */
+	uint16_t import;
+	uint8_t aperture;
+};
+
+struct snpu_tlb {
+	struct snpu_tlbe small[SNPU_TLB_SMALL];
+	struct snpu_tlbe huge[SNPU_TLB_HUGE];
+	struct snpu_tlbe *mru[SNPU_TLB_MRU];
+	unsigned int mru_next;
+};
+
+struct snpu_range {
+	uint64_t start;
+	uint64_t end;
+};
+
+struct snpu_ctx {
+	uint64_t root;
+	uint32_t id;
+	uint32_t queues;	/* npu->lock */
+	/* Ranges invalidated; gen counts them. Written under npu->lock, read in sections: an
+	 * invalidation quiesces before the next one, so at most one entry changes meanwhile.
+	 */
+	uint64_t gen;
+	struct snpu_range inval[SNPU_INVAL_LOG];
+};
+
+struct snpu_export {
+	uint32_t valid;		/* release-stored last */
+	uint32_t access;
+	uint64_t offset;
+	uint64_t bytes;
+	uint64_t token;
+};
+
+struct snpu_import {
+	uint32_t valid;		/* release-stored last */
+	uint32_t node;
+	uint32_t seg;
+	uint64_t token;
+};
+
+/* queue->owner */
+#define SNPU_OWNED		1u
+#define SNPU_OWNER_WAITED	2u	/* someone sleeps until it is released */
+
+/* queue->run: what the scanner does with it */
+enum snpu_run {
+	SNPU_RUN_STOPPED,
+	SNPU_RUN_READY,
+	SNPU_RUN_BLOCKED,
+	SNPU_RUN_SUSPENDED,
+	SNPU_RUN_FAULT,
+	SNPU_RUN_HUNG,
+};
+
+/* queue->stop */
+#define SNPU_STOP_SUSPEND	1u	/* between two packets */
+#define SNPU_STOP_ABORT		2u	/* at the next checkpoint */
+
+struct snpu_queue {
+	/* what the scanner looks at */
+	const uint64_t *db SNPU_ALIGNED;
+	uint64_t head;		/* packets retired */
+	uint32_t owner;
+	uint32_t run;
+	uint32_t stop;
+	uint32_t inject;	/* INJECT_HANG or error code of a fault to make */
+	uint32_t armed;		/* need_wake was published */
+	uint32_t prio;
+	struct snpu_npu *npu;
+	/* fixed */
+	struct snpu_ctx *ctx;
+	uint64_t ring_va;
+	uint64_t cpl_addr;
+	uint32_t id;
+	uint32_t ring_entries;
+	uint32_t vector;
+	uint32_t epoch;
+	/* owner */
+	struct snpu_cpl *cpl SNPU_ALIGNED;
+	uint64_t tail;		/* doorbell value last seen */
+	uint64_t published;
+	uint64_t progress;
+	uint64_t irq_done;
+	uint64_t bus_gen;
+	uint64_t ctx_gen;
+	const uint8_t *ring_host;	/* of ring_host_va, one page; NULL: look up */
+	uint64_t ring_host_va;
+	uint64_t ib_va;
+	uint32_t ib_count;	/* 0: not inside an indirect buffer */
+	uint32_t ib_pos;
+	bool waiting;		/* the next packet is a wait that has begun */
+	uint64_t deadline;	/* of that wait, 0: none */
+	uint64_t packets;
+	bool nt_stores;		/* a packet since the last sfence may have used them */
+	uint32_t error;
+	uint32_t error_aux;
+	uint64_t fault_va;
+	/* ev_lock */
+	uint64_t int_event;	/* index + 1 of the newest INTERRUPT event, 0: none */
+	struct snpu_cpl dead_cpl SNPU_ALIGNED;	/* stands in when the real one was unmapped */
+	struct snpu_tlb tlb;
+};
+
+#define SNPU_INJECT_HANG	0x80000000u
+
+struct snpu_npu {
+	struct snpu_machine *m;
+	uint32_t index;
+	uint32_t node;
+	uint32_t host;
+	uint32_t slot;
+	uint32_t num_queues, num_ctx, num_segs, num_imports;
+	uint64_t hbm_size;
+	uint64_t bar2_size;
+	uint8_t *hbm;
+	uint64_t *doorbells;
+	int hbm_fd;
+	int db_fd;
+
+	const struct snpu_bus *bus;	/* read in sections or under bus_lock */
+	struct snpu_bus bus_store[2];
+	uint64_t bus_gen;
+
+	pthread_mutex_t lock;
+	pthread_mutex_t bus_lock;
+	uint32_t status;
+	uint64_t admin_addr;
+	struct snpu_queue **queues;	/* [num_queues]; written under lock */
+	struct snpu_ctx **ctxs;		/* [num_ctx]; lock */
+	uint32_t *epochs;		/* [num_queues]; lock */
+	struct snpu_export *exports;	/* allocated at first use, then stays */
+	struct snpu_import *imports;
+	uint32_t prio_queues[SNPU_PRIO_MAX + 1];	/* how many exist; lock */
+
+	pthread_mutex_t ev_lock;
+	uint64_t ev_addr;
+	uint32_t ev_log2;
+	uint64_t ev_prod;
+	uint64_t ev_lost;
+
+	pthread_mutex_t ras_lock;
+	uint32_t poisoned;		/* pages in poison[]; looked at without the lock */
+	uint64_t *poison;		/* page numbers */
+	uint64_t ras_ce, ras_ue;
+
+	uint8_t *cfg;			/* SNPU_CFG_BYTES */
+	uint8_t *msix;			/* SNPU_BAR_MSIX_SIZE */
+	pthread_mutex_t cfg_lock;
+	uint32_t resets;
+	/* atomic */
+	uint64_t cnt_packets, cnt_read, cnt_written, cnt_flops, cnt_faults, cnt_busy_ticks;
+	uint64_t cnt_events, cnt_merged, cnt_irqs, cnt_admin, cnt_admin_errors;
+};
+
+struct snpu_scan_list {
+	unsigned int n;
+	struct snpu_queue *q[];
+};
+
+struct snpu_engine;
+struct snpu_plog_buf;
+
+struct snpu_worker {
+	uint32_t sec SNPU_ALIGNED;
+	uint32_t want;		/* someone waits for the section to end */
+	bool leader;		/* own thread only */
+	bool nested;		/* scanning from inside a heavy packet */
+	struct snpu_machine *m;
+	struct snpu_engine *engine;
+	struct snpu_engine *engine_nested;	/* for light packets while @engine is in use */
+	struct snpu_plog_buf *plog;
+	uint64_t last_scan;
+	uint64_t heavy_start;
+	pthread_t thread;
+	bool started;
+};
+
+struct snpu_machine {
+	const struct snpu_profile *profile;
+	unsigned int npus;
+	unsigned int first_node;
+	struct snpu_npu **npu;
+	uint64_t t0;
+	uint64_t ticks0;
+	struct snpu_plog *plog;
+	uint64_t serial_base;
+
+	unsigned int workers;
+	struct snpu_worker *worker;
+	uint32_t stop;
+
+	uint32_t lead SNPU_ALIGNED;	/* 1: there is a leader */
+	uint32_t idle;			/* followers that sleep */
+	uint32_t sleeping SNPU_ALIGNED;	/* the leader sleeps or is about to */
+	uint32_t wake_seq;		/* its futex; every kick counts */
+	unsigned int rr;		/* leader: where the next scan starts */
+	uint64_t spin_ns;		/* leader: how long to spin without work */
+
+	pthread_mutex_t list_lock;
+	struct snpu_scan_list *list;	/* read in sections */
+};
+
+/* machine.c */
+struct snpu_npu *snpu_machine_node(struct snpu_machine *m, uint32_t node);
+uint64_t snpu_machine_time(const struct snpu_machine *m);
+uint64_t snpu_machine_ticks_ns(const struct snpu_machine *m, uint64_t ticks);
+int snpu_list_add(struct snpu_machine *m, struct snpu_queue *q);
+void snpu_list_del(struct snpu_machine *m, struct snpu_queue *q);
+
+/* npu.c */
+struct snpu_npu *snpu_npu_create(struct snpu_machine *m, unsigned int index, char *err,
+				 size_t err_len);
+void snpu_npu_destroy(struct snpu_npu *n);
+void snpu_npu_reset_locked(struct snpu_npu *n);
+void snpu_npu_irq(struct snpu_npu *n, unsigned int vector);
+
+/* bus.c: for workers in a section, or holders of bus_lock */
+int snpu_bus_translate(struct snpu_npu *n, uint64_t iova, bool write, uint8_t **host,
+		       uint64_t *run);
+int snpu_bus_read(struct snpu_npu *n, uint64_t iova, void *buf, size_t len);
+int snpu_bus_write(struct snpu_npu *n, uint64_t iova, const void *buf, size_t len);
+
+/* admin.c */
+void snpu_admin_run(struct snpu_npu *n);
+
+/* pci.c */
+void snpu_pci_init(struct snpu_npu *n);
+void snpu_pci_reset(struct snpu_npu *n);
+
+/* mmu.c */
+
+/**
+ * struct snpu_mmu_hit - result of a translation
+ * @host: memory, NULL: only the bus's read and write reach it, at @iova
+ * @iova: DMA address when @host is NULL
+ * @run: bytes from there on that belong to the same piece
+ * @node: where the memory is (semaphore identity in the log)
+ * @addr: HBM offset or DMA address there
+ * @aperture: SNPU_APERTURE_*, FABRIC resolved to the remote end
+ */
+struct snpu_mmu_hit {
+	uint8_t *host;
+	uint64_t iova;
+	uint64_t run;
+	uint32_t node;
+	uint64_t addr;
+	uint32_t aperture;
+};
+
+/* SNPU_ERR_*; owner of the queue, in a section */
+unsigned int snpu_mmu_resolve(struct snpu_queue *q, uint64_t va, uint64_t len, bool write,
+			      struct snpu_mmu_hit *hit);
+void snpu_mmu_sync(struct snpu_queue *q);
+void snpu_mmu_flush(struct snpu_queue *q);
+
+/* fabric.c */
+unsigned int snpu_fabric_resolve(struct snpu_npu *n, uint32_t slot, uint64_t off, bool write,
+				 struct snpu_npu **target, uint64_t *hbm_off, uint64_t *run);
+int snpu_fabric_export(struct snpu_npu *n, const struct snpu_adm_export *a);
+int snpu_fabric_revoke(struct snpu_npu *n, uint32_t seg);
+int snpu_fabric_import(struct snpu_npu *n, const struct snpu_adm_import *a);
+int snpu_fabric_unimport(struct snpu_npu *n, uint32_t slot);
+void snpu_fabric_reset(struct snpu_npu *n);
+
+/* ras.c */
+unsigned int snpu_ras_check(struct snpu_npu *n, uint64_t off, uint64_t len, bool write,
+			    uint64_t *run);
+void snpu_ras_clear(struct snpu_npu *n, uint64_t off, uint64_t len);
+bool snpu_ras_hit(struct snpu_npu *n, uint64_t off);
+
+/* event.c */
+void snpu_event_emit(struct snpu_npu *n, struct snpu_queue *q, uint32_t type, uint32_t code,
+		     uint64_t data);
+void snpu_event_emit_ext(struct snpu_npu *n, uint32_t type, uint32_t code, uint64_t data);
+void snpu_event_reset(struct snpu_npu *n);
+
+/* queue.c */
+int snpu_queue_create(struct snpu_npu *n, const struct snpu_queue_desc *d);
+int snpu_queue_destroy(struct snpu_npu *n, uint32_t id, unsigned int error);
+int snpu_queue_suspend(struct snpu_npu *n, uint32_t id);
+int snpu_queue_resume(struct snpu_npu *n, uint32_t id);
+bool snpu_queue_trylock(struct snpu_queue *q);
+void snpu_queue_lock(struct snpu_queue *q);
+int snpu_queue_lock_timeout(struct snpu_queue *q, uint64_t timeout_ns);
+void snpu_queue_unlock(struct snpu_queue *q);
+void snpu_queue_publish(struct snpu_queue *q);
+void snpu_queue_set_state(struct snpu_queue *q, uint32_t run);
+void snpu_queue_fault(struct snpu_queue *q, unsigned int error, uint32_t aux, uint64_t va,
+		      bool event);
+
+/* exec.c */
+bool snpu_queue_pending(const struct snpu_queue *q);
+unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q);
+/* ns until the wait of a blocked queue ends: 0 now, UINT64_MAX never; owner, in a section */
+uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now);
+
+/* sched.c */
+int snpu_sched_start(struct snpu_machine *m, unsigned int workers, char *err, size_t err_len);
+void snpu_sched_stop(struct snpu_machine *m);
+void snpu_sched_kick(struct snpu_machine *m);
+void snpu_quiesce(struct snpu_machine *m);
+bool snpu_higher_pending(const struct snpu_queue *q);
+/* from inside a heavy packet: lets waiters in, and keeps the doorbells served */
+void snpu_sched_checkpoint(struct snpu_worker *w);
+void snpu_sched_handover(struct snpu_worker *w);
+
+static inline void snpu_sec_enter(struct snpu_worker *w)
+{
+	/* full barrier: what is read in the section is read after the section is visible */
+	(void)snpu_xchg(&w->sec, w->sec + 1);
+}
+
+void snpu_sec_leave(struct snpu_worker *w);
+
+/* A clock that costs next to nothing; its rate is found by comparing with the real one */
+static inline uint64_t snpu_ticks(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc();
+#else
+	return snpu_clock_ns();
+#endif
+}
+
+static inline uint64_t snpu_min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+#endif

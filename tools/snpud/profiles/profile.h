@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Machine profiles: the only source of machine figures.
+ */
+#ifndef SNPU_PROFILE_H
+#define SNPU_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum snpu_fig_tag {
+	SNPU_FIG_ABSENT,
+	SNPU_FIG_MEASURED,
+	SNPU_FIG_FITTED,
+	SNPU_FIG_ASSUMED,
+};
+
+/**
+ * struct snpu_fig - one figure with its provenance
+ * @value: in the unit of its key, see snpu_profile_keys()
+ * @tag: how it came about; SNPU_FIG_ABSENT: the profile does not state it, @value is 0
+ * @source: where it comes from
+ */
+struct snpu_fig {
+	double value;
+	enum snpu_fig_tag tag;
+	char *source;
+};
+
+/* Paths that latency and bandwidth are given for */
+enum snpu_path {
+	SNPU_PATH_READ,
+	SNPU_PATH_WRITE,
+	SNPU_PATHS,
+};
+
+struct snpu_profile {
+	char name[32];
+	char *title;
+	char *file;
+	struct {
+		struct snpu_fig hosts, npus_per_host;
+	} machine;
+	struct {
+		struct snpu_fig dies, hbm_bytes, hbm_bandwidth, flops_bf16, ops_int8, flops_fp32;
+		struct snpu_fig matrix_cores, vector_cores, die_link_bandwidth, die_link_latency;
+	} npu;
+	struct {
+		struct snpu_fig planes, npu_bandwidth, link_bandwidth, links_per_die;
+		struct snpu_fig l1_switches_per_host, l1_uplink_links, l2_switches_per_plane;
+		struct snpu_fig cpu_bandwidth;
+		struct snpu_fig intra_bandwidth[SNPU_PATHS], intra_latency[SNPU_PATHS];
+		struct snpu_fig inter_bandwidth[SNPU_PATHS], inter_latency[SNPU_PATHS];
+		struct snpu_fig cpu_intra_bandwidth[SNPU_PATHS], cpu_intra_latency[SNPU_PATHS];
+		struct snpu_fig cpu_inter_bandwidth[SNPU_PATHS], cpu_inter_latency[SNPU_PATHS];
+	} fabric;
+	struct {
+		struct snpu_fig queues, contexts, segments, imports;
+	} device;
+};
+
+/**
+ * struct snpu_profile_key - one key of the file format
+ * @section: object that holds it
+ * @key: its name
+ * @unit: the unit it must be given in
+ * @min: lowest value
+ * @max: highest value
+ * @integer: fractions are refused
+ * @required: a profile without it is refused
+ * @offset: of the struct snpu_fig in struct snpu_profile
+ */
+struct snpu_profile_key {
+	const char *section;
+	const char *key;
+	const char *unit;
+	double min;
+	double max;
+	int integer;
+	int required;
+	size_t offset;
+};
+
+/**
+ * snpu_profile_load() - read a profile
+ * @name: name of an installed profile, or path of a file (anything with a slash or ending in .json)
+ * @err: receives one line that says what is wrong, in which file and key, and what is allowed
+ * @err_len: size of @err
+ *
+ * Return: the profile, to be freed with snpu_profile_free(); NULL with @err set.
+ */
+struct snpu_profile *snpu_profile_load(const char *name, char *err, size_t err_len);
+
+/**
+ * snpu_profile_parse() - like snpu_profile_load(), from text
+ * @text: JSON
+ * @file: name for messages
+ * @err: see snpu_profile_load()
+ * @err_len: see snpu_profile_load()
+ */
+struct snpu_profile *snpu_profile_parse(const char *text, const char *file, char *err,
+					size_t err_len);
+
+void snpu_profile_free(struct snpu_profile *p);
+
+/** snpu_profile_keys() - all keys of the format; *@n receives their number */
+const struct snpu_profile_key *snpu_profile_keys(size_t *n);
+
+/** snpu_fig_tag_name() - "measured", "fitted", "assumed", "absent" */
+const char *snpu_fig_tag_name(enum snpu_fig_tag tag);
+
+static inline uint64_t snpu_fig_u64(const struct snpu_fig *f)
+{
+	return (uint64_t)f->value;
+}
+
+/** snpu_profile_npus() - NPUs of the whole machine */
+static inline uint32_t snpu_profile_npus(const struct snpu_profile *p)
+{
+	return (uint32_t)(p->machine.hosts.value * p->machine.npus_per_host.value);
+}
+
+#endif
