@@ -23,7 +23,7 @@ cleanup()
 	fi
 	[[ -n $qemu_pid ]] && kill -KILL "$qemu_pid" 2>/dev/null
 	wait 2>/dev/null
-	rm -rf --one-file-system -- "$dir"
+	rm -rf --one-file-system -- "$dir" "$stage"
 }
 
 snpud_alive()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+#
+# Everything is built and run inside one pinned Debian tree (tools/vm/snpu-tree),
+# so that results do not depend on the machine. Build output goes to build/.
+
+MAKEFLAGS += --no-print-directory
+VM := tools/vm
+TREE := $(VM)/snpu-tree run --
+J ?= $(shell nproc)
+V ?= 0
+NPUS ?= 8
+export NINJA_STATUS = [%f/%t, %W left] 
+
+ifeq ($(V),0)
+Q := @
+quiet := >/dev/null
+else
+Q :=
+quiet :=
+endif
+
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'snpu: an AI supernode that boots on a laptop'
+	@echo
+	@echo 'See it:'
+	@echo '  make demo               8 NPUs in a guest: broadcast, all-reduce, a transformer block'
+	@echo '  make demo DIRECT=1      the same program, no guest'
+	@echo '  make shell              a shell in a guest with 8 NPUs (NPUS=N for another number)'
+	@echo '  make run CMD="..."      build, boot, run CMD in a guest'
+	@echo
+	@echo 'Build it:'
+	@echo '  make tree               the pinned Debian tree everything is built and run in'
+	@echo '  make build              libsnpu, tools, tests, module: into build/'
+	@echo '  make module             snpu.ko only, for the stock kernel (KERNEL=debug: the debug kernel)'
+	@echo '  make debug-kernel       the kernel with KASAN, lockdep and more, once (about 7 minutes)'
+	@echo
+	@echo 'Test it:'
+	@echo '  make check              everything: host tests, sanitizers, guest tests on both kernels'
+	@echo '  make check STEPS="..."  some of it; STEPS=list shows the steps'
+	@echo '  make bench              figures against their bars (JSON=FILE: as JSON too)'
+	@echo '  make checkpatch sparse  kernel style, kernel annotations'
+	@echo '  make fuzz               hostile input for snpud (SECONDS=60)'
+	@echo
+	@echo '  make clean              remove build/ (make distclean: the cache too)'
+	@echo
+	@echo 'V=1 shows the commands; J=N limits parallel jobs. $(VM)/snpu-vm --help: all about guests.'
+
+tree:
+	$(Q)$(VM)/snpu-tree make
+
+debug-kernel:
+	$(Q)$(VM)/debug-kernel make >/dev/null
+
+build: host module selftests
+
+build/host/build.ninja: | tree
+	$(Q)echo '  MESON   build/host'
+	$(Q)$(TREE) meson setup build/host --prefix=/usr --libdir=lib/x86_64-linux-gnu \
+		-Dwerror=true $(quiet)
+
+host: build/host/build.ninja
+	$(Q)$(TREE) ninja -C build/host -j$(J)
+
+# The same with the sanitizers, for tests only
+build/asan/build.ninja: | tree
+	$(Q)echo '  MESON   build/asan'
+	$(Q)$(TREE) meson setup build/asan --prefix=/usr --libdir=lib/x86_64-linux-gnu \
+		-Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false $(quiet)
+
+host-asan: build/asan/build.ninja
+	$(Q)$(TREE) ninja -C build/asan -j$(J)
+
+module: tree
+	$(Q)$(VM)/build-module $(or $(KERNEL),debian) -j$(J) $(if $(filter 0,$(V)),,V=1)
+
+selftests: tree
+	$(Q)$(VM)/build-selftests -j$(J)
+
+demo: host
+ifdef DIRECT
+	$(Q)$(VM)/snpu-vm direct --npus $(NPUS) -- build/host/userspace/demo/snpu-demo --transport direct $(ARGS)
+else
+	$(Q)$(MAKE) module
+	$(Q)$(VM)/snpu-vm run --npus $(NPUS) --timeout 600 -- snpu-demo --transport kmd $(ARGS)
+endif
+
+shell: build
+	$(Q)$(VM)/snpu-vm shell --npus $(NPUS) $(ARGS)
+
+run: build
+	$(Q)test -n '$(CMD)' || { echo 'run: say what, as in make run CMD="ls -l /dev/accel"' >&2; exit 2; }
+	$(Q)$(VM)/snpu-vm run --npus $(NPUS) $(ARGS) -- sh -c '$(CMD)'
+
+bench: build
+	$(Q)$(VM)/bench $(if $(JSON),--json '$(JSON)') $(ARGS)
+
+check:
+	$(Q)$(VM)/check $(STEPS)
+
+checkpatch: tree
+	$(Q)$(VM)/lint checkpatch
+
+sparse: tree
+	$(Q)$(VM)/lint sparse
+
+fuzz: host-asan
+	$(Q)$(VM)/fuzz $(SECONDS)
+
+clean:
+	$(Q)rm -rf build
+
+distclean: clean
+	$(Q)$(VM)/snpu-tree purge
+
+.PHONY: help tree debug-kernel build host host-asan module selftests demo shell run bench check \
+	checkpatch sparse fuzz clean distclean
