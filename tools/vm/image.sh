@@ -89,6 +89,8 @@ base_image()
 	take_lock "${image_base##*/}" 6
 	[[ -f $image_base/.stamp ]] && return 0
 	rm -rf -- "$tmp" "$image_base"
+	# images of earlier recipes that nothing used for a day
+	find "$cache" -maxdepth 1 -name "image-*" -mtime +0 -exec rm -rf --one-file-system {} +
 	root=$tmp/root
 	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,tmp,run,root,etc,lib64,boot,snpu} \
 		"$root/usr/lib/x86_64-linux-gnu" "$root/lib/modules/$kver/kernel" || return 1

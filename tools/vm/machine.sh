@@ -82,7 +82,9 @@ machine_opts()
 	for ((cpu = 0; cpu < smp; cpu++)); do
 		qemu+=(-numa "cpu,node-id=$((cpu * nodes / smp)),socket-id=$cpu")
 	done
-	qemu+=(-chardev "file,id=kcon,path=$dir/console" -serial chardev:kcon
+	qemu+=(-chardev "socket,id=kcon,path=$dir/kcon.sock,server=on,wait=off,logfile=$dir/console"
+	       -serial chardev:kcon
+	       -monitor "unix:$dir/mon.sock,server=on,wait=off"
 	       -device virtio-serial-pci,id=vser)
 	if [[ $mode == shell ]]; then
 		qemu+=(-chardev stdio,id=out,signal=off -device virtconsole,chardev=out,nr=0)
@@ -132,7 +134,7 @@ kernel_line()
 {
 	local line="console=ttyS0 panic=-1 oops=panic tsc=reliable no_timer_check random.trust_cpu=on"
 
-	line+=" rdinit=/init mitigations=off audit=0 apparmor=0 selinux=0 nokaslr"
+	line+=" rdinit=/init mitigations=off audit=0 apparmor=0 selinux=0 nokaslr sysrq_always_enabled pci=hpiosize=0"
 	line+=" rcupdate.rcu_expedited=1 log_buf_len=4M"
 	((verbose)) && line+=" ignore_loglevel" || line+=" loglevel=5"
 	echo "$line snpu.mode=$mode snpu.npus=$npus snpu.module=$module snpu.loglevel=$loglevel $append"
@@ -166,6 +168,19 @@ kvm_probe()
 	[[ $(cat "$cached") == yes ]]
 }
 
+# ask_hung_guest: a break and a letter on its console make even a stuck kernel
+# tell its blocked tasks (w) and what its CPUs do (l)
+ask_hung_guest()
+{
+	local key
+
+	for key in w l; do
+		echo 'chardev-send-break kcon' | timeout 2 socat - "UNIX-CONNECT:$dir/mon.sock" >/dev/null
+		printf %s "$key" | timeout 2 socat - "UNIX-CONNECT:$dir/kcon.sock" >/dev/null
+	done
+	sleep 1
+}
+
 show_log()
 {
 	local n
@@ -183,7 +198,7 @@ show_log()
 # when guest or kernel failed
 run_guest()
 {
-	local accel=tcg start rc faults why= word up rest cmd_rc= limit cat_pid=
+	local accel=tcg start rc faults why= word up rest cmd_rc= cat_pid= hung=0 ready_at=
 
 	case $kvm in
 	on) accel=kvm ;;
@@ -217,18 +232,24 @@ run_guest()
 		mkfifo "$dir/out" || return 1
 		cat "$dir/out" &
 		cat_pid=$!
-		setpriv --pdeathsig KILL -- timeout --foreground -k 5 "$timeout" \
-			qemu-system-x86_64 "${qemu[@]}" </dev/null 2>"$dir/qemu.err" >/dev/null &
+		setpriv --pdeathsig KILL -- qemu-system-x86_64 "${qemu[@]}" \
+			</dev/null 2>"$dir/qemu.err" >/dev/null &
 		qemu_pid=$!
+		timeout "$timeout" tail -s 0.05 --pid="$qemu_pid" -f /dev/null
+		if (($? == 124)); then
+			hung=1
+			ask_hung_guest
+			kill -TERM "$qemu_pid" 2>/dev/null
+		fi
 		wait "$qemu_pid"
 		rc=$?
 		qemu_pid=
-		# QEMU may have ended before it opened the pipe
-		kill -0 "$cat_pid" 2>/dev/null && : >>"$dir/out" 2>/dev/null &
+		# QEMU may have ended before it opened the pipe; this end lets cat end
+		: 1<>"$dir/out"
 		wait "$cat_pid"
 	fi
 	((rc == 0)) || why="QEMU ended with exit code $rc"
-	((rc == 124 || rc == 137)) && why="the time limit of $timeout s is over"
+	((hung)) && why="the time limit of $timeout s is over"
 	[[ -s $dir/qemu.err ]] && grep -v '^qemu-system-x86_64: terminating on signal' "$dir/qemu.err" >&2
 
 	while read -r word up rest; do
@@ -257,7 +278,7 @@ run_guest()
 	if [[ -n $why ]]; then
 		show_log
 		msg "error: $why"
-		((rc == 124 || rc == 137)) && return 124
+		((hung)) && return 124
 		return 125
 	fi
 	((verbose)) && msg "guest up ${ready_at:-?} s after its start, done after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
