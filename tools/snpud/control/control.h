@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control socket: JSON-RPC 2.0, one message a line.
+ */
+#ifndef SNPU_CONTROL_H
+#define SNPU_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct snpu_machine;
+struct snpu_plog;
+struct snpu_control;
+
+#define SNPU_CONTROL_MAX_MSG	65536u		/* bytes of a request with its newline */
+#define SNPU_CONTROL_MAX_CLIENTS 64u
+
+/* Error codes besides those of JSON-RPC itself */
+#define SNPU_RPC_PARSE		(-32700)
+#define SNPU_RPC_REQUEST	(-32600)
+#define SNPU_RPC_METHOD		(-32601)
+#define SNPU_RPC_PARAMS		(-32602)
+#define SNPU_RPC_INTERNAL	(-32603)
+#define SNPU_RPC_NOENT		(-32001)	/* no such NPU, queue */
+#define SNPU_RPC_LIMIT		(-32002)	/* a table is full */
+
+/**
+ * struct snpu_control_opts - what the control socket serves
+ * @path: of the socket; created with mode 0600, must not exist
+ * @machine: must outlive the control
+ * @plog: packet log or NULL
+ */
+struct snpu_control_opts {
+	const char *path;
+	struct snpu_machine *machine;
+	const struct snpu_plog *plog;
+};
+
+struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, char *err,
+				       size_t err_len);
+
+/**
+ * snpu_control_run() - serve until told to stop
+ * @c: control
+ * @stop_fd: becomes readable when the caller wants it to end
+ *
+ * Return: 0 after daemon.quit or @stop_fd, a negative errno.
+ */
+int snpu_control_run(struct snpu_control *c, int stop_fd);
+
+/** snpu_control_close() - close all connections, remove the socket */
+void snpu_control_close(struct snpu_control *c);
+
+/**
+ * snpu_rpc_handle() - one request
+ * @opts: what it is about
+ * @msg: text, NUL-terminated
+ * @len: its length; a NUL inside is an error
+ * @quit: set when the request was daemon.quit
+ *
+ * Return: response with newline, to be freed; NULL for notifications, or when memory ran out.
+ */
+char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len, bool *quit);
+
+#endif

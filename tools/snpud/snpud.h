@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parts of the program snpud.
+ */
+#ifndef SNPUD_H
+#define SNPUD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit codes */
+#define SNPUD_EXIT_OK		0
+#define SNPUD_EXIT_FAILED	1	/* could not start, or stopped by an error */
+#define SNPUD_EXIT_USAGE	2	/* wrong option or profile */
+#define SNPUD_EXIT_RUNNING	3	/* another snpud serves this directory */
+
+struct snpud_opts {
+	const char *socket_dir;
+	const char *profile;
+	const char *packet_log;
+	const char *log;
+	unsigned int npus;		/* 0: all of @hosts, or of the machine */
+	unsigned int hosts;		/* 0: not given */
+	unsigned int first_node;
+	unsigned int workers;		/* 0: default */
+	int ready_fd;			/* -1: none */
+	bool verbose;
+};
+
+/**
+ * snpud_options() - parse the command line
+ * @argc: as in main
+ * @argv: as in main
+ * @o: receives the options
+ *
+ * Return: -1 to go on, or an exit code (help was printed, or a message on stderr).
+ */
+int snpud_options(int argc, char **argv, struct snpud_opts *o);
+
+struct snpu_machine;
+struct snpud_sockets;
+
+/**
+ * snpud_sockets_create() - serve every NPU of a machine as DIR/npu<K>.sock
+ * @dir: existing directory
+ * @m: machine
+ * @err: receives one line on failure
+ * @err_len: size of @err
+ */
+struct snpud_sockets *snpud_sockets_create(const char *dir, struct snpu_machine *m, char *err,
+					   size_t err_len);
+
+/** snpud_sockets_destroy() - disconnect all clients and remove the sockets */
+void snpud_sockets_destroy(struct snpud_sockets *s);
+
+#endif

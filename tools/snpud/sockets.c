@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Puts the device core behind the vfio-user server: one socket for each NPU.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/npu.h"
+#include "log/log.h"
+#include "snpud.h"
+#include "vfio/vfu_server.h"
+
+struct function {
+	struct snpu_npu *npu;
+	struct snpu_vfu_dev *dev;
+};
+
+struct snpud_sockets {
+	struct snpu_vfu_server *srv;
+	unsigned int n;
+	struct function fn[];
+};
+
+/* ---- the client's memory and interrupts, for the core ---- */
+
+static int bus_translate(void *priv, uint64_t iova, bool write, void **host, uint64_t *run)
+{
+	struct function *f = priv;
+
+	return snpu_vfu_dma_translate(f->dev, iova, write, host, run);
+}
+
+static int bus_read(void *priv, uint64_t iova, void *buf, size_t len)
+{
+	struct function *f = priv;
+
+	return snpu_vfu_dma_read(f->dev, iova, buf, len);
+}
+
+static int bus_write(void *priv, uint64_t iova, const void *buf, size_t len)
+{
+	struct function *f = priv;
+
+	return snpu_vfu_dma_write(f->dev, iova, buf, len);
+}
+
+static void bus_irq(void *priv, unsigned int vector)
+{
+	struct function *f = priv;
+
+	(void)snpu_vfu_irq_trigger(f->dev, vector);
+}
+
+static const struct snpu_bus_ops bus_ops = {
+	.translate = bus_translate,
+	.read = bus_read,
+	.write = bus_write,
+	.irq = bus_irq,
+};
+
+/* ---- the function, for the client ---- */
+
+static int fn_connect(void *priv)
+{
+	struct function *f = priv;
+	struct snpu_bus bus = { &bus_ops, f };
+
+	snpu_npu_set_bus(f->npu, &bus);
+	return 0;
+}
+
+static void fn_disconnect(void *priv)
+{
+	struct function *f = priv;
+
+	snpu_npu_set_bus(f->npu, NULL);
+}
+
+static void fn_dma_unmap(void *priv, uint64_t iova, uint64_t size)
+{
+	struct function *f = priv;
+
+	(void)iova;
+	(void)size;
+	snpu_npu_bus_changed(f->npu);
+}
+
+static int fn_reset(void *priv)
+{
+	struct function *f = priv;
+
+	snpu_npu_reset(f->npu);
+	return 0;
+}
+
+static int fn_read(void *priv, unsigned int region, uint64_t off, void *buf, size_t len)
+{
+	struct function *f = priv;
+	uint64_t v;
+
+	switch (region) {
+	case VFIO_PCI_BAR0_REGION_INDEX:
+		v = snpu_npu_reg_read(f->npu, off, (unsigned int)len);
+		memcpy(buf, &v, len);
+		return 0;
+	case VFIO_PCI_BAR4_REGION_INDEX:
+		snpu_npu_msix_read(f->npu, off, buf, len);
+		return 0;
+	case VFIO_PCI_CONFIG_REGION_INDEX:
+		snpu_npu_cfg_read(f->npu, off, buf, len);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int fn_write(void *priv, unsigned int region, uint64_t off, const void *buf, size_t len)
+{
+	struct function *f = priv;
+	uint64_t v = 0;
+
+	switch (region) {
+	case VFIO_PCI_BAR0_REGION_INDEX:
+		memcpy(&v, buf, len);
+		snpu_npu_reg_write(f->npu, off, (unsigned int)len, v);
+		return 0;
+	case VFIO_PCI_BAR4_REGION_INDEX:
+		snpu_npu_msix_write(f->npu, off, buf, len);
+		return 0;
+	case VFIO_PCI_CONFIG_REGION_INDEX:
+		snpu_npu_cfg_write(f->npu, off, buf, len);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static const struct snpu_vfu_ops fn_ops = {
+	.connect = fn_connect,
+	.region_read = fn_read,
+	.region_write = fn_write,
+	.dma_unmap = fn_dma_unmap,
+	.reset = fn_reset,
+	.disconnect = fn_disconnect,
+};
+
+__attribute__((format(printf, 3, 4)))
+static void vfu_log(void *ctx, int level, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	(void)ctx;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	snpu_log(level <= SNPU_VFU_LOG_WARN ? SNPU_LOG_ERR :
+		 level == SNPU_VFU_LOG_INFO ? SNPU_LOG_INFO : SNPU_LOG_DEBUG, "%s", line);
+}
+
+static int function_create(struct snpud_sockets *s, unsigned int i, const char *dir, char *path,
+			   size_t path_len)
+{
+	const uint32_t rw = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	const struct snpu_vfu_area doorbells = {
+		.offset = SNPU_DB_OFFSET,
+		.size = snpu_npu_doorbell_size(),
+	};
+	struct function *f = &s->fn[i];
+	char name[16];
+	struct snpu_vfu_dev_cfg cfg = {
+		.path = path,
+		.name = name,
+		.ops = &fn_ops,
+		.priv = f,
+		.nr_vectors = SNPU_MSIX_VECTORS,
+		.regions = {
+			[VFIO_PCI_BAR0_REGION_INDEX] = {
+				.size = SNPU_BAR_REGS_SIZE,
+				.flags = rw | VFIO_REGION_INFO_FLAG_MMAP,
+				.fd = snpu_npu_doorbell_fd(f->npu),
+				.fd_offset = -(uint64_t)SNPU_DB_OFFSET,
+				.areas = &doorbells,
+				.nr_areas = 1,
+			},
+			[VFIO_PCI_BAR2_REGION_INDEX] = {
+				.size = snpu_npu_bar2_size(f->npu),
+				.flags = rw | VFIO_REGION_INFO_FLAG_MMAP,
+				.fd = snpu_npu_hbm_fd(f->npu),
+			},
+			[VFIO_PCI_BAR4_REGION_INDEX] = {
+				.size = SNPU_BAR_MSIX_SIZE,
+				.flags = rw,
+				.fd = -1,
+			},
+			[VFIO_PCI_CONFIG_REGION_INDEX] = {
+				.size = SNPU_CFG_BYTES,
+				.flags = rw,
+				.fd = -1,
+			},
+		},
+	};
+
+	snprintf(name, sizeof(name), "npu%u", i);
+	if (snprintf(path, path_len, "%s/npu%u.sock", dir, i) >= (int)path_len)
+		return -ENAMETOOLONG;
+	return snpu_vfu_dev_create(s->srv, &cfg, &f->dev);
+}
+
+struct snpud_sockets *snpud_sockets_create(const char *dir, struct snpu_machine *m, char *err,
+					   size_t err_len)
+{
+	const struct snpu_vfu_server_cfg cfg = { .log = vfu_log };
+	unsigned int i, n = snpu_machine_npus(m);
+	struct snpud_sockets *s;
+	char path[256];
+	int ret;
+
+	s = calloc(1, sizeof(*s) + n * sizeof(s->fn[0]));
+	if (!s) {
+		snprintf(err, err_len, "out of memory");
+		return NULL;
+	}
+	ret = snpu_vfu_server_create(&cfg, &s->srv);
+	if (ret) {
+		snprintf(err, err_len, "vfio-user server: %s", strerror(-ret));
+		free(s);
+		return NULL;
+	}
+	for (i = 0; i < n; i++) {
+		s->fn[i].npu = snpu_machine_npu(m, i);
+		ret = function_create(s, i, dir, path, sizeof(path));
+		if (ret) {
+			snprintf(err, err_len, "%s: %s%s", path, strerror(-ret),
+				 ret == -EMFILE ? " (raise the limit: ulimit -Hn)" : "");
+			snpud_sockets_destroy(s);
+			return NULL;
+		}
+		s->n++;
+	}
+	return s;
+}
+
+void snpud_sockets_destroy(struct snpud_sockets *s)
+{
+	if (!s)
+		return;
+	snpu_vfu_server_destroy(s->srv);
+	free(s);
+}
