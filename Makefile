@@ -5,18 +5,14 @@
 
 MAKEFLAGS += --no-print-directory
 VM := tools/vm
-TREE := $(VM)/snpu-tree run --
 J ?= $(shell nproc)
 V ?= 0
 NPUS ?= 8
-export NINJA_STATUS = [%f/%t, %W left] 
 
 ifeq ($(V),0)
 Q := @
-quiet := >/dev/null
 else
 Q :=
-quiet :=
 endif
 
 .DEFAULT_GOAL := help
@@ -35,6 +31,7 @@ help:
 	@echo '  make build              libsnpu, tools, tests, module: into build/'
 	@echo '  make module             snpu.ko only, for the stock kernel (KERNEL=debug: the debug kernel)'
 	@echo '  make debug-kernel       the kernel with KASAN, lockdep and more, once (about 7 minutes)'
+	@echo '  make install DESTDIR=D   library, headers, tools, man pages into D'
 	@echo
 	@echo 'Test it:'
 	@echo '  make check              everything: host tests, sanitizers, guest tests on both kernels'
@@ -55,28 +52,24 @@ debug-kernel:
 
 build: host module selftests
 
-build/host/build.ninja: | tree
-	$(Q)echo '  MESON   build/host'
-	$(Q)$(TREE) meson setup build/host --prefix=/usr --libdir=lib/x86_64-linux-gnu \
-		-Dwerror=true $(quiet)
-
-host: build/host/build.ninja
-	$(Q)$(TREE) ninja -C build/host -j$(J)
+host:
+	$(Q)$(VM)/build-host -j$(J)
 
 # The same with the sanitizers, for tests only
-build/asan/build.ninja: | tree
-	$(Q)echo '  MESON   build/asan'
-	$(Q)$(TREE) meson setup build/asan --prefix=/usr --libdir=lib/x86_64-linux-gnu \
-		-Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false $(quiet)
+host-asan:
+	$(Q)$(VM)/build-host --asan -j$(J)
 
-host-asan: build/asan/build.ninja
-	$(Q)$(TREE) ninja -C build/asan -j$(J)
-
-module: tree
+module:
 	$(Q)$(VM)/build-module $(or $(KERNEL),debian) -j$(J) $(if $(filter 0,$(V)),,V=1)
 
-selftests: tree
+selftests:
 	$(Q)$(VM)/build-selftests -j$(J)
+
+install: host
+	$(Q)test -n '$(DESTDIR)' || { echo 'install: say where: make install DESTDIR=/some/dir' >&2; exit 2; }
+	$(Q)mkdir -p '$(DESTDIR)'
+	$(Q)$(VM)/snpu-tree run --bind '$(DESTDIR)' -- meson install -C build/host --no-rebuild --quiet \
+		--destdir '$(abspath $(DESTDIR))'
 
 demo: host
 ifdef DIRECT
@@ -99,10 +92,10 @@ bench: build
 check:
 	$(Q)$(VM)/check $(STEPS)
 
-checkpatch: tree
+checkpatch:
 	$(Q)$(VM)/lint checkpatch
 
-sparse: tree
+sparse:
 	$(Q)$(VM)/lint sparse
 
 fuzz: host-asan
@@ -114,5 +107,5 @@ clean:
 distclean: clean
 	$(Q)$(VM)/snpu-tree purge
 
-.PHONY: help tree debug-kernel build host host-asan module selftests demo shell run bench check \
+.PHONY: help tree debug-kernel build host host-asan module selftests install demo shell run bench check \
 	checkpatch sparse fuzz clean distclean

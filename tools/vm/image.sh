@@ -185,6 +185,7 @@ project_image()
 
 	mkdir -p "$root"/{snpu,opt/snpu} || return 1
 	cp "$vm_dir/guest-init" "$root/init" && chmod 755 "$root/init" || return 1
+	cp "$vm_dir/guest-tests" "$root/snpu/guest-tests" || return 1
 	if [[ -f $build/host/build.ninja ]]; then
 		DESTDIR=$root meson install -C "$build/host" --no-rebuild --quiet >&2 ||
 			{ msg "meson install failed"; return 1; }
