@@ -12,6 +12,7 @@
 #include "npu_priv.h"
 
 #define TURN_NS		2000000u	/* heavy packets of one queue in a row */
+#define HANDOVER_BYTES	(1u << 20)	/* copies of more than that: the leader finds a successor */
 
 /* What the packet in hand needs */
 struct exec {
@@ -299,6 +300,7 @@ static enum step run_data(struct exec *x, unsigned int *err)
 	struct snpu_worker *w = x->w;
 	struct snpu_queue *q = x->q;
 	struct snpu_fault fault = { 0 };
+	struct snpu_work work = { 0 };
 
 	if (heavy) {
 		if (w->nested)
@@ -309,7 +311,10 @@ static enum step run_data(struct exec *x, unsigned int *err)
 		w->last_scan = w->heavy_start;
 		if (!x->heavy_since)
 			x->heavy_since = w->heavy_start;
-		if (x->pkt.hdr.op >= SNPU_OP_MATMUL)
+		/* short ones are over before a follower would have woken up */
+		snpu_pkt_work(&x->pkt, &work);
+		if (x->pkt.hdr.op >= SNPU_OP_MATMUL ||
+		    work.bytes_read + work.bytes_written > HANDOVER_BYTES)
 			snpu_sched_handover(w);
 		snpu_store(&q->cpl->progress, ++q->progress);
 	}

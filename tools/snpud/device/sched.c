@@ -3,9 +3,9 @@
  * Workers: one leader scans the doorbells, the others sleep or execute heavy packets.
  *
  * Light packets run on the leader, a batch of each queue in turn. When a heavy packet comes, the
- * leader keeps the queue, and leadership goes to a sleeping follower: at once for compute, which has
- * no good places to stop in; for copies only after they have lasted a while. Nobody to hand over to:
- * the leader stays leader and scans for light packets from the checkpoints of the heavy one.
+ * leader keeps the queue, and leadership goes to a sleeping follower: at once for compute and long
+ * copies, for short ones only if they last. Nobody to hand over to: the leader stays leader and scans
+ * for light packets from the checkpoints of the heavy one.
  *
  * A queue that waits for a semaphore is just one more thing the leader looks at.
  *

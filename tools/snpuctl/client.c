@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "snpuctl.h"
+
+#define MAX_ANSWER	(4u << 20)
+#define TIMEOUT_S	10
+
+static int ctl_connect(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct timeval tv = { .tv_sec = TIMEOUT_S };
+	int fd;
+
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		fprintf(stderr, "snpuctl: %s: path longer than %zu bytes\n", path,
+			sizeof(sa.sun_path) - 1);
+		return -1;
+	}
+	strcpy(sa.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
+		fprintf(stderr, "snpuctl: %s: %s%s\n", path, strerror(errno),
+			errno == ENOENT || errno == ECONNREFUSED ? " (is snpud running?)" : "");
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	return fd;
+}
+
+static int send_all(int fd, const char *text)
+{
+	size_t len = strlen(text);
+
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* One line, to be freed */
+static char *recv_line(int fd)
+{
+	size_t cap = 65536, len = 0;
+	char *buf = malloc(cap);
+
+	while (buf) {
+		ssize_t n = recv(fd, buf + len, cap - len - 1, 0);
+		char *grown;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			fprintf(stderr, "snpuctl: %s\n", n ? strerror(errno) :
+				"snpud closed the connection");
+			break;
+		}
+		len += (size_t)n;
+		buf[len] = 0;
+		if (buf[len - 1] == '\n')
+			return buf;
+		if (cap - len > 1)
+			continue;
+		if (cap >= MAX_ANSWER) {
+			fprintf(stderr, "snpuctl: answer longer than %u bytes\n", MAX_ANSWER);
+			break;
+		}
+		cap *= 2;
+		grown = realloc(buf, cap);
+		if (!grown)
+			break;
+		buf = grown;
+	}
+	free(buf);
+	return NULL;
+}
+
+static void print_error(const char *method, json_object *err)
+{
+	json_object *msg = NULL, *data = NULL, *what = NULL, *allowed = NULL;
+
+	json_object_object_get_ex(err, "message", &msg);
+	if (json_object_object_get_ex(err, "data", &data)) {
+		json_object_object_get_ex(data, "what", &what);
+		json_object_object_get_ex(data, "allowed", &allowed);
+	}
+	fprintf(stderr, "snpuctl: %s: %s", method, msg ? json_object_get_string(msg) : "error");
+	if (what)
+		fprintf(stderr, ": %s", json_object_get_string(what));
+	if (allowed && json_object_get_string_len(allowed))
+		fprintf(stderr, "; allowed: %s", json_object_get_string(allowed));
+	fputc('\n', stderr);
+}
+
+int ctl_call(const char *path, const char *method, json_object *params, json_object **result)
+{
+	json_object *req = json_object_new_object(), *rsp = NULL, *o = NULL;
+	char *line = NULL, *text = NULL;
+	int fd, ret = CTL_FAILED;
+
+	json_object_object_add(req, "jsonrpc", json_object_new_string("2.0"));
+	json_object_object_add(req, "id", json_object_new_int(1));
+	json_object_object_add(req, "method", json_object_new_string(method));
+	if (params)
+		json_object_object_add(req, "params", json_object_get(params));
+	fd = ctl_connect(path);
+	if (fd < 0)
+		goto out;
+	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(req, JSON_C_TO_STRING_PLAIN)) < 0) {
+		text = NULL;
+		goto out;
+	}
+	if (send_all(fd, text)) {
+		fprintf(stderr, "snpuctl: %s: %s\n", path, strerror(errno));
+		goto out;
+	}
+	line = recv_line(fd);
+	if (!line)
+		goto out;
+	rsp = json_tokener_parse(line);
+	if (!rsp || !json_object_is_type(rsp, json_type_object)) {
+		fprintf(stderr, "snpuctl: %s: the answer is not JSON-RPC\n", path);
+	} else if (json_object_object_get_ex(rsp, "error", &o)) {
+		print_error(method, o);
+	} else if (json_object_object_get_ex(rsp, "result", &o)) {
+		*result = json_object_get(o);
+		ret = CTL_OK;
+	} else {
+		fprintf(stderr, "snpuctl: %s: the answer has no result\n", path);
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	json_object_put(rsp);
+	json_object_put(req);
+	free(line);
+	free(text);
+	return ret;
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/*
+ * snpuctl: command line of snpud's control socket.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snpuctl.h"
+
+#ifndef SNPU_VERSION
+#define SNPU_VERSION "0"
+#endif
+
+static const char usage[] =
+"Usage: snpuctl [OPTION]... COMMAND [ARGUMENT]...\n"
+"\n"
+"  list                        all NPUs of the snpud\n"
+"  info [NPU]                  the machine and its profile, or one NPU\n"
+"  counters NPU                what it has done\n"
+"  queues NPU                  its queues and their states\n"
+"  inject NPU ecc_ce OFFSET    corrected memory error at an offset in HBM\n"
+"  inject NPU ecc_ue OFFSET    uncorrected: the 4 KiB page is poisoned until written or scrubbed\n"
+"  inject NPU queue_fault QUEUE [CODE]   stop a queue with an error code, 1 .. 15\n"
+"  inject NPU hang QUEUE       the queue's next packet never finishes\n"
+"  inject NPU fatal [REASON]   the NPU stops until it is reset\n"
+"  reset NPU                   function reset\n"
+"  ping                        is it there?\n"
+"  quit                        end snpud\n"
+"  log FILE                    print a packet log in canonical order\n"
+"\n"
+"  --socket PATH   control socket; default: $SNPU_CONTROL\n"
+"  --dir DIR       directory of the sockets: PATH is DIR/control.sock\n"
+"  --json          print results as JSON\n"
+"  --help, --version\n"
+"\n"
+"Numbers may be decimal or 0x hexadecimal.\n"
+"Exit codes: 0 done, 1 failed (message on standard error), 2 wrong command line.\n";
+
+static int bad(const char *what, const char *arg)
+{
+	fprintf(stderr, "snpuctl: %s%s%s\nTry snpuctl --help.\n", what, arg ? ": " : "",
+		arg ? arg : "");
+	return CTL_USAGE;
+}
+
+static int add_number(json_object *params, const char *key, const char *arg)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(arg, &end, 0);
+	if (errno || *end || *arg < '0' || *arg > '9') {
+		fprintf(stderr, "snpuctl: %s: %s: must be a number\n", key, arg);
+		return -1;
+	}
+	json_object_object_add(params, key, json_object_new_uint64(v));
+	return 0;
+}
+
+static int inject_params(json_object *p, int argc, char **argv)
+{
+	const char *type = argv[1];
+
+	json_object_object_add(p, "type", json_object_new_string(type));
+	if (!strcmp(type, "ecc_ce") || !strcmp(type, "ecc_ue"))
+		return argc == 3 ? add_number(p, "offset", argv[2]) : -1;
+	if (!strcmp(type, "hang"))
+		return argc == 3 ? add_number(p, "queue", argv[2]) : -1;
+	if (!strcmp(type, "queue_fault")) {
+		if (argc < 3 || argc > 4 || add_number(p, "queue", argv[2]))
+			return -1;
+		return argc == 4 ? add_number(p, "code", argv[3]) : 0;
+	}
+	if (!strcmp(type, "fatal") && argc <= 3)
+		return argc == 3 ? add_number(p, "reason", argv[2]) : 0;
+	return -1;
+}
+
+static const struct command {
+	const char *name;
+	const char *method;
+	int min, max;			/* arguments, the first one is an NPU */
+	void (*print)(json_object *result);
+} commands[] = {
+	{ "list", "npu.list", 0, 0, ctl_print_list },
+	{ "info", "machine.info", 0, 0, ctl_print_machine },
+	{ "info", "npu.info", 1, 1, ctl_print_pairs },
+	{ "counters", "npu.counters", 1, 1, ctl_print_pairs },
+	{ "queues", "npu.queues", 1, 1, ctl_print_queues },
+	{ "inject", "npu.inject_error", 2, 4, ctl_print_pairs },
+	{ "reset", "npu.reset", 1, 1, ctl_print_pairs },
+	{ "ping", "daemon.ping", 0, 0, ctl_print_pairs },
+	{ "quit", "daemon.quit", 0, 0, ctl_print_pairs },
+};
+
+static int run(const char *socket, bool json, int argc, char **argv)
+{
+	const struct command *c = NULL;
+	json_object *params = NULL, *result = NULL;
+	int known = 0, ret;
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]) && !c; i++) {
+		if (strcmp(commands[i].name, argv[0]))
+			continue;
+		known = 1;
+		if (argc - 1 >= commands[i].min && argc - 1 <= commands[i].max)
+			c = &commands[i];
+	}
+	if (!c)
+		return bad(known ? "wrong number of arguments" : "unknown command", argv[0]);
+	if (!socket)
+		return bad("no socket: give --dir or --socket, or set SNPU_CONTROL", NULL);
+	if (argc > 1) {
+		params = json_object_new_object();
+		if (add_number(params, "npu", argv[1]) ||
+		    (!strcmp(c->name, "inject") && inject_params(params, argc - 1, argv + 1))) {
+			json_object_put(params);
+			return bad("wrong arguments", argv[0]);
+		}
+	}
+	ret = ctl_call(socket, c->method, params, &result);
+	json_object_put(params);
+	if (ret)
+		return ret;
+	if (json)
+		printf("%s\n", json_object_to_json_string_ext(result, JSON_C_TO_STRING_PRETTY));
+	else
+		c->print(result);
+	json_object_put(result);
+	return fflush(stdout) ? CTL_FAILED : CTL_OK;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *socket = getenv("SNPU_CONTROL");
+	bool json = false;
+	char path[256];
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			socket = optarg;
+			break;
+		case 'd':
+			if (snprintf(path, sizeof(path), "%s/control.sock", optarg) >=
+			    (int)sizeof(path))
+				return bad("path too long", optarg);
+			socket = path;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return CTL_OK;
+		case 'v':
+			printf("snpuctl %s\n", SNPU_VERSION);
+			return CTL_OK;
+		default:
+			return bad("wrong option", NULL);
+		}
+	}
+	if (optind == argc)
+		return bad("no command", NULL);
+	argc -= optind;
+	argv += optind;
+	if (!strcmp(argv[0], "log"))
+		return argc == 2 ? ctl_log(argv[1], json) : bad("wrong number of arguments", "log");
+	return run(socket, json, argc, argv);
+}

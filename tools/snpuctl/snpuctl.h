@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * snpuctl: talks to the control socket of snpud, and prints packet logs.
+ */
+#ifndef SNPUCTL_H
+#define SNPUCTL_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+/* Exit codes */
+#define CTL_OK		0
+#define CTL_FAILED	1	/* no connection, or snpud refused */
+#define CTL_USAGE	2
+
+/**
+ * ctl_call() - one request
+ * @path: control socket
+ * @method: its name
+ * @params: object or NULL; not consumed
+ * @result: receives the result, to be put
+ *
+ * Return: CTL_OK or CTL_FAILED, with a message on stderr.
+ */
+int ctl_call(const char *path, const char *method, json_object *params, json_object **result);
+
+/** ctl_log() - print a packet log in canonical order. CTL_OK or CTL_FAILED */
+int ctl_log(const char *file, bool json);
+
+/* People's view of results */
+void ctl_print_list(json_object *result);
+void ctl_print_pairs(json_object *result);
+void ctl_print_queues(json_object *result);
+void ctl_print_machine(json_object *result);
+
+#endif
