@@ -1,0 +1,335 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# bench.sh [--json FILE] [ROW...]: every figure of snpu-bench against its bar:
+# direct rows next to a private snpud, guest rows in guests of tools/vm/snpu-vm.
+# ROW: direct, daemon, guest, idle, start, demo (default: all). Exits 0 whatever
+# falls short; a row that cannot be measured says why.
+
+set -uo pipefail
+
+self=bench
+top=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd -P)
+vm=$top/tools/vm
+bin=$top/build/host/tools
+parts=() json=
+
+msg()
+{
+	printf '%s: %s\n' "$self" "$*" >&2
+}
+
+while (($#)); do
+	case $1 in
+	--json)
+		(($# > 1)) || { msg "--json: a file is missing"; exit 2; }
+		json=$2; shift ;;
+	--json=*) json=${1#*=} ;;
+	-h|--help) sed -n '4,7s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
+	direct|daemon|guest|idle|start|demo) parts+=("$1") ;;
+	*) msg "unknown argument '$1'; --help shows what there is"; exit 2 ;;
+	esac
+	shift
+done
+((${#parts[@]})) || parts=(direct daemon guest idle start demo)
+
+# Outside the tree: make the place for the rows, measure inside, write the JSON
+if [[ -z ${SNPU_BENCH_DIR:-} ]]; then
+	if [[ -n $json ]]; then
+		: >>"$json" || { msg "$json: cannot be written"; exit 2; }
+	fi
+	SNPU_BENCH_DIR=$(mktemp -d /tmp/snpu-bench.XXXXXX) || exit 1
+	export SNPU_BENCH_DIR
+	trap 'rm -rf -- "$SNPU_BENCH_DIR"' EXIT
+	chmod 711 "$SNPU_BENCH_DIR"
+	"$vm/snpu-tree" run -- "$top/tools/snpu-bench/bench.sh" "${parts[@]}" || exit 1
+	if [[ -n $json ]]; then
+		{
+			echo '['
+			sed -e 's/,$//' -e '$!s/$/,/' "$SNPU_BENCH_DIR/rows"
+			echo ']'
+		} >"$json" || { msg "$json: cannot be written"; exit 1; }
+	fi
+	exit 0
+fi
+
+dir=$SNPU_BENCH_DIR
+daemon= guest=
+
+finish()
+{
+	local p
+
+	for p in $guest $daemon; do
+		kill -TERM "$p" 2>/dev/null
+	done
+	wait 2>/dev/null
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# bench ARGS: snpu-bench, its rows added to the others
+bench()
+{
+	local rc
+
+	"$bin/snpu-bench/snpu-bench" --no-header --json "$dir/one" "$@"
+	rc=$?
+	sed -n '/^{/p' "$dir/one" >>"$dir/rows" 2>/dev/null
+	rm -f -- "$dir/one"
+	return $rc
+}
+
+row()
+{
+	bench row "$@"
+}
+
+missing()
+{
+	row "$1" - - "not measured: $2"
+}
+
+# started NPUS: an snpud of its own, as the unprivileged user it is made for;
+# sets daemon, sockets and took (seconds until it said that it is ready)
+start_daemon()
+{
+	local as=() t0 t1 ready
+
+	sockets=$(mktemp -d "$dir/npu.XXXXXX") || return 1
+	if ((EUID == 0)); then
+		chown 61384:61384 "$sockets"
+		as=(setpriv --reuid 61384 --regid 61384 --clear-groups --no-new-privs --inh-caps=-all --)
+	fi
+	rm -f -- "$dir/ready"
+	mkfifo "$dir/ready" && exec 4<>"$dir/ready" || return 1
+	t0=${EPOCHREALTIME/./}
+	"${as[@]}" "$bin/snpud/snpud" --socket-dir "$sockets" --npus "$1" --log "$sockets/log" \
+		--ready-fd 4 >/dev/null 2>&1 </dev/null &
+	daemon=$!
+	read -r -t 30 -u 4 ready
+	t1=${EPOCHREALTIME/./}
+	exec 4>&-
+	if [[ -z ${ready:-} ]]; then
+		tail -n 5 -- "$sockets/log" >&2 2>/dev/null
+		stop_daemon
+		return 1
+	fi
+	took=$(awk -v us=$((t1 - t0)) 'BEGIN { printf "%.4f", us / 1e6 }')
+}
+
+stop_daemon()
+{
+	[[ -n $daemon ]] || return 0
+	kill -TERM "$daemon" 2>/dev/null
+	wait "$daemon" 2>/dev/null
+	daemon=
+}
+
+# rss PID: MiB
+rss()
+{
+	awk '/^VmRSS:/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"
+}
+
+# ticks PID: CPU time, in clock ticks; fields after the name, which may hold anything
+ticks()
+{
+	local line
+
+	line=$(<"/proc/$1/stat") || return 1
+	# shellcheck disable=SC2086
+	set -- ${line##*) }
+	echo $((${12} + ${13}))
+}
+
+# child PID NAME: the child process of that name
+child()
+{
+	local p
+
+	for p in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+		[[ $(cat "/proc/$p/comm" 2>/dev/null) == "$2"* ]] && echo "$p" && return 0
+	done
+	return 1
+}
+
+# wait_for FILE TEXT SECONDS: until a line of FILE begins with TEXT or $guest ended
+wait_for()
+{
+	local end=$((SECONDS + $3))
+
+	until grep -q "^$2" "$1" 2>/dev/null; do
+		kill -0 "$guest" 2>/dev/null && ((SECONDS < end)) || return 1
+		read -r -t 0.02 <> <(:)
+	done
+}
+
+part_direct()
+{
+	local r
+
+	if ! start_daemon 2; then
+		for r in nop-latency-direct nop-throughput-direct peer-copy-direct matmul-bf16 matmul-int8; do
+			missing $r "snpud did not start"
+		done
+		return
+	fi
+	bench --transport direct --socket-dir "$sockets" nop throughput peer-copy matmul ||
+		msg "snpu-bench failed; its message is above"
+	stop_daemon
+}
+
+part_daemon()
+{
+	local base count one
+
+	base=$("$bin/snpu-bench/snpu-bench" socket-limit 384)
+	start_daemon 1 && one=$(rss "$daemon")
+	stop_daemon
+	if ! start_daemon 384; then
+		missing snpud-384-start "snpud did not start"
+		missing snpud-384-rss "snpud did not start"
+		return
+	fi
+	count=$(find "$sockets" -name 'npu*.sock' -type s | wc -l)
+	if ((count == 384)); then
+		row snpud-384-start "$took" "${base:--}"
+	else
+		missing snpud-384-start "$count of 384 sockets are there"
+	fi
+	row snpud-384-rss "$(rss "$daemon")" "${one:--}"
+	stop_daemon
+}
+
+# The rows come out of the guest as text, between two marks
+part_guest()
+{
+	local limit rc r
+
+	limit=$("$bin/snpu-bench/snpu-bench" copy-limit)
+	"$vm/snpu-vm" run --npus 2 --timeout 120 -- sh -c \
+		"snpu-bench -t kmd -l ${limit:-1} -j /tmp/rows nop dma; cat /tmp/rows" \
+		>"$dir/out" 2>"$dir/err"
+	rc=$?
+	if ((rc)) || ! grep -q '^{' "$dir/out"; then
+		tail -n 5 -- "$dir/err" "$dir/out" >&2
+		for r in nop-latency-guest host-to-hbm-guest hbm-to-host-guest; do
+			missing $r "the guest failed with $rc"
+		done
+		return
+	fi
+	grep '^[a-z]' "$dir/out" | grep -v '^name '
+	grep '^{' "$dir/out" >>"$dir/rows"
+}
+
+# share PID TICKS0 SECONDS: percent of a core
+share()
+{
+	awk -v t=$(($(ticks "$1") - $2)) -v hz="$(getconf CLK_TCK)" -v s="$3" \
+		'BEGIN { printf "%.3f", 100 * t / hz / s }'
+}
+
+# A guest that has its NPUs and does nothing: what do the two processes use?
+part_idle()
+{
+	local d q d0 q0 seconds=8
+
+	: >"$dir/out"
+	"$vm/snpu-vm" run --npus 8 --timeout 120 -- sh -c \
+		"echo up; sleep $((seconds + 4)); echo over" >"$dir/out" 2>"$dir/err" &
+	guest=$!
+	if ! wait_for "$dir/out" up 60; then
+		tail -n 5 -- "$dir/err" >&2
+		missing snpud-idle-guest "the guest did not start"
+	elif ! d=$(child "$guest" snpud) || ! q=$(child "$guest" qemu-system); then
+		missing snpud-idle-guest "snpud or QEMU not found among the children of snpu-vm"
+	else
+		sleep 2		# what the start left to do is over
+		d0=$(ticks "$d")
+		q0=$(ticks "$q")
+		sleep $seconds
+		if grep -q '^over' "$dir/out"; then
+			missing snpud-idle-guest "the guest ended too soon"
+		else
+			row snpud-idle-guest "$(share "$d" "$d0" $seconds)" \
+				"$(share "$q" "$q0" $seconds)" "over $seconds s, 8 NPUs"
+		fi
+	fi
+	wait "$guest"
+	guest=
+}
+
+# boot NPUS OPTIONS: seconds from the start of QEMU until the command runs, which
+# snpu-vm starts when all NPUs have their device nodes
+boot()
+{
+	local q start up hz
+
+	: >"$dir/out"
+	"$vm/snpu-vm" run --timeout 120 "$@" -- sh -c 'echo up' >"$dir/out" 2>"$dir/err" &
+	guest=$!
+	until q=$(child "$guest" qemu-system); do
+		kill -0 "$guest" 2>/dev/null || break
+		read -r -t 0.02 <> <(:)
+	done
+	if [[ -n $q ]]; then
+		start=$(<"/proc/$q/stat")
+		# shellcheck disable=SC2086
+		set -- ${start##*) }
+		start=${20}
+		wait_for "$dir/out" up 100 && read -r up _ </proc/uptime
+	fi
+	wait "$guest" || up=
+	guest=
+	[[ -n ${up:-} ]] || return 1
+	hz=$(getconf CLK_TCK)
+	awk -v up="$up" -v t="$start" -v hz="$hz" 'BEGIN { printf "%.2f", up - t / hz }'
+}
+
+part_start()
+{
+	local with without
+
+	without=$(boot --npus 0 --no-module) || without=-
+	if with=$(boot --npus 8); then
+		row guest-start "$with" "$without" "8 NPUs"
+	else
+		tail -n 5 -- "$dir/err" >&2
+		missing guest-start "the guest did not start"
+	fi
+}
+
+# timed CMD...: seconds
+timed()
+{
+	local t0=${EPOCHREALTIME/./}
+
+	"$@" >"$dir/out" 2>&1 </dev/null || return 1
+	awk -v us=$((${EPOCHREALTIME/./} - t0)) 'BEGIN { printf "%.2f", us / 1e6 }'
+}
+
+part_demo()
+{
+	local guest_s direct_s
+
+	direct_s=$(timed make -C "$top" --no-print-directory demo DIRECT=1) || direct_s=-
+	if guest_s=$(timed make -C "$top" --no-print-directory demo); then
+		row demo-cached "$guest_s" "$direct_s" "all caches there"
+	else
+		tail -n 5 -- "$dir/out" >&2
+		missing demo-cached "make demo failed"
+	fi
+}
+
+[[ -x $bin/snpu-bench/snpu-bench && -x $bin/snpud/snpud ]] || {
+	msg "not built; run 'make build'"
+	exit 1
+}
+: >"$dir/rows"
+printf '%-22s %10s %-12s %10s %-31s %9s %-8s\n' name value unit reference '' ratio bar
+for p in "${parts[@]}"; do
+	"part_$p"
+done
+exit 0
