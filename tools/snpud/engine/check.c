@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Packet checks. A packet is checked whole, on a private copy, before any memory is touched.
+ */
+#include "engine.h"
+#include "range.h"
+
+#define VA_END		(1ull << SNPU_VA_BITS)
+
+#define F32		(1u << SNPU_DT_F32)
+#define BF16		(1u << SNPU_DT_BF16)
+#define F16		(1u << SNPU_DT_F16)
+#define I8		(1u << SNPU_DT_I8)
+#define I32		(1u << SNPU_DT_I32)
+#define FLOATS		(F32 | BF16 | F16)
+
+unsigned int snpu_dt_size(unsigned int dtype)
+{
+	static const uint8_t size[] = { 0, 4, 2, 2, 1, 4 };
+
+	return dtype <= SNPU_DT_MAX ? size[dtype] : 0;
+}
+
+static bool dt_in(unsigned int dtype, unsigned int set)
+{
+	return dtype <= SNPU_DT_MAX && (set >> dtype & 1);
+}
+
+/* A byte range of the address space that an operand takes, gaps included */
+struct span {
+	uint64_t va;
+	uint64_t bytes;
+};
+
+static bool span_ok(const struct span *s)
+{
+	return s->bytes && s->va < VA_END && s->bytes <= VA_END - s->va;
+}
+
+static bool overlap(const struct span *a, const struct span *b)
+{
+	return a->va < b->va + b->bytes && b->va < a->va + a->bytes;
+}
+
+/* Bytes from the first element of a matrix to its last; 0: dimensions out of range */
+static uint64_t mat_bytes(uint64_t rows, uint64_t cols, uint64_t ld, unsigned int size)
+{
+	uint64_t elems;
+
+	if (!rows || rows > SNPU_MAX_DIM || !cols || cols > SNPU_MAX_DIM || ld < cols ||
+	    ld > SNPU_MAX_LD)
+		return 0;
+	elems = (rows - 1) * ld + cols;
+	return elems <= SNPU_MAX_ELEMS ? elems * size : 0;
+}
+
+static uint64_t vec_bytes(uint64_t count, unsigned int size)
+{
+	return count && count <= SNPU_MAX_ELEMS ? count * size : 0;
+}
+
+static bool all_zero(const __u64 *q, unsigned int n)
+{
+	__u64 x = 0;
+
+	while (n--)
+		x |= *q++;
+	return !x;
+}
+
+#define RSVD_ZERO(field) all_zero((field), sizeof(field) / sizeof((field)[0]))
+
+static bool hdr_is(const union snpu_pkt *p, unsigned int flags, bool dtype, bool dtype2, bool arg)
+{
+	return !(p->hdr.flags & ~flags) && (dtype || !p->hdr.dtype) && (dtype2 || !p->hdr.dtype2) &&
+	       (arg || !p->hdr.arg);
+}
+
+static unsigned int check_copy(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_copy *c = &p->copy;
+	struct span s = { c->src, c->bytes }, d = { c->dst, c->bytes };
+
+	if (!hdr_is(p, 0, false, false, false) || !RSVD_ZERO(c->rsvd) ||
+	    c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+		return SNPU_ERR_FIELD;
+	return SNPU_ERR_NONE;
+}
+
+static unsigned int check_copy2d(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_copy2d *c = &p->copy2d;
+	struct span s, d;
+
+	if (!hdr_is(p, 0, false, false, false) || !RSVD_ZERO(c->rsvd) || !c->width || !c->rows ||
+	    c->rows > SNPU_MAX_DIM || c->src_pitch < c->width || c->dst_pitch < c->width ||
+	    c->src_pitch >= VA_END || c->dst_pitch >= VA_END ||
+	    (uint64_t)c->width * c->rows > SNPU_MAX_BYTES)
+		return SNPU_ERR_FIELD;
+	/* the products stay below 2^72: divide instead */
+	if ((c->rows > 1) && (VA_END / (c->rows - 1) < c->src_pitch ||
+			      VA_END / (c->rows - 1) < c->dst_pitch))
+		return SNPU_ERR_FIELD;
+	s = (struct span){ c->src, (c->rows - 1) * c->src_pitch + c->width };
+	d = (struct span){ c->dst, (c->rows - 1) * c->dst_pitch + c->width };
+	if (!span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+		return SNPU_ERR_FIELD;
+	return SNPU_ERR_NONE;
+}
+
+static unsigned int check_fill(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_fill *c = &p->fill;
+	struct span d = { c->dst, c->bytes };
+	uint32_t size = c->hdr.arg;
+
+	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
+	    (size != 1 && size != 2 && size != 4 && size != 8) || c->bytes > SNPU_MAX_BYTES ||
+	    c->bytes % size || (size < 8 && c->pattern >> (8 * size)) || !span_ok(&d))
+		return SNPU_ERR_FIELD;
+	return c->dst % size ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_matmul(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_matmul *c = &p->matmul;
+	unsigned int dt = c->hdr.dtype, dc = c->hdr.dtype2;
+	bool ta = c->hdr.flags & SNPU_PF_TRANS_A, tb = c->hdr.flags & SNPU_PF_TRANS_B;
+	bool bias = c->hdr.flags & SNPU_PF_BIAS;
+	unsigned int size = snpu_dt_size(dt), size_c = snpu_dt_size(dc);
+	struct span a, b, d, r;
+
+	if (!hdr_is(p, SNPU_PF_TRANS_A | SNPU_PF_TRANS_B | SNPU_PF_BIAS | SNPU_PF_ACCUM, true, true,
+		    false))
+		return SNPU_ERR_FIELD;
+	if (!(dt_in(dt, FLOATS) && (dc == dt || dc == SNPU_DT_F32)) &&
+	    !(dt == SNPU_DT_I8 && dc == SNPU_DT_I32))
+		return SNPU_ERR_FIELD;
+	if ((c->hdr.flags & SNPU_PF_ACCUM) && !dt_in(dc, F32 | I32))
+		return SNPU_ERR_FIELD;
+	a = (struct span){ c->a, mat_bytes(ta ? c->k : c->m, ta ? c->m : c->k, c->lda, size) };
+	b = (struct span){ c->b, mat_bytes(tb ? c->n : c->k, tb ? c->k : c->n, c->ldb, size) };
+	d = (struct span){ c->c, mat_bytes(c->m, c->n, c->ldc, size_c) };
+	r = (struct span){ c->bias, bias ? c->n * 4ull : 0 };
+	if (!span_ok(&a) || !span_ok(&b) || !span_ok(&d) || overlap(&a, &d) || overlap(&b, &d))
+		return SNPU_ERR_FIELD;
+	if (bias ? !span_ok(&r) || overlap(&r, &d) : c->bias != 0)
+		return SNPU_ERR_FIELD;
+	/* m * n is below 2^48, so the product cannot wrap once it is bounded */
+	if ((uint64_t)c->m * c->n > SNPU_MAX_MACS / c->k)
+		return SNPU_ERR_FIELD;
+	if (c->a % size || c->b % size || c->c % size_c || (bias && c->bias % 4))
+		return SNPU_ERR_ALIGN;
+	return SNPU_ERR_NONE;
+}
+
+/* An in-place result is allowed, one that overlaps in part is not */
+static bool aliases_badly(const struct span *src, const struct span *dst)
+{
+	return overlap(src, dst) && src->va != dst->va;
+}
+
+static bool is_finite_bits(uint32_t f32)
+{
+	return (f32 & 0x7f800000u) != 0x7f800000u;
+}
+
+static unsigned int check_eltwise(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_eltwise *c = &p->eltwise;
+	bool scale = c->hdr.arg == SNPU_ELT_SCALE;
+	unsigned int size = snpu_dt_size(c->hdr.dtype);
+	uint64_t bytes = vec_bytes(c->count, size);
+	struct span a = { c->a, bytes }, b = { c->b, bytes }, d = { c->dst, bytes };
+
+	if (!hdr_is(p, 0, true, false, true) || !RSVD_ZERO(c->rsvd) || c->rsvd0 ||
+	    c->hdr.arg > SNPU_ELT_MAX || !dt_in(c->hdr.dtype, scale ? FLOATS : FLOATS | I32) ||
+	    !span_ok(&a) || !span_ok(&d) || aliases_badly(&a, &d))
+		return SNPU_ERR_FIELD;
+	if (scale ? c->b != 0 : c->scalar || !span_ok(&b) || aliases_badly(&b, &d))
+		return SNPU_ERR_FIELD;
+	if (c->a % size || c->b % size || c->dst % size)
+		return SNPU_ERR_ALIGN;
+	return SNPU_ERR_NONE;
+}
+
+static unsigned int check_convert(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_convert *c = &p->convert;
+	unsigned int from = c->hdr.dtype, to = c->hdr.dtype2;
+	unsigned int size = snpu_dt_size(from), size2 = snpu_dt_size(to);
+	struct span s = { c->src, vec_bytes(c->count, size) };
+	struct span d = { c->dst, vec_bytes(c->count, size2) };
+
+	if (!hdr_is(p, 0, true, true, false) || !RSVD_ZERO(c->rsvd) || c->rsvd0 || !size || !size2 ||
+	    (from == to && !(from == SNPU_DT_F32 && c->scale)) || !is_finite_bits(c->scale) ||
+	    !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+		return SNPU_ERR_FIELD;
+	return c->src % size || c->dst % size2 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_rows(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_rows *c = &p->rows;
+	unsigned int dt = c->hdr.dtype, size = snpu_dt_size(dt), out = size;
+	struct span s = { c->src, mat_bytes(c->rows, c->cols, c->ld_src, size) }, d = { c->dst, 0 };
+	struct span w = { c->weight, 0 };
+	bool inplace = false;
+
+	if (c->rsvd || !span_ok(&s))
+		return SNPU_ERR_FIELD;
+	switch (c->hdr.op) {
+	case SNPU_OP_REDUCE_SUM:
+		if (!hdr_is(p, SNPU_PF_COLUMNS, true, true, false) || c->ld_dst || c->param ||
+		    c->offset || c->weight || !dt_in(dt, FLOATS | I8 | I32) ||
+		    c->hdr.dtype2 != (dt_in(dt, FLOATS) ? SNPU_DT_F32 : SNPU_DT_I32))
+			return SNPU_ERR_FIELD;
+		out = 4;
+		d.bytes = (c->hdr.flags & SNPU_PF_COLUMNS ? c->cols : c->rows) * 4ull;
+		break;
+	case SNPU_OP_ARGMAX:
+		if (!hdr_is(p, 0, true, false, false) || c->ld_dst || c->param || c->offset ||
+		    c->weight || !dt_in(dt, FLOATS | I32))
+			return SNPU_ERR_FIELD;
+		out = 4;
+		d.bytes = c->rows * 4ull;
+		break;
+	case SNPU_OP_SOFTMAX:
+		if (!hdr_is(p, SNPU_PF_CAUSAL, true, false, false) || c->weight ||
+		    !dt_in(dt, FLOATS) || !is_finite_bits(c->param) ||
+		    (c->offset && !(c->hdr.flags & SNPU_PF_CAUSAL)))
+			return SNPU_ERR_FIELD;
+		inplace = true;
+		break;
+	default: /* RMSNORM */
+		if (!hdr_is(p, 0, true, false, false) || c->offset || !dt_in(dt, FLOATS) ||
+		    !is_finite_bits(c->param) || c->param >> 31)
+			return SNPU_ERR_FIELD;
+		w.bytes = (uint64_t)c->cols * size;
+		inplace = true;
+	}
+	if (inplace)
+		d.bytes = mat_bytes(c->rows, c->cols, c->ld_dst, size);
+	if (!span_ok(&d))
+		return SNPU_ERR_FIELD;
+	if (overlap(&s, &d) && !(inplace && c->src == c->dst && c->ld_src == c->ld_dst))
+		return SNPU_ERR_FIELD;
+	if (w.bytes && (!span_ok(&w) || overlap(&w, &d)))
+		return SNPU_ERR_FIELD;
+	if (c->src % size || c->dst % out || c->weight % size)
+		return SNPU_ERR_ALIGN;
+	return SNPU_ERR_NONE;
+}
+
+static unsigned int check_act(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_act *c = &p->act;
+	unsigned int size = snpu_dt_size(c->hdr.dtype);
+	uint64_t bytes = vec_bytes(c->count, size);
+	struct span s = { c->src, bytes }, d = { c->dst, bytes };
+
+	if (!hdr_is(p, 0, true, false, true) || !RSVD_ZERO(c->rsvd) || c->hdr.arg > SNPU_ACT_GELU ||
+	    !dt_in(c->hdr.dtype, FLOATS) || !span_ok(&s) || !span_ok(&d) || aliases_badly(&s, &d))
+		return SNPU_ERR_FIELD;
+	return c->src % size || c->dst % size ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_gather(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_gather *c = &p->gather;
+	unsigned int size = snpu_dt_size(c->hdr.dtype);
+	struct span t = { c->table, mat_bytes(c->table_rows, c->cols, c->ld_table, size) };
+	struct span d = { c->dst, mat_bytes(c->count, c->cols, c->ld_dst, size) };
+	struct span i = { c->index, c->count * 4ull };
+
+	if (!hdr_is(p, 0, true, false, false) || c->rsvd || c->rsvd0 || !span_ok(&t) ||
+	    !span_ok(&d) || !span_ok(&i) || overlap(&t, &d) || overlap(&i, &d))
+		return SNPU_ERR_FIELD;
+	return c->table % size || c->dst % size || c->index % 4 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_crc32c(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_crc32c *c = &p->crc32c;
+	struct span s = { c->src, c->bytes }, d = { c->dst, 4 };
+
+	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) || c->bytes > SNPU_MAX_BYTES ||
+	    !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+		return SNPU_ERR_FIELD;
+	return c->dst % 4 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_sem(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_sem *c = &p->sem;
+	struct span s = { c->addr, 8 };
+
+	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
+	    c->hdr.arg > SNPU_SEM_ADD || !span_ok(&s) ||
+	    (c->hdr.op == SNPU_OP_SEM_SIGNAL && c->timeout_ns))
+		return SNPU_ERR_FIELD;
+	return c->addr % 8 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_misc(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_misc *c = &p->misc;
+	struct span s = { c->addr, 8 };
+
+	if (!hdr_is(p, 0, false, false, c->hdr.op == SNPU_OP_INTERRUPT) || !RSVD_ZERO(c->rsvd) ||
+	    c->rsvd0)
+		return SNPU_ERR_FIELD;
+	switch (c->hdr.op) {
+	case SNPU_OP_TIMESTAMP:
+		if (c->count || !span_ok(&s))
+			return SNPU_ERR_FIELD;
+		return c->addr % 8 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+	case SNPU_OP_INDIRECT:
+		s.bytes = (uint64_t)c->count * SNPU_PKT_BYTES;
+		if (c->count > SNPU_MAX_IB_PKTS || !span_ok(&s))
+			return SNPU_ERR_FIELD;
+		return c->addr % SNPU_PKT_BYTES ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+	default:
+		return c->addr || c->count ? SNPU_ERR_FIELD : SNPU_ERR_NONE;
+	}
+}
+
+unsigned int snpu_pkt_check(const union snpu_pkt *p)
+{
+	switch (p->hdr.op) {
+	case SNPU_OP_NOP:
+	case SNPU_OP_BARRIER:
+	case SNPU_OP_TIMESTAMP:
+	case SNPU_OP_INTERRUPT:
+	case SNPU_OP_INDIRECT:
+		return check_misc(p);
+	case SNPU_OP_SEM_SIGNAL:
+	case SNPU_OP_SEM_WAIT:
+		return check_sem(p);
+	case SNPU_OP_COPY:
+		return check_copy(p);
+	case SNPU_OP_COPY2D:
+		return check_copy2d(p);
+	case SNPU_OP_FILL:
+		return check_fill(p);
+	case SNPU_OP_MATMUL:
+		return check_matmul(p);
+	case SNPU_OP_ELTWISE:
+		return check_eltwise(p);
+	case SNPU_OP_CONVERT:
+		return check_convert(p);
+	case SNPU_OP_REDUCE_SUM:
+	case SNPU_OP_SOFTMAX:
+	case SNPU_OP_RMSNORM:
+	case SNPU_OP_ARGMAX:
+		return check_rows(p);
+	case SNPU_OP_ACT:
+		return check_act(p);
+	case SNPU_OP_GATHER:
+		return check_gather(p);
+	case SNPU_OP_CRC32C:
+		return check_crc32c(p);
+	default:
+		return SNPU_ERR_OPCODE;
+	}
+}
+
+void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
+{
+	uint64_t size = snpu_dt_size(p->hdr.dtype), size2 = snpu_dt_size(p->hdr.dtype2);
+	uint64_t cells = (uint64_t)p->rows.rows * p->rows.cols;
+
+	*w = (struct snpu_work){ 0 };
+	switch (p->hdr.op) {
+	case SNPU_OP_COPY:
+		w->bytes_read = w->bytes_written = p->copy.bytes;
+		break;
+	case SNPU_OP_COPY2D:
+		w->bytes_read = w->bytes_written = (uint64_t)p->copy2d.width * p->copy2d.rows;
+		break;
+	case SNPU_OP_FILL:
+		w->bytes_written = p->fill.bytes;
+		break;
+	case SNPU_OP_MATMUL:
+		w->bytes_written = (uint64_t)p->matmul.m * p->matmul.n * size2;
+		w->bytes_read = ((uint64_t)p->matmul.m * p->matmul.k +
+				 (uint64_t)p->matmul.k * p->matmul.n) * size;
+		if (p->hdr.flags & SNPU_PF_ACCUM)
+			w->bytes_read += w->bytes_written;
+		if (p->hdr.flags & SNPU_PF_BIAS)
+			w->bytes_read += p->matmul.n * 4ull;
+		w->flops = 2ull * p->matmul.m * p->matmul.n * p->matmul.k;
+		break;
+	case SNPU_OP_ELTWISE:
+		w->bytes_written = p->eltwise.count * size;
+		w->bytes_read = w->bytes_written * (p->hdr.arg == SNPU_ELT_SCALE ? 1 : 2);
+		w->flops = p->eltwise.count;
+		break;
+	case SNPU_OP_CONVERT:
+		w->bytes_read = p->convert.count * size;
+		w->bytes_written = p->convert.count * size2;
+		w->flops = p->convert.count;
+		break;
+	case SNPU_OP_REDUCE_SUM:
+		w->bytes_read = cells * size;
+		w->bytes_written = (p->hdr.flags & SNPU_PF_COLUMNS ? p->rows.cols : p->rows.rows) * 4ull;
+		w->flops = cells;
+		break;
+	case SNPU_OP_ARGMAX:
+		w->bytes_read = cells * size;
+		w->bytes_written = p->rows.rows * 4ull;
+		w->flops = cells;
+		break;
+	case SNPU_OP_SOFTMAX:
+	case SNPU_OP_RMSNORM:
+		w->bytes_read = w->bytes_written = cells * size;
+		w->flops = cells * 4;
+		break;
+	case SNPU_OP_ACT:
+		w->bytes_read = w->bytes_written = p->act.count * size;
+		w->flops = p->act.count * 8;
+		break;
+	case SNPU_OP_GATHER:
+		w->bytes_written = (uint64_t)p->gather.count * p->gather.cols * size;
+		w->bytes_read = w->bytes_written + p->gather.count * 4ull;
+		break;
+	case SNPU_OP_CRC32C:
+		w->bytes_read = p->crc32c.bytes;
+		w->bytes_written = 4;
+		break;
+	default:
+		break;
+	}
+}
+
+bool snpu_pkt_is_heavy(const union snpu_pkt *p)
+{
+	struct snpu_work w;
+
+	if (p->hdr.op < SNPU_OP_COPY || p->hdr.op > SNPU_OP_CRC32C)
+		return false;
+	snpu_pkt_work(p, &w);
+	return w.bytes_read + w.bytes_written > (128u << 10) || w.flops > 200000;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The engine: scratch memory, operand access, dispatch.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "range.h"
+
+#define SCRATCH_KEEP	(64ull << 20)	/* a larger scratch buffer is given back after the packet */
+
+struct snpu_engine {
+	struct {
+		void *ptr;
+		uint64_t bytes;
+	} scratch[SNPU_NUM_SCRATCH];
+	struct snpu_gemm *gemm;
+};
+
+struct snpu_engine *snpu_engine_create(void)
+{
+	return calloc(1, sizeof(struct snpu_engine));
+}
+
+void snpu_engine_destroy(struct snpu_engine *e)
+{
+	unsigned int i;
+
+	if (!e)
+		return;
+	for (i = 0; i < SNPU_NUM_SCRATCH; i++)
+		free(e->scratch[i].ptr);
+	snpu_gemm_destroy(e->gemm);
+	free(e);
+}
+
+/* Made when first needed: most engines never multiply */
+struct snpu_gemm *snpu_engine_gemm(struct snpu_engine *e)
+{
+	if (!e->gemm)
+		e->gemm = snpu_gemm_create();
+	return e->gemm;
+}
+
+void *snpu_scratch(struct snpu_engine *e, unsigned int slot, uint64_t bytes)
+{
+	uint64_t size = (bytes + 4095) & ~4095ull;
+
+	if (e->scratch[slot].bytes < size) {
+		free(e->scratch[slot].ptr);
+		e->scratch[slot].bytes = 0;
+		e->scratch[slot].ptr = aligned_alloc(4096, size);
+		if (!e->scratch[slot].ptr)
+			return NULL;
+		e->scratch[slot].bytes = size;
+	}
+	return e->scratch[slot].ptr;
+}
+
+static void scratch_trim(struct snpu_engine *e)
+{
+	unsigned int i;
+
+	for (i = 0; i < SNPU_NUM_SCRATCH; i++) {
+		if (e->scratch[i].bytes <= SCRATCH_KEEP)
+			continue;
+		free(e->scratch[i].ptr);
+		e->scratch[i].ptr = NULL;
+		e->scratch[i].bytes = 0;
+	}
+}
+
+/* Walks a range piece by piece; @buf NULL: only checks that it can be accessed */
+static int walk(struct snpu_exec *x, uint64_t va, uint8_t *buf, uint64_t bytes, unsigned int access)
+{
+	while (bytes) {
+		void *host = NULL;
+		uint64_t run = 0;
+		int err = x->ops->resolve(x->ctx, va, bytes, access, &host, &run);
+
+		if (!err && buf && host && (access & SNPU_MEM_WRITE))
+			memcpy(host, buf, run);
+		else if (!err && buf && host)
+			memcpy(buf, host, run);
+		else if (!err && buf && (access & SNPU_MEM_WRITE))
+			err = x->ops->slow_write(x->ctx, va, buf, run);
+		else if (!err && buf)
+			err = x->ops->slow_read(x->ctx, va, buf, run);
+		if (err) {
+			x->fault_va = va;
+			return err;
+		}
+		va += run;
+		bytes -= run;
+		if (buf)
+			buf += run;
+	}
+	return SNPU_ERR_NONE;
+}
+
+int snpu_mem_in(struct snpu_exec *x, uint64_t va, void *buf, uint64_t bytes)
+{
+	return walk(x, va, buf, bytes, SNPU_MEM_READ);
+}
+
+int snpu_mem_out(struct snpu_exec *x, uint64_t va, const void *buf, uint64_t bytes)
+{
+	return walk(x, va, (uint8_t *)buf, bytes, SNPU_MEM_WRITE);
+}
+
+/* The host pointer of a range if it is in one piece, gaps included; NULL: it is not */
+static uint8_t *in_one_piece(struct snpu_exec *x, uint64_t va, uint64_t bytes, unsigned int access)
+{
+	uint8_t *first = NULL;
+	uint64_t done = 0;
+
+	while (done < bytes) {
+		void *host = NULL;
+		uint64_t run = 0;
+
+		if (x->ops->resolve(x->ctx, va + done, bytes - done, access, &host, &run) || !host)
+			return NULL;
+		if (!first)
+			first = host;
+		else if (first + done != host)
+			return NULL;
+		done += run;
+	}
+	return first;
+}
+
+int snpu_mat_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, unsigned int access)
+{
+	uint64_t i;
+
+	m->pitch = m->va_pitch;
+	m->bounced = false;
+	/* two accesses may not resolve alike: a result that is also read needs both */
+	m->ptr = m->dense && m->rows > 1 && m->va_pitch != m->row_bytes ? NULL :
+		 in_one_piece(x, m->va, (m->rows - 1) * m->va_pitch + m->row_bytes,
+			      access & SNPU_MEM_WRITE ? SNPU_MEM_WRITE : SNPU_MEM_READ);
+	if (m->ptr && access != (SNPU_MEM_READ | SNPU_MEM_WRITE))
+		return SNPU_ERR_NONE;
+	if (m->ptr && in_one_piece(x, m->va, (m->rows - 1) * m->va_pitch + m->row_bytes,
+				   SNPU_MEM_READ) == m->ptr)
+		return SNPU_ERR_NONE;
+
+	m->bounced = true;
+	m->pitch = m->dense ? m->row_bytes : (m->row_bytes + 63) & ~63ull;
+	m->ptr = snpu_scratch(x->e, slot, m->rows * m->pitch);
+	if (!m->ptr)
+		return SNPU_ERR_INTERNAL;
+	for (i = 0; i < m->rows; i++) {
+		uint64_t va = m->va + i * m->va_pitch;
+		int err = 0;
+
+		/* a fault of the result shows before anything is computed */
+		if (access & SNPU_MEM_WRITE)
+			err = walk(x, va, NULL, m->row_bytes, SNPU_MEM_WRITE);
+		if (!err && (access & SNPU_MEM_READ))
+			err = snpu_mem_in(x, va, m->ptr + i * m->pitch, m->row_bytes);
+		if (err)
+			return err;
+	}
+	return SNPU_ERR_NONE;
+}
+
+int snpu_mat_put(struct snpu_exec *x, struct snpu_mat *m)
+{
+	uint64_t i;
+
+	for (i = 0; m->bounced && i < m->rows; i++) {
+		int err = snpu_mem_out(x, m->va + i * m->va_pitch, m->ptr + i * m->pitch,
+				       m->row_bytes);
+
+		if (err)
+			return err;
+	}
+	return SNPU_ERR_NONE;
+}
+
+int snpu_vec_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, unsigned int access,
+		 uint64_t va, uint64_t bytes)
+{
+	*m = (struct snpu_mat){ .va = va, .va_pitch = bytes, .rows = 1, .row_bytes = bytes };
+	return snpu_mat_get(x, m, slot, access);
+}
+
+static int dispatch(struct snpu_exec *x, const union snpu_pkt *p)
+{
+	switch (p->hdr.op) {
+	case SNPU_OP_COPY:
+		return snpu_op_copy(x, p);
+	case SNPU_OP_COPY2D:
+		return snpu_op_copy2d(x, p);
+	case SNPU_OP_FILL:
+		return snpu_op_fill(x, p);
+	case SNPU_OP_MATMUL:
+		return snpu_op_matmul(x, p);
+	case SNPU_OP_ELTWISE:
+		return snpu_op_eltwise(x, p);
+	case SNPU_OP_CONVERT:
+		return snpu_op_convert(x, p);
+	case SNPU_OP_REDUCE_SUM:
+	case SNPU_OP_SOFTMAX:
+	case SNPU_OP_RMSNORM:
+	case SNPU_OP_ARGMAX:
+		return snpu_op_rows(x, p);
+	case SNPU_OP_ACT:
+		return snpu_op_act(x, p);
+	case SNPU_OP_GATHER:
+		return snpu_op_gather(x, p);
+	case SNPU_OP_CRC32C:
+		return snpu_op_crc32c(x, p);
+	default:
+		return SNPU_ERR_OPCODE;
+	}
+}
+
+int snpu_engine_exec(struct snpu_engine *e, const union snpu_pkt *p, const struct snpu_mem_ops *ops,
+		     void *ctx, struct snpu_fault *fault, struct snpu_work *work)
+{
+	struct snpu_exec x = { .e = e, .ops = ops, .ctx = ctx };
+	int err = dispatch(&x, p);
+
+	scratch_trim(e);
+	*fault = (struct snpu_fault){ 0 };
+	*work = (struct snpu_work){ 0 };
+	if (err) {
+		fault->error = (uint32_t)err;
+		fault->va = x.fault_va;
+	} else {
+		snpu_pkt_work(p, work);
+	}
+	return err;
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Inner loops, compiled with -march= for each instruction set; SNPU_KERNELS names the result.
+ * Written for the vectoriser. The build turns contraction off: fused and unfused would differ.
+ */
+#include <math.h>
+#include <string.h>
+#include <immintrin.h>
+
+#include "kernels.h"
+#include "snpu_hw.h"
+
+static void copy_nt(void *dst, const void *src, size_t bytes)
+{
+	const uint8_t *s = src;
+	uint8_t *d = dst;
+	size_t head = -(uintptr_t)d & 63;
+
+	if (bytes < 256) {
+		memcpy(d, s, bytes);
+		return;
+	}
+	memcpy(d, s, head);
+	d += head;
+	s += head;
+	bytes -= head;
+	for (; bytes >= 256; bytes -= 256, s += 256, d += 256) {
+		unsigned int i;
+
+		_mm_prefetch((const char *)s + 1024, _MM_HINT_NTA);
+		_mm_prefetch((const char *)s + 1088, _MM_HINT_NTA);
+		_mm_prefetch((const char *)s + 1152, _MM_HINT_NTA);
+		_mm_prefetch((const char *)s + 1216, _MM_HINT_NTA);
+#if defined(__AVX512F__)
+		for (i = 0; i < 4; i++)
+			_mm512_stream_si512((void *)(d + 64 * i), _mm512_loadu_si512(s + 64 * i));
+#elif defined(__AVX__)
+		for (i = 0; i < 8; i++)
+			_mm256_stream_si256((void *)(d + 32 * i),
+					    _mm256_loadu_si256((const void *)(s + 32 * i)));
+#else
+		for (i = 0; i < 16; i++)
+			_mm_stream_si128((void *)(d + 16 * i),
+					 _mm_loadu_si128((const void *)(s + 16 * i)));
+#endif
+	}
+	memcpy(d, s, bytes);
+}
+
+static inline float bits_f32(uint32_t u)
+{
+	float f;
+
+	memcpy(&f, &u, sizeof(f));
+	return f;
+}
+
+static inline uint32_t f32_bits(float f)
+{
+	uint32_t u;
+
+	memcpy(&u, &f, sizeof(u));
+	return u;
+}
+
+static inline uint16_t bf16_of(float f)
+{
+	uint32_t u = f32_bits(f), nan = (u & 0x7fffffffu) > 0x7f800000u;
+	uint32_t r = (u + 0x7fffu + (u >> 16 & 1)) >> 16;
+
+	return (uint16_t)(nan ? (u >> 16 | 0x40) : r);
+}
+
+/* Half precision by integer arithmetic: the same bits with and without conversion instructions */
+static inline float f32_of_f16(uint16_t h)
+{
+	uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
+	uint32_t normal = (rest << 13) + (112u << 23);
+	/* subnormals: the value is rest * 2^-24, exact in F32 */
+	uint32_t sub = f32_bits((float)(int32_t)rest * 0x1p-24f);
+	uint32_t u = rest < 0x400 ? sub : rest >= 0x7c00 ? (rest << 13) | 0x7f800000u : normal;
+
+	/* a signalling NaN becomes quiet, as the conversion instruction makes it */
+	u |= rest > 0x7c00 ? 0x400000u : 0;
+	return bits_f32(u | sign);
+}
+
+static inline uint16_t f16_of(float f)
+{
+	uint32_t u = f32_bits(f), sign = u >> 16 & 0x8000, a = u & 0x7fffffffu;
+	uint32_t normal = (a - (112u << 23) + 0xfff + (a >> 13 & 1)) >> 13;
+	/* adding 0.5 puts the units of a half subnormal at the end of the significand */
+	uint32_t sub = f32_bits(bits_f32(a) + 0.5f) - f32_bits(0.5f);
+	uint32_t r = a < (113u << 23) ? sub : normal;
+
+	r = a >= 0x477ff000u ? 0x7c00 : r;		/* rounds to infinity */
+	r = a > 0x7f800000u ? (a >> 13 & 0x3ff) | 0x7e00 : r;
+	return (uint16_t)(r | sign);
+}
+
+static void load(float *restrict dst, const void *src, unsigned int dtype, size_t n)
+{
+	const uint16_t *h = src;
+	const int8_t *b = src;
+	const int32_t *w = src;
+	size_t i;
+
+	switch (dtype) {
+	case SNPU_DT_F32:
+		memcpy(dst, src, n * sizeof(*dst));
+		break;
+	case SNPU_DT_BF16:
+		for (i = 0; i < n; i++)
+			dst[i] = bits_f32((uint32_t)h[i] << 16);
+		break;
+	case SNPU_DT_F16:
+		for (i = 0; i < n; i++)
+			dst[i] = f32_of_f16(h[i]);
+		break;
+	case SNPU_DT_I8:
+		for (i = 0; i < n; i++)
+			dst[i] = b[i];
+		break;
+	case SNPU_DT_I32:
+		for (i = 0; i < n; i++)
+			dst[i] = (float)w[i];
+		break;
+	}
+}
+
+static void store(void *dst, const float *restrict src, unsigned int dtype, size_t n)
+{
+	uint16_t *h = dst;
+	size_t i;
+
+	switch (dtype) {
+	case SNPU_DT_F32:
+		memcpy(dst, src, n * sizeof(*src));
+		break;
+	case SNPU_DT_BF16:
+		for (i = 0; i < n; i++)
+			h[i] = bf16_of(src[i]);
+		break;
+	case SNPU_DT_F16:
+		for (i = 0; i < n; i++)
+			h[i] = f16_of(src[i]);
+		break;
+	}
+}
+
+static void to_i8(int8_t *restrict dst, const float *restrict src, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		float f = src[i] == src[i] ? src[i] : 0.0f;
+
+		f = f > 127.0f ? 127.0f : f < -128.0f ? -128.0f : f;
+		dst[i] = (int8_t)(int32_t)rintf(f);
+	}
+}
+
+static void to_i32(int32_t *restrict dst, const float *restrict src, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		float f = src[i] == src[i] ? src[i] : 0.0f;
+		/* 2^31 itself is no int32_t: the largest F32 below it is */
+		float c = f > 2147483520.0f ? 2147483520.0f : f < -0x1p31f ? -0x1p31f : f;
+		int32_t v = (int32_t)rintf(c);
+
+		dst[i] = f > 2147483520.0f ? INT32_MAX : v;
+	}
+}
+
+static void eltwise(float *dst, const float *a, const float *b, unsigned int op, size_t n)
+{
+	float s = op == SNPU_ELT_SCALE ? b[0] : 0;
+	size_t i;
+
+	switch (op) {
+	case SNPU_ELT_ADD:
+		for (i = 0; i < n; i++)
+			dst[i] = a[i] + b[i];
+		break;
+	case SNPU_ELT_MUL:
+		for (i = 0; i < n; i++)
+			dst[i] = a[i] * b[i];
+		break;
+	case SNPU_ELT_SCALE:
+		for (i = 0; i < n; i++)
+			dst[i] = a[i] * s;
+		break;
+	case SNPU_ELT_MAX:
+		for (i = 0; i < n; i++) {
+			float m = a[i] > b[i] ? a[i] : b[i];
+
+			dst[i] = a[i] != a[i] ? a[i] : m;
+		}
+		break;
+	}
+}
+
+static void eltwise_i32(int32_t *dst, const int32_t *a, const int32_t *b, unsigned int op, size_t n)
+{
+	size_t i;
+
+	switch (op) {
+	case SNPU_ELT_ADD:
+		for (i = 0; i < n; i++)
+			dst[i] = (int32_t)((uint32_t)a[i] + (uint32_t)b[i]);
+		break;
+	case SNPU_ELT_MUL:
+		for (i = 0; i < n; i++)
+			dst[i] = (int32_t)((uint32_t)a[i] * (uint32_t)b[i]);
+		break;
+	case SNPU_ELT_MAX:
+		for (i = 0; i < n; i++)
+			dst[i] = a[i] > b[i] ? a[i] : b[i];
+		break;
+	}
+}
+
+static void scale(float *dst, const float *src, float factor, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		dst[i] = src[i] * factor;
+}
+
+/* exp() to about 1.5 units in the last place; flushes below the smallest normal number */
+static inline float exp_f32(float x)
+{
+	float in = x, n, r, p;
+	int32_t k;
+
+	x = x > 88.8f ? 88.8f : x < -87.4f ? -87.4f : x;
+	n = rintf(x * 1.44269504088896341f);
+	r = x - n * 0.693359375f;
+	r = r - n * -2.12194440e-4f;
+	p = 1.9875691500e-4f;
+	p = p * r + 1.3981999507e-3f;
+	p = p * r + 8.3334519073e-3f;
+	p = p * r + 4.1665795894e-2f;
+	p = p * r + 1.6666665459e-1f;
+	p = p * r + 5.0000001201e-1f;
+	p = p * r * r + r + 1.0f;
+	/* in two steps: neither 2^128 nor 2^-127 is a normal number */
+	k = (int32_t)n;
+	p = p * bits_f32((uint32_t)(k / 2 + 127) << 23) * bits_f32((uint32_t)(k - k / 2 + 127) << 23);
+	p = in > 88.7228390f ? INFINITY : p;
+	p = in < -87.3365447f ? 0.0f : p;
+	return in != in ? in : p;
+}
+
+static void act(float *dst, const float *src, unsigned int act, size_t n)
+{
+	size_t i;
+
+	if (act == SNPU_ACT_SILU) {
+		for (i = 0; i < n; i++) {
+			float x = src[i], e = exp_f32(-x);
+
+			/* -inf: 0, as the limit is, not -inf / inf */
+			dst[i] = e == INFINITY ? 0.0f : x / (1.0f + e);
+		}
+		return;
+	}
+	for (i = 0; i < n; i++)
+		dst[i] = src[i] < -14.0f ? 0.0f :
+			 0.5f * src[i] * erfcf(src[i] * -0.707106781186547524f);
+}
+
+#define LANES 16
+
+static float fold(const float *lane)
+{
+	float t[LANES];
+	unsigned int i, w;
+
+	memcpy(t, lane, sizeof(t));
+	for (w = LANES / 2; w; w /= 2)
+		for (i = 0; i < w; i++)
+			t[i] += t[i + w];
+	return t[0];
+}
+
+static float sum(const float *src, size_t n)
+{
+	float lane[LANES] = { 0 };
+	size_t i, j;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (j = 0; j < LANES; j++)
+			lane[j] += src[i + j];
+	for (j = 0; i + j < n; j++)
+		lane[j] += src[i + j];
+	return fold(lane);
+}
+
+static float sum_sq(const float *src, size_t n)
+{
+	float lane[LANES] = { 0 };
+	size_t i, j;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (j = 0; j < LANES; j++)
+			lane[j] += src[i + j] * src[i + j];
+	for (j = 0; i + j < n; j++)
+		lane[j] += src[i + j] * src[i + j];
+	return fold(lane);
+}
+
+static float max(const float *src, float scale, size_t n)
+{
+	float m = -INFINITY;
+	uint32_t nan = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		float v = src[i] * scale;
+
+		m = v > m ? v : m;
+		nan |= v != v;
+	}
+	return nan ? NAN : m;
+}
+
+static void exp_sub(float *dst, const float *src, float scale, float max, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		dst[i] = exp_f32(src[i] * scale - max);
+}
+
+static void norm(float *dst, const float *src, const float *weight, float factor, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		dst[i] = src[i] * factor * weight[i];
+}
+
+const struct snpu_kernels SNPU_KERNELS = {
+	.copy_nt = copy_nt,
+	.load = load,
+	.store = store,
+	.to_i8 = to_i8,
+	.to_i32 = to_i32,
+	.eltwise = eltwise,
+	.eltwise_i32 = eltwise_i32,
+	.scale = scale,
+	.act = act,
+	.sum = sum,
+	.sum_sq = sum_sq,
+	.max = max,
+	.exp_sub = exp_sub,
+	.norm = norm,
+};

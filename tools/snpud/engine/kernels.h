@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inner loops. Compiled once for each instruction set; all give the same bits (no contraction, fixed
+ * order of sums), so it does not matter which machine a result comes from.
+ */
+#ifndef SNPU_ENGINE_KERNELS_H
+#define SNPU_ENGINE_KERNELS_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#define SNPU_TILE	2048u	/* elements that are worked on in F32 at a time */
+
+/**
+ * struct snpu_kernels - inner loops of one instruction set
+ * @copy_nt: memcpy() around the cache; the caller fences
+ * @load: @n elements of a float type, or I8, I32, as F32
+ * @store: @n F32 as elements of a float type, one rounding to nearest even
+ * @to_i8: nearest even, saturated, NaN gives 0
+ * @to_i32: likewise
+ * @eltwise: F32: @op is SNPU_ELT_*; SCALE takes b[0]
+ * @eltwise_i32: ADD, MUL wrap; MAX
+ * @scale: @n values times a factor
+ * @act: SNPU_ACT_*
+ * @sum: sum in sixteen lanes, then pairwise
+ * @sum_sq: sum of squares likewise
+ * @max: largest, NaN if there is one
+ * @exp_sub: dst = exp(src * scale - max)
+ * @norm: dst = src * factor * weight
+ */
+struct snpu_kernels {
+	void (*copy_nt)(void *dst, const void *src, size_t bytes);
+	void (*load)(float *dst, const void *src, unsigned int dtype, size_t n);
+	void (*store)(void *dst, const float *src, unsigned int dtype, size_t n);
+	void (*to_i8)(int8_t *dst, const float *src, size_t n);
+	void (*to_i32)(int32_t *dst, const float *src, size_t n);
+	void (*eltwise)(float *dst, const float *a, const float *b, unsigned int op, size_t n);
+	void (*eltwise_i32)(int32_t *dst, const int32_t *a, const int32_t *b, unsigned int op,
+			    size_t n);
+	void (*scale)(float *dst, const float *src, float factor, size_t n);
+	void (*act)(float *dst, const float *src, unsigned int act, size_t n);
+	float (*sum)(const float *src, size_t n);
+	float (*sum_sq)(const float *src, size_t n);
+	float (*max)(const float *src, float scale, size_t n);
+	void (*exp_sub)(float *dst, const float *src, float scale, float max, size_t n);
+	void (*norm)(float *dst, const float *src, const float *weight, float factor, size_t n);
+};
+
+/** snpu_kernels() - the loops for this CPU */
+const struct snpu_kernels *snpu_kernels(void);
+
+extern const struct snpu_kernels snpu_kernels_base, snpu_kernels_v3, snpu_kernels_v4;
+
+/** snpu_crc32c() - continue a CRC32C; 0 begins */
+uint32_t snpu_crc32c(uint32_t crc, const void *buf, size_t bytes);
+
+#endif

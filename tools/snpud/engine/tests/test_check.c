@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The border: every field that is out of range, every reserved bit, every type that an op does not
+ * take must be refused, and the good packet beside it must not.
+ */
+#include <string.h>
+
+#include "good.h"
+
+static void expect(const union snpu_pkt *p, unsigned int want, const char *what, unsigned int at)
+{
+	unsigned int got = snpu_pkt_check(p);
+
+	CHECK(got == want, "op 0x%02x, %s %u: %u, expected %u", p->hdr.op, what, at, got, want);
+}
+
+static void test_good(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NUM_GOOD; i++)
+		expect(&good[i], SNPU_ERR_NONE, "good packet", i);
+}
+
+static void test_opcodes(void)
+{
+	unsigned int op, i, known;
+
+	for (op = 0; op < 256; op++) {
+		union snpu_pkt p = { .hdr.op = (uint8_t)op };
+
+		for (known = 0, i = 0; i < NUM_GOOD; i++)
+			known |= good[i].hdr.op == op;
+		if (!known)
+			expect(&p, SNPU_ERR_OPCODE, "opcode", op);
+		else
+			CHECK(snpu_pkt_check(&p) != SNPU_ERR_OPCODE, "opcode 0x%x is unknown", op);
+	}
+}
+
+/* Bytes that the op documents as reserved: each of their bits */
+static void test_reserved(void)
+{
+	static const struct { uint8_t op, from, to; } rsvd[] = {
+		{ SNPU_OP_NOP, 1, 64 }, { SNPU_OP_BARRIER, 1, 64 }, { SNPU_OP_TIMESTAMP, 1, 8 },
+		{ SNPU_OP_TIMESTAMP, 16, 64 }, { SNPU_OP_INTERRUPT, 1, 4 }, { SNPU_OP_INTERRUPT, 8, 64 },
+		{ SNPU_OP_INDIRECT, 1, 8 }, { SNPU_OP_INDIRECT, 20, 64 }, { SNPU_OP_SEM_SIGNAL, 1, 4 },
+		{ SNPU_OP_SEM_SIGNAL, 24, 64 }, { SNPU_OP_SEM_WAIT, 1, 4 }, { SNPU_OP_SEM_WAIT, 32, 64 },
+		{ SNPU_OP_COPY, 1, 8 }, { SNPU_OP_COPY, 32, 64 }, { SNPU_OP_COPY2D, 1, 8 },
+		{ SNPU_OP_COPY2D, 48, 64 }, { SNPU_OP_FILL, 1, 4 }, { SNPU_OP_FILL, 28, 64 },
+		{ SNPU_OP_MATMUL, 4, 8 }, { SNPU_OP_MATMUL, 32, 40 }, { SNPU_OP_ELTWISE, 1, 2 },
+		{ SNPU_OP_ELTWISE, 3, 4 }, { SNPU_OP_ELTWISE, 40, 64 }, { SNPU_OP_CONVERT, 1, 2 },
+		{ SNPU_OP_CONVERT, 4, 8 }, { SNPU_OP_CONVERT, 36, 64 }, { SNPU_OP_REDUCE_SUM, 4, 8 },
+		{ SNPU_OP_REDUCE_SUM, 24, 32 }, { SNPU_OP_REDUCE_SUM, 44, 64 }, { SNPU_OP_SOFTMAX, 3, 8 },
+		{ SNPU_OP_SOFTMAX, 24, 32 }, { SNPU_OP_SOFTMAX, 56, 64 }, { SNPU_OP_RMSNORM, 1, 2 },
+		{ SNPU_OP_RMSNORM, 3, 8 }, { SNPU_OP_RMSNORM, 52, 64 }, { SNPU_OP_ARGMAX, 1, 2 },
+		{ SNPU_OP_ARGMAX, 3, 8 }, { SNPU_OP_ARGMAX, 24, 32 }, { SNPU_OP_ARGMAX, 44, 64 },
+		{ SNPU_OP_ACT, 1, 2 }, { SNPU_OP_ACT, 3, 4 }, { SNPU_OP_ACT, 32, 64 },
+		{ SNPU_OP_GATHER, 1, 2 }, { SNPU_OP_GATHER, 3, 8 }, { SNPU_OP_GATHER, 52, 64 },
+		{ SNPU_OP_CRC32C, 1, 4 }, { SNPU_OP_CRC32C, 32, 64 },
+	};
+	unsigned int r, i, bit;
+
+	for (r = 0; r < sizeof(rsvd) / sizeof(rsvd[0]); r++)
+		for (i = 0; i < NUM_GOOD; i++)
+			for (bit = rsvd[r].from * 8u; bit < rsvd[r].to * 8u; bit++) {
+				union snpu_pkt p = good[i];
+
+				if (p.hdr.op != rsvd[r].op)
+					continue;
+				((uint8_t *)&p)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+				expect(&p, SNPU_ERR_FIELD, "reserved bit", bit);
+			}
+}
+
+/* Operand addresses that are unaligned, leave the address space, or wrap */
+static void test_addresses(void)
+{
+	static const struct { uint8_t op, word, align; } addr[] = {
+		{ SNPU_OP_TIMESTAMP, 1, 8 }, { SNPU_OP_INDIRECT, 1, 64 }, { SNPU_OP_SEM_SIGNAL, 1, 8 },
+		{ SNPU_OP_SEM_WAIT, 1, 8 }, { SNPU_OP_COPY, 1, 1 }, { SNPU_OP_COPY, 2, 1 },
+		{ SNPU_OP_COPY2D, 1, 1 }, { SNPU_OP_COPY2D, 2, 1 }, { SNPU_OP_FILL, 1, 4 },
+		{ SNPU_OP_MATMUL, 1, 4 }, { SNPU_OP_MATMUL, 2, 4 }, { SNPU_OP_MATMUL, 3, 4 },
+		{ SNPU_OP_ELTWISE, 1, 4 }, { SNPU_OP_ELTWISE, 2, 4 }, { SNPU_OP_ELTWISE, 3, 4 },
+		{ SNPU_OP_CONVERT, 1, 4 }, { SNPU_OP_CONVERT, 2, 1 }, { SNPU_OP_REDUCE_SUM, 1, 4 },
+		{ SNPU_OP_REDUCE_SUM, 2, 4 }, { SNPU_OP_SOFTMAX, 1, 4 }, { SNPU_OP_SOFTMAX, 2, 4 },
+		{ SNPU_OP_RMSNORM, 1, 4 }, { SNPU_OP_RMSNORM, 2, 4 }, { SNPU_OP_RMSNORM, 3, 4 },
+		{ SNPU_OP_ARGMAX, 1, 4 }, { SNPU_OP_ARGMAX, 2, 4 }, { SNPU_OP_ACT, 1, 4 },
+		{ SNPU_OP_ACT, 2, 4 }, { SNPU_OP_GATHER, 1, 4 }, { SNPU_OP_GATHER, 2, 4 },
+		{ SNPU_OP_GATHER, 3, 4 }, { SNPU_OP_CRC32C, 1, 1 }, { SNPU_OP_CRC32C, 3, 4 },
+	};
+	unsigned int r, i;
+
+	for (r = 0; r < sizeof(addr) / sizeof(addr[0]); r++)
+		for (i = 0; i < NUM_GOOD; i++) {
+			union snpu_pkt p = good[i];
+
+			if (p.hdr.op != addr[r].op)
+				continue;
+			p.q[addr[r].word] = good[i].q[addr[r].word] + 1;
+			expect(&p, addr[r].align > 1 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE, "word + 1",
+			       addr[r].word);
+			p.q[addr[r].word] = 1ull << 48;
+			expect(&p, SNPU_ERR_FIELD, "2^48 in word", addr[r].word);
+			p.q[addr[r].word] = ~63ull;
+			expect(&p, SNPU_ERR_FIELD, "2^64 - 64 in word", addr[r].word);
+		}
+}
+
+static const union snpu_pkt *find(unsigned int op)
+{
+	unsigned int i;
+
+	for (i = 0; good[i].hdr.op != op; i++)
+		;
+	return &good[i];
+}
+
+#define BAD(op_, field, value) do { \
+	union snpu_pkt p_ = *find(op_); \
+	p_.field = (value); \
+	expect(&p_, SNPU_ERR_FIELD, #field, (unsigned int)(value)); \
+} while (0)
+
+static void test_ranges(void)
+{
+	unsigned int dt;
+
+	BAD(SNPU_OP_COPY, copy.bytes, 0);
+	BAD(SNPU_OP_COPY, copy.bytes, SNPU_MAX_BYTES + 1);
+	BAD(SNPU_OP_COPY, copy.dst, A(0) + 99);
+	BAD(SNPU_OP_COPY2D, copy2d.width, 65);
+	BAD(SNPU_OP_COPY2D, copy2d.width, 0);
+	BAD(SNPU_OP_COPY2D, copy2d.rows, 0);
+	BAD(SNPU_OP_COPY2D, copy2d.rows, SNPU_MAX_DIM + 1);
+	BAD(SNPU_OP_COPY2D, copy2d.src_pitch, ~0ull);
+	BAD(SNPU_OP_COPY2D, copy2d.dst_pitch, 1ull << 47);
+	BAD(SNPU_OP_FILL, hdr.arg, 3);
+	BAD(SNPU_OP_FILL, hdr.arg, 0);
+	BAD(SNPU_OP_FILL, fill.bytes, 0);
+	BAD(SNPU_OP_FILL, fill.bytes, 62);
+	BAD(SNPU_OP_FILL, fill.pattern, 1ull << 32);
+	BAD(SNPU_OP_MATMUL, matmul.m, 0);
+	BAD(SNPU_OP_MATMUL, matmul.n, SNPU_MAX_DIM + 1);
+	BAD(SNPU_OP_MATMUL, matmul.k, 0);
+	BAD(SNPU_OP_MATMUL, matmul.lda, 3);
+	BAD(SNPU_OP_MATMUL, matmul.ldb, 3);
+	BAD(SNPU_OP_MATMUL, matmul.ldc, SNPU_MAX_LD + 1);
+	BAD(SNPU_OP_MATMUL, matmul.c, A(0) + 4);
+	BAD(SNPU_OP_MATMUL, matmul.bias, A(4));
+	BAD(SNPU_OP_MATMUL, hdr.flags, 0x10);
+	BAD(SNPU_OP_ELTWISE, eltwise.count, 0);
+	BAD(SNPU_OP_ELTWISE, eltwise.count, SNPU_MAX_ELEMS + 1);
+	BAD(SNPU_OP_ELTWISE, hdr.arg, SNPU_ELT_MAX + 1);
+	BAD(SNPU_OP_ELTWISE, hdr.arg, SNPU_ELT_SCALE);		/* b is set */
+	BAD(SNPU_OP_ELTWISE, eltwise.dst, A(0) + 4);
+	BAD(SNPU_OP_ELTWISE, eltwise.scalar, 1);
+	BAD(SNPU_OP_CONVERT, hdr.dtype2, SNPU_DT_F32);
+	BAD(SNPU_OP_CONVERT, convert.scale, 0x7f800000);
+	BAD(SNPU_OP_CONVERT, convert.dst, A(0));
+	BAD(SNPU_OP_REDUCE_SUM, hdr.dtype2, SNPU_DT_I32);
+	BAD(SNPU_OP_REDUCE_SUM, rows.ld_dst, 4);
+	BAD(SNPU_OP_SOFTMAX, rows.param, 0x7fc00000);
+	BAD(SNPU_OP_SOFTMAX, rows.ld_dst, 3);
+	BAD(SNPU_OP_SOFTMAX, hdr.flags, 0);			/* offset without the mask */
+	BAD(SNPU_OP_RMSNORM, rows.param, 0xbf800000);
+	BAD(SNPU_OP_RMSNORM, rows.weight, A(1));
+	BAD(SNPU_OP_ARGMAX, hdr.dtype, SNPU_DT_I8);
+	BAD(SNPU_OP_ACT, hdr.arg, SNPU_ACT_GELU + 1);
+	BAD(SNPU_OP_ACT, act.dst, A(0) + 4);
+	BAD(SNPU_OP_GATHER, gather.table_rows, 0);
+	BAD(SNPU_OP_GATHER, gather.count, 0);
+	BAD(SNPU_OP_GATHER, gather.dst, A(0));
+	BAD(SNPU_OP_CRC32C, crc32c.bytes, 0);
+	BAD(SNPU_OP_CRC32C, crc32c.dst, A(0) + 8);
+	BAD(SNPU_OP_SEM_WAIT, hdr.arg, 2);
+	BAD(SNPU_OP_INDIRECT, misc.count, 0);
+	BAD(SNPU_OP_INDIRECT, misc.count, SNPU_MAX_IB_PKTS + 1);
+	for (dt = SNPU_DT_MAX + 1; dt < 256; dt++) {
+		BAD(SNPU_OP_MATMUL, hdr.dtype, (uint8_t)dt);
+		BAD(SNPU_OP_CONVERT, hdr.dtype2, (uint8_t)dt);
+		BAD(SNPU_OP_GATHER, hdr.dtype, (uint8_t)dt);
+		BAD(SNPU_OP_SOFTMAX, hdr.dtype, (uint8_t)dt);
+	}
+	/* each dimension alone is fine, their product is not */
+	{
+		union snpu_pkt p = *find(SNPU_OP_MATMUL);
+
+		p.matmul.m = p.matmul.n = p.matmul.k = 1 << 16;
+		p.matmul.lda = p.matmul.ldb = p.matmul.ldc = 1 << 16;
+		p.matmul.b = 1ull << 40;
+		p.matmul.c = 2ull << 40;
+		expect(&p, SNPU_ERR_FIELD, "product of 2^16", 3);
+		p.matmul.k = 1 << 14;
+		expect(&p, SNPU_ERR_NONE, "product of 2^16, 2^16, 2^14", 3);
+	}
+}
+
+static void test_heavy(void)
+{
+	union snpu_pkt p = *find(SNPU_OP_COPY);
+
+	CHECK(!snpu_pkt_is_heavy(&p), "100 bytes are heavy");
+	CHECK(!snpu_pkt_is_heavy(find(SNPU_OP_NOP)), "nop is heavy");
+	p.copy.bytes = 1 << 20;
+	CHECK(snpu_pkt_is_heavy(&p), "1 MiB is not heavy");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct fake_case cases[] = {
+		{ "good", test_good },
+		{ "opcodes", test_opcodes },
+		{ "reserved", test_reserved },
+		{ "addresses", test_addresses },
+		{ "ranges", test_ranges },
+		{ "heavy", test_heavy },
+	};
+
+	return fake_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
+}
