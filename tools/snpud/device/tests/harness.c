@@ -203,6 +203,7 @@ void t_drv_init(struct t_drv *d, struct snpu_machine *m, unsigned int npu)
 	d->host.mapped = 1;
 	d->hbm = snpu_npu_hbm(d->npu);
 	d->hbm_next = SNPU_PAGE_SIZE;
+	d->ring_va = 0x700000000000ull;
 	d->ev_log2 = 6;
 	snpu_npu_set_bus(d->npu, &bus);
 	d->mb = t_host_ptr(d, t_host_alloc(d, sizeof(*d->mb), 64));
@@ -316,10 +317,13 @@ uint32_t t_queue(struct t_drv *d, struct t_queue *q, uint32_t id, uint32_t ctx, 
 	q->ring = t_host_ptr(d, ring);
 	q->cpl = t_host_ptr(d, cpl);
 	q->db = d->doorbells + (uint64_t)id * (SNPU_DB_STRIDE / 8);
-	t_map(d, root, T_RING_VA(id), bytes, T_LEAF_HOST(ring));
+	q->ring_va = d->ring_va;
+	q->cpl_addr = cpl;
+	d->ring_va += bytes;
+	t_map(d, root, q->ring_va, bytes, T_LEAF_HOST(ring));
 	d->mb->queue.queue = id;
 	d->mb->queue.ctx = ctx;
-	d->mb->queue.ring_va = T_RING_VA(id);
+	d->mb->queue.ring_va = q->ring_va;
 	d->mb->queue.cpl_addr = cpl;
 	d->mb->queue.ring_log2 = (uint8_t)log2;
 	d->mb->queue.prio = (uint8_t)prio;

@@ -82,6 +82,7 @@ struct t_drv {
 	uint64_t *doorbells;
 	uint32_t seq;
 	uint64_t data[7];
+	uint64_t ring_va;		/* where the next ring goes */
 };
 
 struct t_queue {
@@ -91,6 +92,8 @@ struct t_queue {
 	union snpu_pkt *ring;
 	volatile struct snpu_cpl *cpl;
 	uint64_t *db;
+	uint64_t ring_va;
+	uint64_t cpl_addr;
 	uint64_t head;
 };
 
@@ -114,8 +117,6 @@ void *t_host_ptr(struct t_drv *d, uint64_t iova);
 uint64_t t_ctx(struct t_drv *d, uint32_t ctx);
 void t_map(struct t_drv *d, uint64_t root, uint64_t va, uint64_t bytes, uint64_t leaf);
 uint32_t t_inval(struct t_drv *d, uint32_t ctx, uint64_t va, uint64_t bytes);
-
-#define T_RING_VA(q)	(0x700000000000ull + ((uint64_t)(q) << 24))
 
 /* Queue with its ring in host memory; SNPU_ADM_S_* */
 uint32_t t_queue(struct t_drv *d, struct t_queue *q, uint32_t id, uint32_t ctx, uint64_t root,

@@ -63,8 +63,8 @@ static unsigned int poke(uint64_t va, uint64_t val, bool read)
 		/* same ring, same record, new life */
 		d.mb->queue.queue = 0;
 		d.mb->queue.ctx = 1;
-		d.mb->queue.ring_va = T_RING_VA(0);
-		d.mb->queue.cpl_addr = T_HOST_IOVA + (uint64_t)((uint8_t *)q.cpl - d.host.mem);
+		d.mb->queue.ring_va = q.ring_va;
+		d.mb->queue.cpl_addr = q.cpl_addr;
 		d.mb->queue.ring_log2 = 6;
 		d.mb->queue.prio = 1;
 		d.mb->queue.vector = 1;
