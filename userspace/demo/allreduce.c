@@ -99,7 +99,7 @@ static int setup(struct demo *d, struct work *w)
 /* Fills the table and adds up what the CPU must find */
 static void fill(struct work *w, const struct job *job, unsigned int n)
 {
-	const int most = job->dtype == SNPU_DT_F32 ? 1000000 : 256 / (int)n;
+	const int most = (job->dtype == SNPU_DT_F32 ? 1 << 24 : 256) / (int)n;
 	const double u = job->dtype == SNPU_DT_F32 ? 0x1p-24 : 0x1p-8;
 	const double gamma = (n - 1) * u / (1 - (n - 1) * u);
 	uint64_t seed = 0x9e3779b97f4a7c15ull + job->dtype;

@@ -44,6 +44,7 @@ static void choose(char path[256])
 		"/boot/vmlinuz", "/boot/vmlinuz*", "/usr/lib/modules/*/vmlinuz",
 	};
 	unsigned int i;
+	ssize_t len;
 	size_t j;
 	glob_t g;
 
@@ -59,7 +60,8 @@ static void choose(char path[256])
 		}
 		globfree(&g);
 	}
-	strcpy(path, "/proc/self/exe");
+	len = readlink("/proc/self/exe", path, 255);
+	path[len > 0 ? len : 0] = 0;
 }
 
 /* Where the CRC of an NPU goes: behind the file, in a cache line of its own */
@@ -187,8 +189,8 @@ static int send(struct demo *d, struct file *f, struct demo_row *row)
 	for (r = 1; r < d->n; r++)
 		good += snpu_event_read(d->npu[r].arrived) == d->npu[r].came;
 	row->ok = good == d->n - 1;
-	snprintf(row->check, sizeof(row->check), "%" PRIu64 " chunks through %u hops", f->chunks,
-		 good);
+	snprintf(row->check, sizeof(row->check), "%" PRIu64 " chunk%s through %u hop%s",
+		 f->chunks, f->chunks > 1 ? "s" : "", good, good == 1 ? "" : "s");
 	return 0;
 }
 
