@@ -12,7 +12,7 @@ self=bench
 top=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && pwd -P)
 vm=$top/tools/vm
 bin=$top/build/host/tools
-parts=() json=
+parts=() json=''
 
 msg()
 {
@@ -54,7 +54,7 @@ if [[ -z ${SNPU_BENCH_DIR:-} ]]; then
 fi
 
 dir=$SNPU_BENCH_DIR
-daemon= guest=
+daemon='' guest=''
 
 finish()
 {
@@ -78,7 +78,7 @@ bench()
 	rc=$?
 	sed -n '/^{/p' "$dir/one" >>"$dir/rows" 2>/dev/null
 	rm -f -- "$dir/one"
-	return $rc
+	return "$rc"
 }
 
 row()
@@ -91,7 +91,7 @@ missing()
 	row "$1" - - "not measured: $2"
 }
 
-# started NPUS: an snpud of its own, as the unprivileged user it is made for;
+# start_daemon NPUS: an snpud of its own, as the unprivileged user it is made for;
 # sets daemon, sockets and took (seconds until it said that it is ready)
 start_daemon()
 {
@@ -162,7 +162,7 @@ wait_for()
 
 	until grep -q "^$2" "$1" 2>/dev/null; do
 		kill -0 "$guest" 2>/dev/null && ((SECONDS < end)) || return 1
-		read -r -t 0.02 <> <(:)
+		sleep 0.02
 	done
 }
 
@@ -172,7 +172,7 @@ part_direct()
 
 	if ! start_daemon 2; then
 		for r in nop-latency-direct nop-throughput-direct peer-copy-direct matmul-bf16 matmul-int8; do
-			missing $r "snpud did not start"
+			missing "$r" "snpud did not start"
 		done
 		return
 	fi
@@ -216,7 +216,7 @@ part_guest()
 	if ((rc)) || ! grep -q '^{' "$dir/out"; then
 		tail -n 5 -- "$dir/err" "$dir/out" >&2
 		for r in nop-latency-guest host-to-hbm-guest hbm-to-host-guest; do
-			missing $r "the guest failed with $rc"
+			missing "$r" "the guest failed with $rc"
 		done
 		return
 	fi
@@ -249,12 +249,12 @@ part_idle()
 		sleep 2		# what the start left to do is over
 		d0=$(ticks "$d")
 		q0=$(ticks "$q")
-		sleep $seconds
+		sleep "$seconds"
 		if grep -q '^over' "$dir/out"; then
 			missing snpud-idle-guest "the guest ended too soon"
 		else
-			row snpud-idle-guest "$(share "$d" "$d0" $seconds)" \
-				"$(share "$q" "$q0" $seconds)" "over $seconds s, 8 NPUs"
+			row snpud-idle-guest "$(share "$d" "$d0" "$seconds")" \
+				"$(share "$q" "$q0" "$seconds")" "over $seconds s, 8 NPUs"
 		fi
 	fi
 	wait "$guest"
@@ -272,7 +272,7 @@ boot()
 	guest=$!
 	until q=$(child "$guest" qemu-system); do
 		kill -0 "$guest" 2>/dev/null || break
-		read -r -t 0.02 <> <(:)
+		sleep 0.02
 	done
 	if [[ -n $q ]]; then
 		start=$(<"/proc/$q/stat")
