@@ -63,7 +63,7 @@ void ctl_print_machine(json_object *result)
 	json_object *p = NULL, *figs = NULL;
 
 	printf("snpud %s, %s NPUs, %s workers%s\n", str(result, "version"), str(result, "npus"),
-	       str(result, "workers"), strcmp(str(result, "sleeping"), "true") ? "" : ", awake");
+	       str(result, "workers"), strcmp(str(result, "sleeping"), "true") ? ", awake" : "");
 	if (!json_object_object_get_ex(result, "profile", &p))
 		return;
 	printf("profile %s: %s\n", str(p, "name"), str(p, "title"));

@@ -138,7 +138,7 @@ static void errors(void)
 		{ RPC("npu.info", "{\"npu\":-1}"), SNPU_RPC_PARAMS },
 		{ RPC("npu.info", "{\"npu\":1.5}"), SNPU_RPC_PARAMS },
 		{ RPC("npu.info", "{\"npu\":\"1\"}"), SNPU_RPC_PARAMS },
-		{ RPC("npu.info", "{\"npu\":99999999999999999999999}"), SNPU_RPC_PARAMS },
+		{ RPC("npu.info", "{\"npu\":1e30}"), SNPU_RPC_PARAMS },
 		{ RPC("npu.info", "{\"npu\":0,\"x\":1}"), SNPU_RPC_PARAMS },
 		{ RPC("npu.inject_error", "{\"npu\":0}"), SNPU_RPC_PARAMS },
 		{ RPC("npu.inject_error", "{\"npu\":0,\"type\":\"smoke\"}"), SNPU_RPC_PARAMS },

@@ -201,8 +201,6 @@ static void faults(void)
 	table(l2)[1] = snpu_pte_table(l2);
 	table(l2)[0] = snpu_pte_table(l2);
 	CHECK_EQ(poke(va, 1, false), SNPU_ERR_PTE);
-	CHECK_EQ(poke(1ull << 48, 1, false), SNPU_ERR_UNMAPPED);
-	CHECK_EQ(poke(~7ull, 1, false), SNPU_ERR_UNMAPPED);
 	end();
 }
 

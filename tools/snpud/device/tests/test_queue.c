@@ -133,7 +133,7 @@ static void faults_stop_one_queue(void)
 		{ 0xff, 0, SNPU_ERR_OPCODE },
 		{ SNPU_OP_SEM_SIGNAL, VA + 4, SNPU_ERR_ALIGN },
 		{ SNPU_OP_SEM_SIGNAL, 0x5000, SNPU_ERR_UNMAPPED },
-		{ SNPU_OP_SEM_WAIT, 1ull << 48, SNPU_ERR_UNMAPPED },
+		{ SNPU_OP_SEM_WAIT, 1ull << 48, SNPU_ERR_FIELD },
 		{ SNPU_OP_TIMESTAMP, VA + (1 << 20), SNPU_ERR_UNMAPPED },
 	};
 	uint64_t mem, root = start(1, 2, &mem);
