@@ -130,7 +130,7 @@ int bench_nop(struct bench *b)
 		snprintf(note, sizeof(note), "system calls could not be counted: %s",
 			 bench_why(l.wakes_ret));
 	else
-		snprintf(note, sizeof(note), "median of %u; %llu system calls, no other trap",
+		snprintf(note, sizeof(note), "median of %u, %llu of them with a system call",
 			 l.samples, (unsigned long long)l.wakes);
 	/* "awake" means just that: a sleep now and then is no failure, a wake-up a packet is */
 	ret = bench_row(name, bench_median(l.sample, l.samples), hop,
