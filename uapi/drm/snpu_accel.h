@@ -403,7 +403,7 @@ struct drm_snpu_queue_wait {
 #ifndef __cplusplus
 DRM_SNPU_ASSERT(drm_snpu_obj_array, 16);
 DRM_SNPU_ASSERT(drm_snpu_dev_query, 16);
-DRM_SNPU_ASSERT(drm_snpu_device_info, 168);
+DRM_SNPU_ASSERT(drm_snpu_device_info, 160);
 DRM_SNPU_ASSERT(drm_snpu_memory_info, 32);
 DRM_SNPU_ASSERT(drm_snpu_counters, 88);
 DRM_SNPU_ASSERT(drm_snpu_peer, 16);
@@ -411,7 +411,7 @@ DRM_SNPU_ASSERT(drm_snpu_bo_create, 24);
 DRM_SNPU_ASSERT(drm_snpu_bo_info, 32);
 DRM_SNPU_ASSERT(drm_snpu_bind_op, 40);
 DRM_SNPU_ASSERT(drm_snpu_vm_bind, 24);
-DRM_SNPU_ASSERT(drm_snpu_queue_create, 56);
+DRM_SNPU_ASSERT(drm_snpu_queue_create, 48);
 DRM_SNPU_ASSERT(drm_snpu_queue_destroy, 8);
 DRM_SNPU_ASSERT(drm_snpu_queue_query, 48);
 DRM_SNPU_ASSERT(drm_snpu_queue_ctrl, 8);
