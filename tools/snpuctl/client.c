@@ -123,7 +123,8 @@ int ctl_call(const char *path, const char *method, json_object *params, json_obj
 	fd = ctl_connect(path);
 	if (fd < 0)
 		goto out;
-	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(req, JSON_C_TO_STRING_PLAIN)) < 0) {
+	if (asprintf(&text, "%s\n",
+		     json_object_to_json_string_ext(req, JSON_C_TO_STRING_PLAIN)) < 0) {
 		text = NULL;
 		goto out;
 	}

@@ -55,8 +55,8 @@ static void print_json(const struct snpu_plog_rec *r)
 	       dt_name(r->dtype), dt_name(r->dtype2), r->bytes_read, r->bytes_written, r->flops,
 	       node(r->read_node), node(r->write_node));
 	if (r->sem_kind)
-		printf(",\"sem\":{\"kind\":\"%s\",\"node\":%" PRId64 ",\"host\":%s,\"addr\":%" PRIu64
-		       ",\"value\":%" PRIu64 "}", sem_name(r->sem_kind), node(r->sem_node),
+		printf(",\"sem\":{\"kind\":\"%s\",\"node\":%" PRId64 ",\"host\":%s,\"addr\":%"
+		       PRIu64 ",\"value\":%" PRIu64 "}", sem_name(r->sem_kind), node(r->sem_node),
 		       r->sem_host ? "true" : "false", r->sem_addr, r->sem_value);
 	printf("}\n");
 }

@@ -36,7 +36,7 @@ struct snpud {
 	char err[512];
 };
 
-/* A memory file, a doorbell file and a socket for each NPU, and as many again for clients' memory */
+/* A memory file, a doorbell file and a socket for each NPU, and their clients' memory */
 static void raise_fd_limit(void)
 {
 	struct rlimit rl;

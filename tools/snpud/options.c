@@ -34,7 +34,7 @@ static const char usage[] =
 "  --help, --version\n"
 "\n"
 "Runs without privileges. SIGTERM, SIGINT and snpuctl quit end it cleanly.\n"
-"Exit codes: 0 ended as told, 1 failed, 2 wrong option or profile, 3 DIR is served by another snpud.\n";
+"Exit codes: 0 ended as told, 1 failed, 2 wrong option or profile, 3 another snpud serves DIR.\n";
 
 enum {
 	OPT_SOCKET_DIR = 256, OPT_NPUS, OPT_HOSTS, OPT_FIRST_NODE, OPT_PROFILE, OPT_WORKERS,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Control socket: connections, lines, buffers. One thread, nothing blocks: a client that sends half a
- * line or reads no answers costs its own connection only.
+ * Control socket: connections, lines, buffers. One thread, nothing blocks: who sends half a line or
+ * reads no answers costs its own connection only.
  */
 #include "control.h"
 

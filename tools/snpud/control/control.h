@@ -60,6 +60,7 @@ void snpu_control_close(struct snpu_control *c);
  *
  * Return: response with newline, to be freed; NULL for notifications, or when memory ran out.
  */
-char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len, bool *quit);
+char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len,
+		      bool *quit);
 
 #endif

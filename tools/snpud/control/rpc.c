@@ -515,7 +515,8 @@ static void call(struct rpc *r, json_object *req, json_object **id, bool *has_id
 		(void)methods[i].run(r);
 }
 
-char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len, bool *quit)
+char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len,
+		      bool *quit)
 {
 	struct rpc r = { .opts = opts };
 	json_object *req, *id = NULL;

@@ -2,8 +2,8 @@
 /*
  * Executes the packets of one queue: fetch, check, run, retire.
  *
- * The caller owns the queue and is in a section. A packet is copied once and only the copy is looked
- * at. Data packets are the engine's; what concerns queues and semaphores is done here.
+ * The caller owns the queue and is in a section. A packet is copied once and only the copy is used.
+ * Data packets are the engine's; what concerns queues and semaphores is done here.
  */
 #include <string.h>
 
@@ -12,7 +12,7 @@
 #include "npu_priv.h"
 
 #define TURN_NS		2000000u	/* heavy packets of one queue in a row */
-#define HANDOVER_BYTES	(1u << 20)	/* copies of more than that: the leader finds a successor */
+#define HANDOVER_BYTES	(1u << 20)	/* longer copies: the leader finds a successor */
 
 /* What the packet in hand needs */
 struct exec {
@@ -24,7 +24,7 @@ struct exec {
 	struct snpu_mmu_hit sem;
 	uint64_t fault_va;
 	struct snpu_work work;
-	uint64_t heavy_since;			/* start of the first heavy packet of the batch */
+	uint64_t heavy_since;		/* start of the first heavy packet of the batch */
 };
 
 enum step {

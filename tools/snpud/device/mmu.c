@@ -3,8 +3,8 @@
  * Device MMU: walks the page tables in HBM, and a TLB for each queue.
  *
  * The TLB belongs to the owner of the queue, so looking something up takes no lock. Invalidations
- * are left in the context (or, for DMA mappings, as a generation in the NPU); the owner applies them
- * in snpu_mmu_sync(), at the start of every stay in a section. Who invalidates waits until all
+ * are left in the context (or, for DMA mappings, as a generation in the NPU); the owner applies
+ * them in snpu_mmu_sync(), at the start of every stay in a section. Who invalidates waits until all
  * sections that began before have ended, so an old entry is never used after that.
  *
  * Guests may write the tables at any time: each entry is read once, and what was read is checked.
@@ -163,7 +163,8 @@ static unsigned int tlb_fill(struct snpu_queue *q, uint64_t va, bool write, stru
 		idx = (va >> SNPU_PAGE_SHIFT) & (SNPU_PT_ENTRIES - 1);
 		for (i = 1; i < COALESCE && idx + i < SNPU_PT_ENTRIES; i++) {
 			if (pte_load(n, table, idx + i, &next) ||
-			    next != pte + ((uint64_t)i << SNPU_PAGE_SHIFT) || leaf_check(n, next, 0))
+			    next != pte + ((uint64_t)i << SNPU_PAGE_SHIFT) ||
+			    leaf_check(n, next, 0))
 				break;
 		}
 		size = (uint64_t)i << SNPU_PAGE_SHIFT;

@@ -24,9 +24,9 @@ struct snpu_plog;
 
 /**
  * struct snpu_bus_ops - how an NPU reaches the memory and interrupts of its host
- * @translate: finds memory behind a DMA address. 0: *@host points at it and *@run bytes from there on
- *	are contiguous; -EOPNOTSUPP: memory that only @read and @write reach, *@run of it; -EFAULT:
- *	nothing there, or not with this access
+ * @translate: finds memory behind a DMA address. 0: *@host points at it and *@run bytes from there
+ *	are contiguous; -EOPNOTSUPP: memory that only @read and @write reach, *@run of it;
+ *	-EFAULT: nothing there, or not with this access
  * @read: copies out of DMA memory; 0 or a negative errno. May block; called by workers
  * @write: copies into DMA memory; likewise
  * @irq: raises an MSI-X vector; must not block. NULL: no interrupts
@@ -102,8 +102,8 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus);
  * @n: NPU
  *
  * Call it after the mappings are out of what ->translate answers from, and before the memory is
- * unmapped: on return no worker uses a translation made earlier. Takes well under a second. Not from
- * a bus callback.
+ * unmapped: on return no worker uses a translation made earlier. Takes well under a second. Not
+ * from a bus callback.
  */
 void snpu_npu_bus_changed(struct snpu_npu *n);
 

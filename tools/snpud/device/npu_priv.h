@@ -4,17 +4,22 @@
  *
  * Ownership and locks
  *
- *  queue->owner	A queue's running state (struct snpu_queue below the line, its TLB, its completion
- *			record) belongs to who holds @owner: a worker that executes it, or an admin
- *			command that stops it. A futex word; never held while waiting for another.
- *  worker->sec		RCU-like section: odd while the worker may hold pointers that came out of page
- *			tables, export slots, queue lists or the bus. Who takes such a thing away makes
- *			it unreachable, then calls snpu_quiesce(), which waits until every worker has
- *			left, or passed a checkpoint of, the section it was in. A worker in a section
- *			takes only @ev_lock, @ras_lock and the bus's own locks, and waits for no one else.
- *  npu->lock		one admin command, register write or reset at a time; never taken by workers
- *  npu->bus_lock	held by threads that are not workers while they use the bus
- *  machine->list_lock	writers of the scan list
+ * queue->owner
+ *	The running state of a queue (second half of struct snpu_queue, TLB, completion
+ *	record) belongs to who holds @owner: a worker that executes it, or an admin command that
+ *	stops it. A futex word; never held while waiting for another.
+ * worker->sec
+ *	RCU-like section: odd while the worker may hold pointers that came out of page tables,
+ *	export slots, queue lists or the bus. Who takes such a thing away hides it, then
+ *	calls snpu_quiesce(), which waits until every worker has left, or passed a checkpoint of,
+ *	the section it was in. A worker in a section takes only @ev_lock, @ras_lock and the bus's
+ *	own locks, and waits for no one else.
+ * npu->lock
+ *	One admin command, register write or reset at a time; never taken by workers.
+ * npu->bus_lock
+ *	Held by threads that are not workers while they use the bus.
+ * machine->list_lock
+ *	Writers of the scan list.
  *
  * Order: npu->lock, npu->bus_lock, machine->list_lock, npu->ev_lock, npu->ras_lock.
  *
@@ -31,7 +36,7 @@
 #define SNPU_TLB_SMALL		64	/* direct-mapped entries for 4 KiB leaves */
 #define SNPU_TLB_HUGE		32	/* and for 2 MiB leaves */
 #define SNPU_TLB_MRU		4
-#define SNPU_INVAL_LOG		16	/* ranges a queue may lag behind before it drops everything */
+#define SNPU_INVAL_LOG		16	/* ranges a queue may lag behind */
 #define SNPU_BATCH		64	/* packets of one queue before others get a look */
 #define SNPU_PUBLISH		16	/* light packets between two stores to completed */
 #define SNPU_MAX_WORKERS	64

@@ -113,7 +113,7 @@ void snpu_queue_fault(struct snpu_queue *q, unsigned int error, uint32_t aux, ui
 {
 	struct snpu_npu *n = q->npu;
 
-	/* what was retired before is published; then the reason, then the state that announces it */
+	/* what was retired before is published; then the reason, then the state that tells */
 	snpu_queue_publish(q);
 	snpu_store(&q->error, error);
 	snpu_store(&q->error_aux, aux);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory errors. Poison is kept by 4 KiB page in a small unsorted table; as long as it is empty, all
- * that an access pays is one load.
+ * Memory errors. Poison is kept by 4 KiB page in a small unsorted table; as long as it is empty,
+ * all that an access pays is one load.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -4,14 +4,14 @@
  *
  * Light packets run on the leader, a batch of each queue in turn. When a heavy packet comes, the
  * leader keeps the queue, and leadership goes to a sleeping follower: at once for compute and long
- * copies, for short ones only if they last. Nobody to hand over to: the leader stays leader and scans
- * for light packets from the checkpoints of the heavy one.
+ * copies, for short ones only if they last. Nobody to hand over to: the leader stays leader and
+ * scans for light packets from the checkpoints of the heavy one.
  *
  * A queue that waits for a semaphore is just one more thing the leader looks at.
  *
  * Sleeping (see also hardware.rst): need_wake is published in every queue, then @sleeping, full
- * barrier, then everything is looked at once more. A doorbell that was rung too late to be seen finds
- * need_wake; a worker that releases a queue, or signals a semaphore, finds @sleeping.
+ * barrier, then everything is looked at once more. A doorbell that was rung too late to be seen
+ * finds need_wake; a worker that releases a queue, or signals a semaphore, finds @sleeping.
  */
 #include <errno.h>
 #include <signal.h>
@@ -412,8 +412,8 @@ void snpu_sched_stop(struct snpu_machine *m)
 		while (w->started) {
 			struct timespec ts;
 
-			/* a follower between its look at stop and its futex call misses one wake-up,
-			 * so they repeat until all have gone
+			/* a follower between its look at stop and its futex call misses one
+			 * wake-up, so they repeat until all have gone
 			 */
 			snpu_futex_wake(&m->lead, INT_MAX);
 			clock_gettime(CLOCK_REALTIME, &ts);

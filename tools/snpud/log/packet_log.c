@@ -126,8 +126,8 @@ void snpu_plog_flush(struct snpu_plog_buf *b)
 		ret = write_all(l->fd, b->rec, b->n * sizeof(b->rec[0]));
 	if (ret) {
 		l->off = 1;
-		snprintf(msg, sizeof(msg), "packet log %s: %s; the log is off from here on", l->path,
-			 strerror(-ret));
+		snprintf(msg, sizeof(msg), "packet log %s: %s; the log is off from here on",
+			 l->path, strerror(-ret));
 	}
 	if (l->off)
 		__atomic_fetch_add(&l->lost, b->n, __ATOMIC_RELAXED);

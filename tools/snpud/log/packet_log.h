@@ -32,7 +32,7 @@ struct snpu_plog_head {
 };
 
 #define SNPU_PLOG_NO_NODE	0xffffffffu
-#define SNPU_PLOG_RING		0xffffffffu	/* @sub of a packet that stands in the ring */
+#define SNPU_PLOG_RING		0xffffffffu	/* @sub of a packet in the ring itself */
 
 /* @sem_kind */
 #define SNPU_PLOG_SEM_NONE	0

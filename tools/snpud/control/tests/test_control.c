@@ -87,8 +87,8 @@ static void methods(void)
 	CHECK(json_object_object_get_ex(r, "queues", &v) && json_object_array_length(v) == 1,
 	      "queues");
 	v = json_object_array_get_idx(v, 0);
-	CHECK(strstr(json_object_to_json_string_ext(v, 0), "\"queue\":4,\"ctx\":1,\"prio\":2"), "%s",
-	      json_object_to_json_string_ext(v, 0));
+	CHECK(strstr(json_object_to_json_string_ext(v, 0), "\"queue\":4,\"ctx\":1,\"prio\":2"),
+	      "%s", json_object_to_json_string_ext(v, 0));
 	json_object_put(r);
 	CHECK_EQ(ask(RPC("npu.inject_error", "{\"npu\":1,\"type\":\"ecc_ce\",\"offset\":0}")), 0);
 	CHECK_EQ(ask(RPC("npu.inject_error", "{\"npu\":1,\"type\":\"ecc_ue\",\"offset\":99}")), 0);
@@ -121,7 +121,7 @@ static void errors(void)
 		{ "{} {}", SNPU_RPC_PARSE },
 		{ "{'jsonrpc':'2.0'}", SNPU_RPC_PARSE },
 		{ "{\"a\":\"\xff\xfe\"}", SNPU_RPC_PARSE },
-		{ "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", SNPU_RPC_PARSE },
+		{ "[[[[[[[[[[[[[[[[[[[[[[[[[[", SNPU_RPC_PARSE },
 		{ "[]", SNPU_RPC_REQUEST },
 		{ "null", SNPU_RPC_REQUEST },
 		{ "5", SNPU_RPC_REQUEST },

@@ -99,7 +99,8 @@ static const struct snpu_bus_ops bus_ops = {
 /* ---- machine ---- */
 
 #define FIG(key, val, unit) \
-	"\"" key "\":{\"value\":" val ",\"unit\":\"" unit "\",\"tag\":\"assumed\",\"source\":\"test\"}"
+	"\"" key "\":{\"value\":" val ",\"unit\":\"" unit \
+	"\",\"tag\":\"assumed\",\"source\":\"test\"}"
 
 static const char profile_text[] =
 	"{\"version\":1,\"name\":\"test\",\"title\":\"test\",\"machine\":{"
@@ -188,6 +189,7 @@ void t_drv_setup(struct t_drv *d)
 void t_drv_init(struct t_drv *d, struct snpu_machine *m, unsigned int npu)
 {
 	struct snpu_bus bus = { &bus_ops, &d->host };
+	uint64_t ring;
 
 	memset(d, 0, sizeof(*d));
 	d->m = m;
@@ -207,8 +209,8 @@ void t_drv_init(struct t_drv *d, struct snpu_machine *m, unsigned int npu)
 	d->ev_log2 = 6;
 	snpu_npu_set_bus(d->npu, &bus);
 	d->mb = t_host_ptr(d, t_host_alloc(d, sizeof(*d->mb), 64));
-	d->ev = t_host_ptr(d, t_host_alloc(d, sizeof(*d->ev) +
-					   (sizeof(struct snpu_event) << SNPU_EVENT_LOG2_MAX), 4096));
+	ring = sizeof(*d->ev) + (sizeof(struct snpu_event) << SNPU_EVENT_LOG2_MAX);
+	d->ev = t_host_ptr(d, t_host_alloc(d, ring, 4096));
 	t_drv_setup(d);
 }
 

@@ -135,8 +135,10 @@ bool t_drain(struct t_queue *q);
 /* Next event, or NULL */
 const struct snpu_event *t_event(struct t_drv *d);
 
-#define T_LEAF_HBM(off)	snpu_pte_leaf(SNPU_APERTURE_HBM, off, 0, SNPU_PTE_READ | SNPU_PTE_WRITE)
-#define T_LEAF_HOST(iova) snpu_pte_leaf(SNPU_APERTURE_HOST, iova, 0, SNPU_PTE_READ | SNPU_PTE_WRITE)
+#define T_LEAF_HBM(off) \
+	snpu_pte_leaf(SNPU_APERTURE_HBM, off, 0, SNPU_PTE_READ | SNPU_PTE_WRITE)
+#define T_LEAF_HOST(iova) \
+	snpu_pte_leaf(SNPU_APERTURE_HOST, iova, 0, SNPU_PTE_READ | SNPU_PTE_WRITE)
 #define T_LEAF_FABRIC(slot, off) \
 	snpu_pte_leaf(SNPU_APERTURE_FABRIC, off, slot, SNPU_PTE_READ | SNPU_PTE_WRITE)
 

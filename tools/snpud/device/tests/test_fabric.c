@@ -87,7 +87,8 @@ static void token_bounds_permission(void)
 	CHECK_EQ(seg_export(1, SNPU_SEG_READ, mem, 8192, TOKEN + 1), SNPU_ADM_S_OK);
 	CHECK_EQ(seg_import(0, 1, 0, TOKEN), SNPU_ADM_S_OK);
 	CHECK_EQ(seg_import(0, 1, 0, TOKEN), SNPU_ADM_S_EXIST);
-	CHECK_EQ(seg_import(1, 1, 0, TOKEN + 1), SNPU_ADM_S_OK);	/* wrong, found out at access */
+	/* wrong token: found out at access */
+	CHECK_EQ(seg_import(1, 1, 0, TOKEN + 1), SNPU_ADM_S_OK);
 	CHECK_EQ(seg_import(2, 1, 1, TOKEN + 1), SNPU_ADM_S_OK);
 	CHECK_EQ(seg_import(3, 77, 0, TOKEN), SNPU_ADM_S_OK);	/* no such node */
 	CHECK_EQ(seg_import(4, 1, 9, TOKEN), SNPU_ADM_S_OK);	/* no such segment */
@@ -166,7 +167,8 @@ static void revoke_under_load(void)
 		struct t_queue q;
 		uint64_t t0, k;
 
-		CHECK_EQ(seg_export(0, SNPU_SEG_READ | SNPU_SEG_WRITE, mem, n, TOKEN), SNPU_ADM_S_OK);
+		CHECK_EQ(seg_export(0, SNPU_SEG_READ | SNPU_SEG_WRITE, mem, n, TOKEN),
+			 SNPU_ADM_S_OK);
 		CHECK_EQ(t_queue(&a, &q, i, 1, root, 6, 1), SNPU_ADM_S_OK);
 		for (k = 0; k < 60; k++)
 			t_copy(&q, VA, VA + (1ull << 30), n);

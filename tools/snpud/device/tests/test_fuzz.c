@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Hostile guest: random registers, admin commands, page tables, packets and doorbells, the same ones
- * every time. What is checked is that the device stays inside its memory (sanitizers), ends every
- * command in time, and works for the next one after a reset.
+ * Hostile guest: random registers, admin commands, page tables, packets and doorbells, the same
+ * ones every time. What is checked is that the device stays inside its memory (sanitizers), ends
+ * every command in time, and works for the next one after a reset.
  */
 #include "harness.h"
 
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS	40
+#define ROUNDS	250
 #define STEPS	400
 #define QUEUES	8
 
@@ -71,10 +71,15 @@ static void odd_packet(union snpu_pkt *p)
 		SNPU_OP_INTERRUPT, SNPU_OP_INDIRECT,
 	};
 	unsigned int i;
+	bool tame;
 
 	memset(p, 0, sizeof(*p));
 	p->hdr.op = rnd(40) ? ops[rnd(sizeof(ops))] : (uint8_t)rnd(256);
-	for (i = 1; i < 8; i++)
+	/* many that run, or a queue would never get to its second packet */
+	tame = rnd(8);
+	if (tame && p->hdr.op >= SNPU_OP_COPY2D && p->hdr.op < SNPU_OP_SEM_SIGNAL)
+		p->hdr.op = SNPU_OP_NOP;
+	for (i = 1; i < 8 && !tame; i++)
 		if (!rnd(3))
 			p->q[i] = odd_number();
 	switch (p->hdr.op) {
@@ -92,32 +97,37 @@ static void odd_packet(union snpu_pkt *p)
 		p->sem.addr = 0x40000000 + (rnd(1u << 20) & ~7ull);
 		memset(p->sem.rsvd, 0, sizeof(p->sem.rsvd));
 		break;
+	case SNPU_OP_TIMESTAMP:
+		p->misc.addr = 0x40000000 + (rnd(1u << 20) & ~7ull);
+		break;
 	case SNPU_OP_INDIRECT:
 		p->misc.addr = 0x40000000 + (rnd(1u << 20) & ~63ull);
-		p->misc.count = (uint32_t)rnd(300);
+		p->misc.count = (uint32_t)(1 + rnd(300));
 		p->misc.rsvd0 = 0;
 		memset(p->misc.rsvd, 0, sizeof(p->misc.rsvd));
 		break;
 	}
-	if (!rnd(20))
+	if (!rnd(60))
 		p->q[rnd(8)] ^= 1ull << rnd(64);
 }
 
 static void odd_admin(struct t_drv *d, uint64_t cpl)
 {
-	unsigned int op = rnd(30) ? (unsigned int)rnd(SNPU_ADM_OP_MAX + 1) : (unsigned int)rnd(65536);
+	unsigned int op = (unsigned int)(rnd(30) ? rnd(SNPU_ADM_OP_MAX + 1) : rnd(65536));
 	uint64_t t0;
 	unsigned int i;
 
+	if (!rnd(4))
+		op = SNPU_ADM_QUEUE_CREATE;
 	switch (op) {
 	case SNPU_ADM_QUEUE_CREATE:
 		d->mb->queue.queue = (uint32_t)rnd(QUEUES + 1);
-		d->mb->queue.ctx = (uint32_t)rnd(4);
+		d->mb->queue.ctx = rnd(8) ? 1 : (uint32_t)rnd(17);
 		d->mb->queue.ring_va = 0x40000000 + (rnd(1u << 20) & ~63ull);
 		d->mb->queue.cpl_addr = rnd(8) ? cpl + rnd(16) * 128 : odd_number();
-		d->mb->queue.ring_log2 = (uint8_t)(3 + rnd(8));
-		d->mb->queue.prio = (uint8_t)rnd(4);
-		d->mb->queue.vector = (uint16_t)rnd(18);
+		d->mb->queue.ring_log2 = (uint8_t)(rnd(10) ? 4 + rnd(8) : rnd(256));
+		d->mb->queue.prio = (uint8_t)(rnd(10) ? rnd(3) : rnd(256));
+		d->mb->queue.vector = (uint16_t)(rnd(10) ? 1 + rnd(16) : rnd(65536));
 		break;
 	case SNPU_ADM_QUEUE_DESTROY:
 	case SNPU_ADM_QUEUE_SUSPEND:
@@ -157,11 +167,25 @@ static void odd_admin(struct t_drv *d, uint64_t cpl)
 	      (unsigned long long)t0 / 1000000);
 }
 
+/* Until the device has counted something, or for a short while */
+static void settle(struct t_drv *d)
+{
+	uint64_t end = snpu_clock_ns() + 100000;
+	struct snpu_npu_counters a, b;
+
+	snpu_npu_get_counters(d->npu, &a);
+	do {
+		snpu_npu_get_counters(d->npu, &b);
+	} while (a.packets == b.packets && a.faults == b.faults && snpu_clock_ns() < end);
+}
+
 static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int round)
 {
 	uint64_t root, tables, mem, cpl = t_host_alloc(d, 17 * 128, 128);
+	struct snpu_npu_counters c;
 	struct t_queue good;
 	unsigned int i, k;
+	uint64_t *db;
 
 	(void)m;
 	root = t_ctx(d, 1);
@@ -171,8 +195,8 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 	for (i = 0; i < (1u << 20) / 64; i++)
 		odd_packet((union snpu_pkt *)(d->hbm + mem) + i);
 	for (i = 0; i < 16 * 512; i++)
-		((uint64_t *)(d->hbm + tables))[i] = rnd(3) ? snpu_pte_table(tables + rnd(16) * 4096) :
-						     odd_pte();
+		((uint64_t *)(d->hbm + tables))[i] =
+			rnd(3) ? snpu_pte_table(tables + rnd(16) * 4096) : odd_pte();
 	((uint64_t *)(d->hbm + root))[1] = snpu_pte_table(tables);
 	for (i = 0; i < STEPS && !t_failures; i++) {
 		switch (rnd(8)) {
@@ -186,8 +210,12 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 				snpu_npu_reg_write(d->npu, k, 4u << rnd(2), odd_number());
 			break;
 		case 2:
-			snpu_store_rel(&d->doorbells[rnd(QUEUES) * 512], rnd(6) ? rnd(200) : odd_number());
+			db = &d->doorbells[rnd(QUEUES) * 512];
+			snpu_store_rel(db, rnd(15) ? *db + rnd(17) : odd_number());
 			snpu_npu_reg_write(d->npu, SNPU_REG_WAKE, 4, 1);
+			/* now and then the device gets time to act on it */
+			if (!rnd(3))
+				settle(d);
 			break;
 		case 3:
 			snpu_store(&((uint64_t *)(d->hbm + tables))[rnd(16 * 512)], odd_pte());
@@ -203,6 +231,8 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 			odd_admin(d, cpl);
 		}
 	}
+	snpu_npu_get_counters(d->npu, &c);
+	CHECK(c.admin_cmds > c.admin_errors, "no command was ever right");
 	/* whatever happened, a reset makes it new */
 	snpu_npu_reset(d->npu);
 	d->hbm_next = SNPU_PAGE_SIZE;
@@ -220,6 +250,7 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 static void hostile_guest(void)
 {
 	struct snpu_machine *m = t_machine(2, 3, NULL);
+	struct snpu_npu_counters c;
 	struct t_drv d;
 	unsigned int i;
 
@@ -230,6 +261,12 @@ static void hostile_guest(void)
 		d.host.next = 1u << 20;
 		one_round(m, &d, i);
 	}
+	snpu_npu_get_counters(d.npu, &c);
+	printf("# %llu commands, %llu refused; %llu packets, %llu faults, %llu events\n",
+	       (unsigned long long)c.admin_cmds, (unsigned long long)c.admin_errors,
+	       (unsigned long long)c.packets, (unsigned long long)c.faults,
+	       (unsigned long long)c.events);
+	CHECK(c.packets > 1000 && c.faults > 100, "hardly anything ran");
 	t_drv_end(&d);
 	t_machine_end(m);
 }
