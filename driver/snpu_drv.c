@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * snpu: accel driver of the snpu neural processing unit: module, files, table of ioctls.
+ */
+#include <linux/module.h>
+
+#include <drm/drm_accel.h>
+#include <drm/drm_ioctl.h>
+
+#include "snpu_drv.h"
+
+unsigned int snpu_hang_ms = 10000;
+
+static int snpu_hang_ms_set(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 100, 3600000);
+}
+
+static const struct kernel_param_ops snpu_hang_ms_ops = {
+	.set = snpu_hang_ms_set,
+	.get = param_get_uint,
+};
+module_param_cb(hang_ms, &snpu_hang_ms_ops, &snpu_hang_ms, 0644);
+MODULE_PARM_DESC(hang_ms,
+		 "time without progress after which a queue with pending fences is reset, ms (100..3600000, default 10000)");
+
+/*
+ * Each ioctl of ours runs with the device bound: who removes it waits for the ioctls under way. None
+ * of them waits for userspace or for a fence.
+ */
+#define SNPU_IOCTL(name)						\
+static int snpu_enter_##name(struct drm_device *drm, void *data, struct drm_file *file)	\
+{									\
+	int idx, ret;							\
+									\
+	if (!drm_dev_enter(drm, &idx))					\
+		return -ENODEV;						\
+	ret = READ_ONCE(to_snpu_device(drm)->power) == SNPU_POWER_WEDGED ? -EIO : \
+	      snpu_ioctl_##name(drm, data, file);			\
+	drm_dev_exit(idx);						\
+	return ret;							\
+}
+
+SNPU_IOCTL(dev_query)
+SNPU_IOCTL(bo_create)
+SNPU_IOCTL(bo_info)
+SNPU_IOCTL(vm_bind)
+SNPU_IOCTL(queue_create)
+SNPU_IOCTL(queue_destroy)
+SNPU_IOCTL(queue_query)
+SNPU_IOCTL(queue_ctrl)
+SNPU_IOCTL(queue_signal)
+SNPU_IOCTL(queue_wait)
+
+static const struct drm_ioctl_desc snpu_ioctls[] = {
+	DRM_IOCTL_DEF_DRV(SNPU_DEV_QUERY, snpu_enter_dev_query, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_BO_CREATE, snpu_enter_bo_create, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_BO_INFO, snpu_enter_bo_info, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_VM_BIND, snpu_enter_vm_bind, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_CREATE, snpu_enter_queue_create, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_DESTROY, snpu_enter_queue_destroy, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_QUERY, snpu_enter_queue_query, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_CTRL, snpu_enter_queue_ctrl, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_SIGNAL, snpu_enter_queue_signal, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_WAIT, snpu_enter_queue_wait, 0),
+};
+
+static int snpu_open(struct drm_device *drm, struct drm_file *file)
+{
+	struct snpu_device *sdev = to_snpu_device(drm);
+	struct snpu_client *client;
+	int idx, ret = 0;
+
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	client = kzalloc_obj(*client, GFP_KERNEL_ACCOUNT);
+	if (!client) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	client->sdev = sdev;
+	client->file = file;
+	mutex_init(&client->lock);
+	xa_init_flags(&client->queues, XA_FLAGS_ALLOC1);
+	client->vm = snpu_vm_create(sdev);
+	if (IS_ERR(client->vm)) {
+		ret = PTR_ERR(client->vm);
+		mutex_destroy(&client->lock);
+		kfree(client);
+		goto out;
+	}
+	file->driver_priv = client;
+out:
+	drm_dev_exit(idx);
+	return ret;
+}
+
+static void snpu_postclose(struct drm_device *drm, struct drm_file *file)
+{
+	struct snpu_client *client = file->driver_priv;
+
+	/* first what runs, then what it runs on */
+	snpu_queues_kill(client);
+	snpu_vm_destroy(client->vm);
+	xa_destroy(&client->queues);
+	mutex_destroy(&client->lock);
+	kfree(client);
+}
+
+static const struct file_operations snpu_fops = {
+	.owner = THIS_MODULE,
+	DRM_ACCEL_FOPS,
+	.show_fdinfo = drm_show_fdinfo,
+};
+
+const struct drm_driver snpu_drm_driver = {
+	.driver_features = DRIVER_GEM | DRIVER_COMPUTE_ACCEL | DRIVER_SYNCOBJ |
+			   DRIVER_SYNCOBJ_TIMELINE,
+	.open = snpu_open,
+	.postclose = snpu_postclose,
+	.gem_prime_import = snpu_prime_import,
+	.show_fdinfo = snpu_show_fdinfo,
+	.ioctls = snpu_ioctls,
+	.num_ioctls = ARRAY_SIZE(snpu_ioctls),
+	.fops = &snpu_fops,
+	.name = "snpu",
+	.desc = "snpu supernode NPU",
+	.major = DRM_SNPU_DRIVER_MAJOR,
+	.minor = DRM_SNPU_DRIVER_MINOR,
+};
+
+static int __init snpu_init(void)
+{
+	return pci_register_driver(&snpu_pci_driver);
+}
+module_init(snpu_init);
+
+static void __exit snpu_exit(void)
+{
+	pci_unregister_driver(&snpu_pci_driver);
+}
+module_exit(snpu_exit);
+
+MODULE_DESCRIPTION("snpu supernode NPU");
+MODULE_LICENSE("GPL");

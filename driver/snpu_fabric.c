@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * snpu fabric inside one machine: every NPU exports all of its HBM as segment 0 under a token that
+ * only this driver knows; a peer imports that once, on first use, and reaches through it just what
+ * its page tables say. Which BO may be mapped is decided by who holds its dma-buf.
+ */
+#include <linux/random.h>
+
+#include "snpu_drv.h"
+
+static DEFINE_MUTEX(snpu_fabric_lock);
+static LIST_HEAD(snpu_fabric_devices);
+
+static int snpu_segment_export(struct snpu_device *sdev)
+{
+	struct snpu_admin_mbox cmd = {
+		.op = SNPU_ADM_SEG_EXPORT,
+		.export = {
+			.seg = 0,
+			.access = SNPU_SEG_READ | SNPU_SEG_WRITE,
+			.offset = 0,
+			.bytes = sdev->facts.hbm_size,
+			.token = sdev->fabric_token,
+		},
+	};
+
+	return snpu_admin_exec(sdev, &cmd, NULL);
+}
+
+static int snpu_segment_import(struct snpu_device *sdev, const struct snpu_import *imp)
+{
+	struct snpu_admin_mbox cmd = {
+		.op = SNPU_ADM_SEG_IMPORT,
+		.import = {
+			.slot = imp->slot,
+			.node = imp->node,
+			.seg = 0,
+			.token = imp->token,
+		},
+	};
+
+	return snpu_admin_exec(sdev, &cmd, NULL);
+}
+
+/**
+ * snpu_fabric_join() - become a peer of the other NPUs
+ * @sdev: device, SNPU_POWER_UP
+ *
+ * An NPU that cannot is of use without.
+ */
+void snpu_fabric_join(struct snpu_device *sdev)
+{
+	int ret;
+
+	mutex_lock(&snpu_fabric_lock);
+	if (sdev->facts.caps & SNPU_CAP_FABRIC) {
+		do
+			sdev->fabric_token = get_random_u64();
+		while (!sdev->fabric_token);
+		ret = snpu_segment_export(sdev);
+		sdev->fabric_up = !ret;
+		if (ret)
+			drm_err(&sdev->drm, "cannot export HBM to peers: %pe\n", ERR_PTR(ret));
+	}
+	list_add_tail(&sdev->fabric_link, &snpu_fabric_devices);
+	mutex_unlock(&snpu_fabric_lock);
+}
+
+/**
+ * snpu_fabric_leave() - no longer be a peer
+ * @sdev: device that is about to be reset for good, which revokes its segment: accesses of peers
+ *        then fault
+ */
+void snpu_fabric_leave(struct snpu_device *sdev)
+{
+	mutex_lock(&snpu_fabric_lock);
+	sdev->fabric_up = false;
+	list_del_init(&sdev->fabric_link);
+	mutex_unlock(&snpu_fabric_lock);
+}
+
+/**
+ * snpu_fabric_restore() - export and import again what a function reset took
+ * @sdev: device, SNPU_POWER_UP
+ *
+ * The token stays the same, so that peers need not know.
+ *
+ * Return: 0 or the error of the first command that failed.
+ */
+int snpu_fabric_restore(struct snpu_device *sdev)
+{
+	struct snpu_import *imp;
+	int ret = 0;
+
+	mutex_lock(&snpu_fabric_lock);
+	if (sdev->fabric_up)
+		ret = snpu_segment_export(sdev);
+	list_for_each_entry(imp, &sdev->imports, link)
+		if (!ret)
+			ret = snpu_segment_import(sdev, imp);
+	mutex_unlock(&snpu_fabric_lock);
+	return ret;
+}
+
+/**
+ * snpu_import_get() - get the import slot for a peer's HBM
+ * @sdev: importing device
+ * @peer: exporting device
+ *
+ * Return: the slot, for snpu_import_put(); ERR_PTR of -EOPNOTSUPP (no fabric between the two),
+ * -ENOSPC (slots), -ENOMEM, or what the device says.
+ */
+struct snpu_import *snpu_import_get(struct snpu_device *sdev, struct snpu_device *peer)
+{
+	struct snpu_import *imp;
+	int ret = -EOPNOTSUPP;
+
+	mutex_lock(&snpu_fabric_lock);
+	if (!sdev->fabric_up || !peer->fabric_up)
+		goto err;
+	list_for_each_entry(imp, &sdev->imports, link)
+		if (imp->node == peer->facts.node_id && imp->token == peer->fabric_token)
+			goto found;
+	ret = -ENOMEM;
+	imp = kzalloc_obj(*imp);
+	if (!imp)
+		goto err;
+	ret = ida_alloc_max(&sdev->import_ida, sdev->facts.num_imports - 1, GFP_KERNEL);
+	if (ret < 0)
+		goto err_free;
+	imp->slot = ret;
+	imp->node = peer->facts.node_id;
+	imp->token = peer->fabric_token;
+	ret = snpu_segment_import(sdev, imp);
+	if (ret)
+		goto err_slot;
+	list_add(&imp->link, &sdev->imports);
+found:
+	imp->users++;
+	mutex_unlock(&snpu_fabric_lock);
+	return imp;
+
+err_slot:
+	ida_free(&sdev->import_ida, imp->slot);
+err_free:
+	kfree(imp);
+err:
+	mutex_unlock(&snpu_fabric_lock);
+	return ERR_PTR(ret);
+}
+
+/**
+ * snpu_import_put() - drop a use of an import slot
+ * @sdev: importing device
+ * @imp: slot; no page table names it for this user any more
+ */
+void snpu_import_put(struct snpu_device *sdev, struct snpu_import *imp)
+{
+	struct snpu_admin_mbox cmd = {
+		.op = SNPU_ADM_SEG_UNIMPORT,
+		.import = { .slot = imp->slot },
+	};
+	int ret;
+
+	mutex_lock(&snpu_fabric_lock);
+	if (!--imp->users) {
+		list_del(&imp->link);
+		ret = snpu_admin_exec(sdev, &cmd, NULL);
+		if (ret && ret != -ENODEV && ret != -EIO)
+			drm_err(&sdev->drm, "import slot %u: %pe\n", imp->slot, ERR_PTR(ret));
+		ida_free(&sdev->import_ida, imp->slot);
+		kfree(imp);
+	}
+	mutex_unlock(&snpu_fabric_lock);
+}
+
+/**
+ * snpu_fabric_peers() - list the NPUs that a device can reach
+ * @sdev: device
+ * @peers: array, to be freed with kvfree(); NULL if there is none
+ * @count: its length
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int snpu_fabric_peers(struct snpu_device *sdev, struct drm_snpu_peer **peers, u32 *count)
+{
+	struct snpu_device *pos;
+	struct drm_snpu_peer *p;
+	u32 n = 0;
+	int ret = 0;
+
+	*peers = NULL;
+	*count = 0;
+	mutex_lock(&snpu_fabric_lock);
+	if (!sdev->fabric_up)
+		goto out;
+	list_for_each_entry(pos, &snpu_fabric_devices, fabric_link)
+		n += pos != sdev && pos->fabric_up;
+	if (!n)
+		goto out;
+	ret = -ENOMEM;
+	p = kvzalloc_objs(*p, n);
+	if (!p)
+		goto out;
+	ret = 0;
+	*peers = p;
+	*count = n;
+	list_for_each_entry(pos, &snpu_fabric_devices, fabric_link) {
+		if (pos == sdev || !pos->fabric_up)
+			continue;
+		p->node_id = pos->facts.node_id;
+		p->minor = pos->drm.accel->index;
+		p->pci_domain = pci_domain_nr(pos->pdev->bus);
+		p->pci_bdf = PCI_DEVID(pos->pdev->bus->number, pos->pdev->devfn);
+		p++;
+	}
+out:
+	mutex_unlock(&snpu_fabric_lock);
+	return ret;
+}
