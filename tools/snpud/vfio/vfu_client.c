@@ -196,8 +196,8 @@ static int wait_reply(struct snpu_vfuc *c)
 }
 
 /*
- * Sends a command and waits for its reply, of which @min..@max bytes must be there. @call_lock held;
- * the reply is in @c->data, @c->reply and @c->fds until call_end().
+ * Sends a command and waits for its reply, of which @min..@max bytes must be there. @call_lock
+ * held; the reply is in @c->data, @c->reply and @c->fds until call_end().
  */
 static int call(struct snpu_vfuc *c, const struct call *k, size_t min, size_t max)
 {
@@ -614,8 +614,10 @@ int snpu_vfuc_irq_set(struct snpu_vfuc *c, unsigned int index, unsigned int star
 	unsigned int at, k;
 	int ret = count ? 0 : -EINVAL;
 
+	if (!fds && ret)
+		return ret;
 	if (!fds)
-		return ret ? ret : set_irqs(c, VFIO_IRQ_SET_DATA_EVENTFD, index, start, count, NULL);
+		return set_irqs(c, VFIO_IRQ_SET_DATA_EVENTFD, index, start, count, NULL);
 	if (!max)
 		return -ENOTSUP;
 	for (at = 0; at < count && !ret; at += k) {

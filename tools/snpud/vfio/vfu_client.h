@@ -23,8 +23,8 @@ struct snpu_vfuc;
 /**
  * struct snpu_vfuc_cfg - how to connect
  * @timeout_ms: longest wait for a reply, 0: 5000
- * @dma_read: reads memory that was mapped without a descriptor, for the device; called by a thread of
- *	the client. With it and @dma_write NULL there is no such thread, and no such mapping
+ * @dma_read: reads memory that was mapped without a descriptor, for the device; called by a thread
+ *	of the client. With it and @dma_write NULL there is no such thread, and no such mapping
  * @dma_write: likewise
  * @ctx: their first argument
  */

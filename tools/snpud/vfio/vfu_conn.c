@@ -178,6 +178,8 @@ static int one_message(struct snpu_vfu_dev *d)
 	} else {
 		ret = vfu_cmd_run(d, &q, &r);
 	}
+	/* gone by the time the client hears of it */
+	snpu_vfu_fds_close(&q.fds);
 	if (ret != VFU_CLOSE && !(q.hdr.flags & SNPU_VFU_F_NO_REPLY))
 		ret = send_reply(d, &q.hdr, ret, &r);
 	if (ret < 0)

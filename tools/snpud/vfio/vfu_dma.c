@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Copies from and to the client's memory; where it gave no descriptor, by messages to it. Threads of
- * the device wait for the replies, which the connection thread receives among the commands.
+ * Copies from and to the client's memory; where it gave no descriptor, by messages to it. Threads
+ * of the device wait for the replies, which the connection thread receives among the commands.
  */
 #include <errno.h>
 #include <string.h>

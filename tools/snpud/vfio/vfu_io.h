@@ -14,8 +14,8 @@
  * struct snpu_vfu_fds - descriptors that came with a message
  * @fd: the descriptors
  * @n: how many
- * @err: 0; -E2BIG: more than SNPU_VFU_MAX_FDS came, all of them are closed; -EMFILE: this process has
- *	no room for descriptors, all of them are closed
+ * @err: 0; -E2BIG: more than SNPU_VFU_MAX_FDS came, all of them are closed; -EMFILE: this process
+ *	has no room for descriptors, all of them are closed
  */
 struct snpu_vfu_fds {
 	int fd[SNPU_VFU_MAX_FDS];
@@ -59,7 +59,10 @@ int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *f
  */
 int snpu_vfu_recv_all(int sock, void *buf, size_t len);
 
-/** snpu_vfu_recv_timeout() - limit each wait for data, in ms, 0: none. Return: 0 or a negative errno. */
+/**
+ * snpu_vfu_recv_timeout() - limit each wait for data, in ms, 0: none. Return: 0 or a negative
+ * errno.
+ */
 int snpu_vfu_recv_timeout(int sock, unsigned int ms);
 
 /** snpu_vfu_now_ms() - CLOCK_MONOTONIC */

@@ -112,6 +112,9 @@ int vfu_cmd_irq_info(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply
 			     in.argsz, sizeof(in), in.index, SNPU_VFU_IRQS - 1);
 		return -EINVAL;
 	}
+	/* there is none, as the kernel says it: to a count of 0 QEMU objects with a warning */
+	if (in.index == VFIO_PCI_ERR_IRQ_INDEX)
+		return -EINVAL;
 	out = (struct snpu_vfu_irq_info *)vfu_buf_get(&d->out, sizeof(*out));
 	if (!out)
 		return -ENOMEM;
@@ -185,7 +188,8 @@ static int check_set(struct snpu_vfu_dev *d, const struct vfu_req *q,
 	    (data == VFIO_IRQ_SET_DATA_NONE && extra) ||
 	    (data == VFIO_IRQ_SET_DATA_BOOL && extra != s->count) ||
 	    (data == VFIO_IRQ_SET_DATA_EVENTFD && extra > 4ull * s->count)) {
-		vfu_complain(d, "SET_IRQS: argsz %u, %zu bytes of data, do not fit flags %#x, count %u",
+		vfu_complain(d,
+			     "SET_IRQS: argsz %u and %zu bytes of data do not fit flags %#x, count %u",
 			     s->argsz, extra, s->flags, s->count);
 		return -EINVAL;
 	}

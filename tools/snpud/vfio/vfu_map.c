@@ -4,8 +4,8 @@
  *
  * Workers of the device look addresses up all the time and a client changes the table seldom, so
  * readers take no lock: @map_seq is odd while the table changes, and who finds that it moved looks
- * again. The array never moves and every field is read and written whole, so a reader that loses the
- * race sees nonsense, but never anything outside.
+ * again. The array never moves and every field is read and written whole, so a reader that loses
+ * the race sees nonsense, but never anything outside.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -133,7 +133,8 @@ static void release(struct snpu_vfu_dev *d, const struct vfu_map *m)
 		return;
 	if (snpu_vfu_sigbus_del(m->guard))
 		vfu_log(d->srv, SNPU_VFU_LOG_WARN,
-			"%s: client closed: it shrank the file behind DMA memory %#" PRIx64 "..%#" PRIx64,
+			"%s: client closed: it shrank the file behind DMA memory %#" PRIx64
+			"..%#" PRIx64,
 			d->name, m->iova, m->iova + m->size - 1);
 	munmap(m->host, m->size);
 }
@@ -155,7 +156,8 @@ static int map_fd(struct snpu_vfu_dev *d, const struct snpu_vfu_dma_map *a, int 
 		return -EINVAL;
 	}
 	if (a->offset > (uint64_t)st.st_size || a->size > (uint64_t)st.st_size - a->offset) {
-		vfu_complain(d, "DMA_MAP: offset %#" PRIx64 ", size %#" PRIx64 ", but the file has %#jx bytes",
+		vfu_complain(d, "DMA_MAP: offset %#" PRIx64 ", size %#" PRIx64
+			     ", but the file has %#jx bytes",
 			     a->offset, a->size, (uintmax_t)st.st_size);
 		return -EINVAL;
 	}
@@ -202,12 +204,14 @@ int vfu_cmd_dma_map(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply 
 	if (!a.size || (a.iova | a.size | a.offset) % SNPU_VFU_PAGE ||
 	    a.iova + (a.size - 1) < a.iova || a.size > INT64_MAX || a.offset > INT64_MAX) {
 		vfu_complain(d, "DMA_MAP: address %#" PRIx64 ", size %#" PRIx64 ", offset %#" PRIx64
-			     ": not multiples of 4096, or beyond 64 bits", a.iova, a.size, a.offset);
+			     ": not multiples of 4096, or beyond 64 bits",
+			     a.iova, a.size, a.offset);
 		return -EINVAL;
 	}
 	at = upper(d, a.iova + (a.size - 1));
 	if (at && (old = d->maps[at - 1], old.iova + (old.size - 1) >= a.iova)) {
-		vfu_complain(d, "DMA_MAP: %#" PRIx64 "..%#" PRIx64 " overlaps %#" PRIx64 "..%#" PRIx64,
+		vfu_complain(d, "DMA_MAP: %#" PRIx64 "..%#" PRIx64 " overlaps %#" PRIx64
+			     "..%#" PRIx64,
 			     a.iova, a.iova + (a.size - 1), old.iova, old.iova + (old.size - 1));
 		return -EEXIST;
 	}
@@ -287,7 +291,8 @@ int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_repl
 
 	at = upper(d, a.iova);
 	if (!at || d->maps[at - 1].iova != a.iova || d->maps[at - 1].size != a.size) {
-		vfu_complain(d, "DMA_UNMAP: %#" PRIx64 ", size %#" PRIx64 ": no mapping is exactly that",
+		vfu_complain(d, "DMA_UNMAP: %#" PRIx64 ", size %#" PRIx64
+			     ": no mapping is exactly that",
 			     a.iova, a.size);
 		return -ENOENT;
 	}

@@ -3,9 +3,9 @@
  * Inside of the vfio-user server.
  *
  * Locks of a device, none taken within another except where said: @lock (who is connected; the
- * server's lock may be held), @map_lock (writers of the DMA table), @irq_lock, @tx_lock (one message
- * at a time onto the socket; held while it is sent, which is limited in time), @dma_lock (messages to
- * the client that wait for a reply). No callback runs under any of them.
+ * server's lock may be held), @map_lock (writers of the DMA table), @irq_lock, @tx_lock (one
+ * message at a time onto the socket; held while it is sent, which is limited in time), @dma_lock
+ * (messages to the client that wait for a reply). No callback runs under any of them.
  */
 #ifndef SNPU_VFU_PRIV_H
 #define SNPU_VFU_PRIV_H
@@ -116,7 +116,7 @@ struct snpu_vfu_server {
 	struct snpu_vfu_server_cfg cfg;
 	int epoll;
 	int stop;
-	int spare;		/* given up to accept and refuse when there are no descriptors left */
+	int spare;		/* given up to refuse a client when no descriptors are left */
 	pthread_t thread;
 	pthread_mutex_t lock;	/* the list */
 	struct snpu_vfu_dev *devs;
@@ -174,7 +174,9 @@ int vfu_cmd_region_read(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_re
 int vfu_cmd_region_write(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r);
 int vfu_cmd_region_write_multi(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r);
 
-/** vfu_region_check() - is @rg a region that can be served. Return: NULL or what is wrong with it */
+/**
+ * vfu_region_check() - is @rg a region that can be served. Return: NULL or what is wrong with it
+ */
 const char *vfu_region_check(const struct snpu_vfu_region *rg);
 
 /* vfu_map.c */

@@ -54,7 +54,8 @@ int vfu_cmd_region_info(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_re
 
 	memcpy(&in, q->data, sizeof(in));
 	if (in.argsz < sizeof(in) || in.index >= SNPU_VFU_REGIONS) {
-		vfu_complain(d, "GET_REGION_INFO: argsz %u, allowed from %zu; index %u, allowed 0..%d",
+		vfu_complain(d,
+			     "GET_REGION_INFO: argsz %u, allowed from %zu; index %u, allowed 0..%d",
 			     in.argsz, sizeof(in), in.index, SNPU_VFU_REGIONS - 1);
 		return -EINVAL;
 	}
@@ -156,7 +157,8 @@ static int check_access(struct snpu_vfu_dev *d, const struct snpu_vfu_region_rw 
 	}
 	if (!a->count || a->count > SNPU_VFU_MAX_XFER || a->offset > rg->size ||
 	    a->count > rg->size - a->offset) {
-		vfu_complain(d, "%s of region %u: offset %#llx, %u bytes; it has %#llx bytes, at most %u at a time",
+		vfu_complain(d, "%s of region %u: offset %#llx, %u bytes; "
+			     "it has %#llx bytes, at most %u at a time",
 			     op, a->region, (unsigned long long)a->offset, a->count,
 			     (unsigned long long)rg->size, SNPU_VFU_MAX_XFER);
 		return -EINVAL;
@@ -166,7 +168,8 @@ static int check_access(struct snpu_vfu_dev *d, const struct snpu_vfu_region_rw 
 	if (a->region == VFIO_PCI_CONFIG_REGION_INDEX)
 		return 0;
 	if (a->count > 8 || (a->count & (a->count - 1)) || a->offset % a->count) {
-		vfu_complain(d, "%s of region %u: offset %#llx, %u bytes; allowed 1, 2, 4 or 8, naturally aligned",
+		vfu_complain(d, "%s of region %u: offset %#llx, %u bytes; "
+			     "allowed 1, 2, 4 or 8, naturally aligned",
 			     op, a->region, (unsigned long long)a->offset, a->count);
 		return -EINVAL;
 	}

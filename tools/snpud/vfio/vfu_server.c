@@ -19,14 +19,26 @@
 
 #define EVENTS	32
 
-/* Is the last client gone, though its thread has not seen it yet? @d->lock held */
-static bool leaving(struct snpu_vfu_dev *d)
+static bool hung_up(int sock)
 {
-	struct pollfd p = { .fd = d->sock, .events = POLLRDHUP };
+	struct pollfd p = { .fd = sock, .events = POLLRDHUP };
 
-	if (d->closing)
-		return true;
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/*
+ * Does the last client still count, or is it gone, though its thread may not have seen it yet? Then
+ * the next may wait; one that has waited and gone itself must not be in its way. @d->lock held.
+ */
+static bool room_to_wait(struct snpu_vfu_dev *d)
+{
+	if (!d->closing && !hung_up(d->sock))
+		return false;
+	if (d->waiting >= 0 && hung_up(d->waiting)) {
+		close(d->waiting);
+		d->waiting = -1;
+	}
+	return d->waiting < 0;
 }
 
 static void admit(struct snpu_vfu_dev *d, int fd)
@@ -49,7 +61,7 @@ static void admit(struct snpu_vfu_dev *d, int fd)
 			d->sock = -1;
 			why = strerror(-ret);
 		}
-	} else if (d->waiting < 0 && leaving(d)) {
+	} else if (room_to_wait(d)) {
 		d->waiting = fd;
 	} else {
 		why = "it has one already";
@@ -63,8 +75,8 @@ static void admit(struct snpu_vfu_dev *d, int fd)
 }
 
 /*
- * With no descriptors left accept() fails and the listening socket stays readable: without the spare
- * one this thread would spin.
+ * With no descriptors left accept() fails and the listening socket stays readable: without the
+ * spare one this thread would spin.
  */
 static void refuse_one(struct snpu_vfu_dev *d)
 {

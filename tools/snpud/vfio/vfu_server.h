@@ -7,8 +7,8 @@
  *	...
  *	snpu_vfu_server_destroy(srv)			and all its devices
  *
- * A client that connects gets a thread of its own, in which all callbacks of its device run, one at a
- * time: connect, then any of the others, then disconnect; then the next client may come. A second
+ * A client that connects gets a thread of its own, in which all callbacks of its device run, one at
+ * a time: connect, then any of the others, then disconnect; then the next client may come. A second
  * client of one device is refused. A device with no client costs a socket and no thread.
  *
  * What may be called from any thread (the workers of the device): snpu_vfu_dma_translate(),
@@ -19,10 +19,10 @@
  * snpu_vfu_dma_translate() gave stays good until the next ->dma_unmap, ->disconnect or ->connect
  * callback returns: those callbacks come after the region is out of the table and before munmap(),
  * so the device must see in them that no thread uses an older translation.
- * A region without a descriptor is reached by messages to the client, which block. While ->dma_unmap,
- * ->reset and ->disconnect run, all such messages end at once with -EAGAIN, and so do new ones: the
- * usual client answers none before it has the reply to its own request, so a worker that waited would
- * hold up the device that waits for the worker.
+ * A region without a descriptor is reached by messages to the client, which block. While
+ * ->dma_unmap, ->reset and ->disconnect run, all such messages end at once with -EAGAIN, and so do
+ * new ones: the usual client answers none before it has the reply to its own request, so a worker
+ * that waited would hold up the device that waits for the worker.
  */
 #ifndef SNPU_VFU_SERVER_H
 #define SNPU_VFU_SERVER_H
@@ -50,9 +50,9 @@ typedef void (*snpu_vfu_log_fn)(void *ctx, int level, const char *fmt, ...)
 /**
  * struct snpu_vfu_ops - the device, as the transport sees it
  * @connect: a client is there and the version is agreed. 0, or a negative errno to send it away
- * @region_read: read of a part that cannot be mapped. The region is readable, @off and @len are within
- *	it; in a BAR @len is 1, 2, 4 or 8 and @off a multiple of it; in config space anything. 0 or a
- *	negative errno, which the client gets
+ * @region_read: read of a part that cannot be mapped. The region is readable, @off and @len are
+ *	within it; in a BAR @len is 1, 2, 4 or 8 and @off a multiple of it; in config space
+ *	anything. 0 or a negative errno, which the client gets
  * @region_write: likewise
  * @dma_map: optional. [@iova, @iova + @size) can be used from now on
  * @dma_unmap: the range is out of the table; no thread may use a translation of it on return. @iova
@@ -83,8 +83,8 @@ struct snpu_vfu_ops {
  * @flags: VFIO_REGION_INFO_FLAG_READ, _WRITE, _MMAP
  * @fd: with _MMAP: memory that the client maps; a copy is kept, so it may be closed after create.
  *	Accesses to it that come as messages are done on the descriptor, without a callback
- * @fd_offset: where byte 0 of the region would be in @fd, modulo 2^64: with one area at offset A that
- *	lies at 0 in @fd, it is -A
+ * @fd_offset: where byte 0 of the region would be in @fd, modulo 2^64: with one area at offset A
+ *	that lies at 0 in @fd, it is -A
  * @areas: the parts that can be mapped, page aligned, ascending; NULL: all of it
  * @nr_areas: how many, at most SNPU_VFU_MAX_AREAS
  */
@@ -101,8 +101,8 @@ struct snpu_vfu_region {
  * struct snpu_vfu_server_cfg - limits, for all devices
  * @log: receives lines, or NULL
  * @log_ctx: its first argument
- * @dma_timeout_ms: longest wait for a reply of the client, 0: 2000. Stay well below the 5000 ms after
- *	which QEMU gives up on a server
+ * @dma_timeout_ms: longest wait for a reply of the client, 0: 2000. Stay well below the 5000 ms
+ *	after which QEMU gives up on a server
  * @max_dma_maps: DMA regions of one client at a time, 0: 4096. Each takes one of the process's
  *	mappings, of which the kernel allows 65530 by default
  */
@@ -158,9 +158,9 @@ void snpu_vfu_server_destroy(struct snpu_vfu_server *s);
  *
  * A socket that nobody listens on is replaced; anything else at the path is left alone.
  *
- * Return: 0; -ENAMETOOLONG: path of more than 107 bytes; -EADDRINUSE: somebody serves there; -EEXIST:
- * what is there is no socket; -EINVAL: the configuration makes no sense (logged); another negative
- * errno.
+ * Return: 0; -ENAMETOOLONG: path of more than 107 bytes; -EADDRINUSE: somebody serves there;
+ * -EEXIST: what is there is no socket; -EINVAL: the configuration makes no sense (logged); another
+ * negative errno.
  */
 int snpu_vfu_dev_create(struct snpu_vfu_server *s, const struct snpu_vfu_dev_cfg *cfg,
 			struct snpu_vfu_dev **out);
@@ -190,8 +190,8 @@ bool snpu_vfu_dev_connected(struct snpu_vfu_dev *d);
  *
  * Takes no lock. Context: any, does not block.
  *
- * Return: 0; -EOPNOTSUPP: only snpu_vfu_dma_read() and snpu_vfu_dma_write() reach it, *@run bytes of
- * it; -EFAULT: nothing there, or not with this access.
+ * Return: 0; -EOPNOTSUPP: only snpu_vfu_dma_read() and snpu_vfu_dma_write() reach it, *@run bytes
+ * of it; -EFAULT: nothing there, or not with this access.
  */
 int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, void **host,
 			   uint64_t *run);
@@ -203,7 +203,8 @@ int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, vo
  * @buf: receives the data
  * @len: bytes; may span regions
  *
- * Context: a thread that the ->dma_unmap callback waits for. Blocks where the memory has no descriptor.
+ * Context: a thread that the ->dma_unmap callback waits for. Blocks where the memory has no
+ * descriptor.
  *
  * Return: 0; -EFAULT; -EAGAIN: the device is being reset, unmapped or disconnected; -ETIMEDOUT: the
  * client did not answer; -ENOTCONN; the error that the client gave. Part of it may be copied.

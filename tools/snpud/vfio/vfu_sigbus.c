@@ -13,8 +13,9 @@
 #define CHUNK		256
 #define CHUNKS		1024
 
-/* The handler reads slots in any thread at any time: chunks are never freed, and @seq is odd while a
- * slot changes, so that none is taken half from one mapping and half from the next. @len 0: free.
+/*
+ * The handler reads slots in any thread at any time: chunks are never freed, and @seq is odd while
+ * a slot changes, so that none is taken half from one mapping and half from the next. @len 0: free.
  */
 struct slot {
 	unsigned int seq;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A client can shrink the file behind memory that is mapped here, and every later access to it then
- * raises SIGBUS. This keeps a list of such memory for the whole process: what is on it is replaced by
- * zero pages at the first fault, and its client is sent away. Any other SIGBUS goes to whoever had
- * the signal before.
+ * raises SIGBUS. This keeps a list of such memory for the whole process: what is on it is replaced
+ * by zero pages at the first fault, and its client is sent away. Any other SIGBUS goes to whoever
+ * had the signal before.
  */
 #ifndef SNPU_VFU_SIGBUS_H
 #define SNPU_VFU_SIGBUS_H
 
 #include <stddef.h>
 
-/** snpu_vfu_sigbus_install() - take the signal; once for the process. Return: 0 or a negative errno. */
+/**
+ * snpu_vfu_sigbus_install() - take the signal; once for the process. Return: 0 or a negative errno.
+ */
 int snpu_vfu_sigbus_install(void);
 
 /**
