@@ -189,7 +189,7 @@ static int check_set(struct snpu_vfu_dev *d, const struct vfu_req *q,
 	    (data == VFIO_IRQ_SET_DATA_BOOL && extra != s->count) ||
 	    (data == VFIO_IRQ_SET_DATA_EVENTFD && extra > 4ull * s->count)) {
 		vfu_complain(d,
-			     "SET_IRQS: argsz %u and %zu bytes of data do not fit flags %#x, count %u",
+			     "SET_IRQS: argsz %u, %zu bytes of data: not for flags %#x, count %u",
 			     s->argsz, extra, s->flags, s->count);
 		return -EINVAL;
 	}
