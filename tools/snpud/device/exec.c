@@ -457,6 +457,17 @@ static bool retire(struct exec *x, bool in_ib)
 	return true;
 }
 
+/* After heavy packets: is it time for others, and are there any? */
+static bool turn_over(struct exec *x)
+{
+	uint64_t now = snpu_clock_ns();
+
+	if (now - x->heavy_since < TURN_NS)
+		return false;
+	x->heavy_since = now;
+	return snpu_others_pending(x->q);
+}
+
 uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 {
 	struct exec x = { .q = q };
@@ -534,17 +545,14 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		wr += x.work.bytes_written;
 		flops += x.work.flops;
 		done++;
-		/* others want their turn, and a free worker can take this queue on */
-		if (x.heavy_since && snpu_clock_ns() - x.heavy_since > TURN_NS) {
-			retire(&x, in_ib);
-			break;
-		}
 		if (retire(&x, in_ib) && ++unpublished >= SNPU_PUBLISH) {
 			snpu_queue_publish(q);
 			unpublished = 0;
 			if (q->prio < SNPU_PRIO_MAX && snpu_higher_pending(q))
 				break;
 		}
+		if (x.heavy_since && turn_over(&x))
+			break;
 	}
 	snpu_queue_publish(q);
 	if (!done)

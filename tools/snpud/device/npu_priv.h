@@ -355,6 +355,7 @@ void snpu_sched_stop(struct snpu_machine *m);
 void snpu_sched_kick(struct snpu_machine *m);
 void snpu_quiesce(struct snpu_machine *m);
 bool snpu_higher_pending(const struct snpu_queue *q);
+bool snpu_others_pending(const struct snpu_queue *q);
 /* from inside a heavy packet: lets waiters in, and keeps the doorbells served */
 void snpu_sched_checkpoint(struct snpu_worker *w);
 void snpu_sched_handover(struct snpu_worker *w);

@@ -103,6 +103,22 @@ bool snpu_higher_pending(const struct snpu_queue *q)
 	return false;
 }
 
+/** snpu_others_pending() - does any other queue wait for a worker? In a section */
+bool snpu_others_pending(const struct snpu_queue *q)
+{
+	const struct snpu_scan_list *list = snpu_load_acq(&q->npu->m->list);
+	unsigned int i;
+
+	for (i = 0; i < snpu_load_acq(&list->n); i++) {
+		const struct snpu_queue *o = snpu_load_acq(&list->q[i]);
+
+		if (o != q && snpu_load(&o->run) == SNPU_RUN_READY && !snpu_load(&o->owner) &&
+		    snpu_queue_pending(o))
+			return true;
+	}
+	return false;
+}
+
 /* Executes some packets of a queue; in a section */
 static unsigned int visit(struct snpu_worker *w, struct snpu_queue *q)
 {
