@@ -137,8 +137,11 @@ void snpu_npu_destroy(struct snpu_npu *n)
 	free(n);
 }
 
-/* Everything the function was given is gone on return; called with n->lock held */
-void snpu_npu_reset_locked(struct snpu_npu *n)
+/*
+ * Everything the function was given is gone on return; called with n->lock held. The register keeps
+ * config space: a driver that resets its function so expects it to decode addresses afterwards.
+ */
+void snpu_npu_reset_locked(struct snpu_npu *n, bool config)
 {
 	uint32_t i;
 
@@ -153,7 +156,10 @@ void snpu_npu_reset_locked(struct snpu_npu *n)
 	}
 	n->admin_addr = 0;
 	snpu_event_reset(n);
-	snpu_pci_reset(n);
+	if (config)
+		snpu_pci_reset(n);
+	else
+		snpu_pci_mask(n);
 	snpu_add(&n->resets, 1);
 	snpu_store_rel(&n->status, SNPU_STATUS_READY);
 }
@@ -161,7 +167,7 @@ void snpu_npu_reset_locked(struct snpu_npu *n)
 void snpu_npu_reset(struct snpu_npu *n)
 {
 	pthread_mutex_lock(&n->lock);
-	snpu_npu_reset_locked(n);
+	snpu_npu_reset_locked(n, true);
 	pthread_mutex_unlock(&n->lock);
 }
 
@@ -170,7 +176,7 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus)
 	struct snpu_bus *store;
 
 	pthread_mutex_lock(&n->lock);
-	snpu_npu_reset_locked(n);
+	snpu_npu_reset_locked(n, true);
 	pthread_mutex_lock(&n->bus_lock);
 	/* workers may read the old one until the quiesce, so the new one goes to another place */
 	store = n->bus == &n->bus_store[0] ? &n->bus_store[1] : &n->bus_store[0];

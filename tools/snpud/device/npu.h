@@ -134,7 +134,7 @@ void snpu_npu_msix_read(struct snpu_npu *n, uint64_t off, void *buf, size_t len)
 /** snpu_npu_msix_write() - write to BAR4; only the table is writable */
 void snpu_npu_msix_write(struct snpu_npu *n, uint64_t off, const void *buf, size_t len);
 
-/** snpu_npu_reset() - function reset: register, FLR, or by the transport */
+/** snpu_npu_reset() - function-level reset; config space is as after power on, too */
 void snpu_npu_reset(struct snpu_npu *n);
 
 int snpu_npu_hbm_fd(const struct snpu_npu *n);

@@ -266,7 +266,7 @@ void snpu_list_del(struct snpu_machine *m, struct snpu_queue *q);
 struct snpu_npu *snpu_npu_create(struct snpu_machine *m, unsigned int index, char *err,
 				 size_t err_len);
 void snpu_npu_destroy(struct snpu_npu *n);
-void snpu_npu_reset_locked(struct snpu_npu *n);
+void snpu_npu_reset_locked(struct snpu_npu *n, bool config);
 void snpu_npu_irq(struct snpu_npu *n, unsigned int vector);
 
 /* bus.c: for workers in a section, or holders of bus_lock */
@@ -281,6 +281,7 @@ void snpu_admin_run(struct snpu_npu *n);
 /* pci.c */
 void snpu_pci_init(struct snpu_npu *n);
 void snpu_pci_reset(struct snpu_npu *n);
+void snpu_pci_mask(struct snpu_npu *n);
 
 /* mmu.c */
 

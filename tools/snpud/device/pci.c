@@ -113,20 +113,32 @@ static void cfg_fill(struct snpu_npu *n)
 void snpu_pci_init(struct snpu_npu *n)
 {
 	_Static_assert(CAP_EXP + EXP_BYTES <= CAP_MSIX, "capabilities overlap");
-	cfg_fill(n);
 	snpu_pci_reset(n);
 }
 
-void snpu_pci_reset(struct snpu_npu *n)
+/* All vectors masked, as after a reset */
+static void msix_fill(struct snpu_npu *n)
 {
 	unsigned int i;
 
-	pthread_mutex_lock(&n->cfg_lock);
-	cfg_fill(n);
 	memset(n->msix, 0, SNPU_BAR_MSIX_SIZE);
 	for (i = 0; i < SNPU_MSIX_VECTORS; i++)
 		n->msix[i * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
 			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
+void snpu_pci_reset(struct snpu_npu *n)
+{
+	pthread_mutex_lock(&n->cfg_lock);
+	cfg_fill(n);
+	msix_fill(n);
+	pthread_mutex_unlock(&n->cfg_lock);
+}
+
+void snpu_pci_mask(struct snpu_npu *n)
+{
+	pthread_mutex_lock(&n->cfg_lock);
+	msix_fill(n);
 	pthread_mutex_unlock(&n->cfg_lock);
 }
 

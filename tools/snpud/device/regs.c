@@ -140,8 +140,11 @@ void snpu_npu_reg_write(struct snpu_npu *n, uint64_t off, unsigned int width, ui
 			snpu_sched_kick(n->m);
 			return;
 		case SNPU_REG_RESET:
-			if (val == SNPU_RESET_MAGIC)
-				snpu_npu_reset(n);
+			if (val != SNPU_RESET_MAGIC)
+				return;
+			pthread_mutex_lock(&n->lock);
+			snpu_npu_reset_locked(n, false);
+			pthread_mutex_unlock(&n->lock);
 			return;
 		case SNPU_REG_ADMIN_DB:
 			pthread_mutex_lock(&n->lock);
