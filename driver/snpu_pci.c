@@ -122,8 +122,10 @@ static int snpu_hw_up(struct snpu_device *sdev)
 	struct pci_dev *pdev = sdev->pdev;
 	int ret;
 
-	/* whatever an earlier owner left is gone afterwards */
+	/* whatever an earlier owner left is gone afterwards, and the PCI command register is, too */
+	pci_save_state(pdev);
 	ret = snpu_hw_reset(sdev);
+	pci_restore_state(pdev);
 	if (ret)
 		return dev_err_probe(&pdev->dev, ret, "device does not become ready\n");
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
