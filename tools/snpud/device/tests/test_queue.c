@@ -185,9 +185,10 @@ static void priorities(void)
 		t_put(&hi, SNPU_OP_TIMESTAMP)->misc.addr = VA + (n + i) * 8;
 		t_put(&peer, SNPU_OP_TIMESTAMP)->misc.addr = VA + (2 * n + i) * 8;
 	}
+	/* HIGH first: the device may be about to wake up by itself */
+	snpu_store_rel(hi.db, hi.head);
 	snpu_store_rel(lo.db, lo.head);
 	snpu_store_rel(peer.db, peer.head);
-	snpu_store_rel(hi.db, hi.head);
 	snpu_npu_reg_write(d.npu, SNPU_REG_WAKE, 4, 1);
 	CHECK(t_drain(&lo) && t_drain(&hi) && t_drain(&peer), "drain");
 	lo_first = ts[0];

@@ -100,9 +100,6 @@ static void config_space(void)
 	}
 	CHECK_EQ(seen, 7);
 	CHECK_EQ(n, 3);
-	/* all ones everywhere: identity and capabilities stay, BARs give their size */
-	memset(ff, 0xff, sizeof(ff));
-	snpu_npu_cfg_write(d.npu, 0x10, ff, 24);
 	/* the register leaves config space alone, FLR does not */
 	v = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	snpu_npu_cfg_write(d.npu, PCI_COMMAND, &v, 2);
@@ -117,6 +114,9 @@ static void config_space(void)
 	CHECK_EQ(v & 0xffff, 0);
 	snpu_npu_cfg_read(d.npu, 0x50 + PCI_EXP_DEVCTL, &v, 2);
 	CHECK_EQ(v & PCI_EXP_DEVCTL_BCR_FLR, 0);
+	/* all ones everywhere: identity and capabilities stay, BARs give their size */
+	memset(ff, 0xff, sizeof(ff));
+	snpu_npu_cfg_write(d.npu, 0x10, ff, 24);
 	snpu_npu_cfg_read(d.npu, PCI_BASE_ADDRESS_0, &v, 4);
 	CHECK_EQ(v, (uint32_t)-SNPU_BAR_REGS_SIZE);
 	snpu_npu_cfg_read(d.npu, PCI_BASE_ADDRESS_2, &v, 4);
