@@ -753,7 +753,7 @@ union snpu_pkt {
 #define SNPU_EVT_NO_QUEUE	0xffffffffu
 
 /**
- * struct snpu_event - one entry of the event ring
+ * struct snpu_event_entry - one entry of the event ring
  * @type: SNPU_EVT_*
  * @queue: queue number or SNPU_EVT_NO_QUEUE
  * @seq: low 32 bits of the entry's index + 1, written last
@@ -761,7 +761,7 @@ union snpu_pkt {
  * @data: see SNPU_EVT_*
  * @time_ns: device time
  */
-struct snpu_event {
+struct snpu_event_entry {
 	__u32 type;
 	__u32 queue;
 	__u32 seq;
@@ -792,7 +792,7 @@ struct snpu_event_ring {
 	__u64 rsvd0[6];
 	__u64 cons;
 	__u64 rsvd1[7];
-	struct snpu_event ev[];
+	struct snpu_event_entry ev[];
 };
 
 /* ---- layout ------------------------------------------------------------------------------- */
@@ -814,7 +814,7 @@ _Static_assert(sizeof(struct snpu_pkt_crc32c) == 64, "crc32c");
 _Static_assert(sizeof(struct snpu_pkt_sem) == 64, "sem");
 _Static_assert(sizeof(struct snpu_pkt_misc) == 64, "misc");
 _Static_assert(sizeof(union snpu_pkt) == 64, "packet");
-_Static_assert(sizeof(struct snpu_event) == 32, "event");
+_Static_assert(sizeof(struct snpu_event_entry) == 32, "event");
 _Static_assert(sizeof(struct snpu_event_ring) == 128, "event ring");
 
 #endif /* _SNPU_HW_H_ */

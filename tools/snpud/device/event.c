@@ -11,7 +11,7 @@
 static uint64_t ring_at(const struct snpu_npu *n, uint64_t index)
 {
 	return n->ev_addr + sizeof(struct snpu_event_ring) +
-	       (index & ((1ull << n->ev_log2) - 1)) * sizeof(struct snpu_event);
+	       (index & ((1ull << n->ev_log2) - 1)) * sizeof(struct snpu_event_entry);
 }
 
 /* @cons as a number of events; ev_lock held */
@@ -28,7 +28,7 @@ static int ring_cons(struct snpu_npu *n, uint64_t *cons)
 static void ring_put(struct snpu_npu *n, uint32_t type, uint32_t queue, uint32_t code,
 		     uint64_t data)
 {
-	struct snpu_event ev = {
+	struct snpu_event_entry ev = {
 		.type = type, .queue = queue, .code = code, .data = data,
 		.time_ns = snpu_machine_time(n->m),
 	};
@@ -39,7 +39,7 @@ static void ring_put(struct snpu_npu *n, uint32_t type, uint32_t queue, uint32_t
 	ev.seq = (uint32_t)n->ev_prod;
 	snpu_bus_write(n, at, &ev, sizeof(ev));
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	snpu_bus_write(n, at + offsetof(struct snpu_event, seq), &seq, sizeof(seq));
+	snpu_bus_write(n, at + offsetof(struct snpu_event_entry, seq), &seq, sizeof(seq));
 	n->ev_prod++;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	snpu_bus_write(n, n->ev_addr + offsetof(struct snpu_event_ring, prod), &n->ev_prod,
@@ -59,8 +59,8 @@ static bool ring_merge(struct snpu_npu *n, struct snpu_queue *q, uint32_t code, 
 
 	if (idx >= n->ev_prod || ring_cons(n, &cons) || cons > idx)
 		return false;
-	snpu_bus_write(n, at + offsetof(struct snpu_event, code), &code, sizeof(code));
-	snpu_bus_write(n, at + offsetof(struct snpu_event, data), &data, sizeof(data));
+	snpu_bus_write(n, at + offsetof(struct snpu_event_entry, code), &code, sizeof(code));
+	snpu_bus_write(n, at + offsetof(struct snpu_event_entry, data), &data, sizeof(data));
 	snpu_mb();
 	if (ring_cons(n, &cons) || cons > idx)
 		return false;

@@ -177,7 +177,7 @@ uint64_t t_hbm_alloc(struct t_drv *d, uint64_t bytes, uint64_t align)
 void t_drv_setup(struct t_drv *d)
 {
 	memset(d->mb, 0, sizeof(*d->mb));
-	memset(d->ev, 0, sizeof(*d->ev) + (sizeof(struct snpu_event) << d->ev_log2));
+	memset(d->ev, 0, sizeof(*d->ev) + (sizeof(struct snpu_event_entry) << d->ev_log2));
 	d->ev_cons = 0;
 	snpu_npu_reg_write(d->npu, SNPU_REG_ADMIN_ADDR, 8,
 			   T_HOST_IOVA + (uint64_t)((uint8_t *)d->mb - d->host.mem));
@@ -211,7 +211,7 @@ void t_drv_init(struct t_drv *d, struct snpu_machine *m, unsigned int npu)
 	d->ev_log2 = 6;
 	snpu_npu_set_bus(d->npu, &bus);
 	d->mb = t_host_ptr(d, t_host_alloc(d, sizeof(*d->mb), 64));
-	ring = sizeof(*d->ev) + (sizeof(struct snpu_event) << SNPU_EVENT_LOG2_MAX);
+	ring = sizeof(*d->ev) + (sizeof(struct snpu_event_entry) << SNPU_EVENT_LOG2_MAX);
 	d->ev = t_host_ptr(d, t_host_alloc(d, ring, 4096));
 	t_drv_setup(d);
 }
@@ -405,9 +405,9 @@ bool t_drain(struct t_queue *q)
 	return ok && q->cpl->completed == q->head;
 }
 
-const struct snpu_event *t_event(struct t_drv *d)
+const struct snpu_event_entry *t_event(struct t_drv *d)
 {
-	const struct snpu_event *e = &d->ev->ev[d->ev_cons & ((1u << d->ev_log2) - 1)];
+	const struct snpu_event_entry *e = &d->ev->ev[d->ev_cons & ((1u << d->ev_log2) - 1)];
 
 	if (snpu_load_acq(&d->ev->prod) <= d->ev_cons)
 		return NULL;

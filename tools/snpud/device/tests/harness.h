@@ -133,7 +133,7 @@ void t_ring(struct t_queue *q);
 /* Waits until all packets are retired, or the queue is not running any more */
 bool t_drain(struct t_queue *q);
 /* Next event, or NULL */
-const struct snpu_event *t_event(struct t_drv *d);
+const struct snpu_event_entry *t_event(struct t_drv *d);
 
 #define T_LEAF_HBM(off) \
 	snpu_pte_leaf(SNPU_APERTURE_HBM, off, 0, SNPU_PTE_READ | SNPU_PTE_WRITE)

@@ -28,7 +28,7 @@ static void end(void)
 
 static void order(void)
 {
-	const struct snpu_event *ev;
+	const struct snpu_event_entry *ev;
 	uint64_t last = 0;
 	unsigned int i;
 
@@ -48,7 +48,7 @@ static void order(void)
 
 static void overflow(void)
 {
-	const struct snpu_event *ev;
+	const struct snpu_event_entry *ev;
 	unsigned int i;
 
 	start(4);
@@ -69,7 +69,7 @@ static void overflow(void)
 
 static void merge(void)
 {
-	const struct snpu_event *ev;
+	const struct snpu_event_entry *ev;
 	struct snpu_npu_counters c;
 	struct t_queue q, r;
 	unsigned int i;
@@ -116,7 +116,7 @@ static void merge_race(void)
 	start(4);
 	t_queue(&d, &q, 0, 1, root, 10, 1);
 	for (i = 1; i <= 5000; i++) {
-		const struct snpu_event *ev;
+		const struct snpu_event_entry *ev;
 		uint64_t end_ns = snpu_clock_ns() + 5000000000ull;
 
 		t_put(&q, SNPU_OP_INTERRUPT)->hdr.arg = i;

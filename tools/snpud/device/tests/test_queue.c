@@ -93,7 +93,7 @@ static void suspend_resume(void)
 static void doorbell(uint64_t first, uint64_t second)
 {
 	uint64_t mem, root = start(1, 1, &mem);
-	const struct snpu_event *ev;
+	const struct snpu_event_entry *ev;
 	struct t_queue q;
 	unsigned int i;
 

@@ -195,7 +195,7 @@ static void unmap_under_load(void)
 static void hang_and_fatal(void)
 {
 	struct t_queue q, r;
-	const struct snpu_event *ev;
+	const struct snpu_event_entry *ev;
 
 	start(2);
 	t_queue(&d, &q, 0, 1, root, 6, 1);
