@@ -219,6 +219,7 @@ int snpu_queue_resume(struct snpu_queue *q);
  * @index: index of the packet in the queue, 0 is the first ever
  * @va: address at fault, for memory errors
  * @npu: index of the NPU
+ * @queue: number of the queue, counted from 0 in its context
  * @hung: the queue was reset because it made no progress
  * @lost: the device was reset or removed
  */
@@ -230,9 +231,9 @@ struct snpu_error {
 	uint64_t index;
 	uint64_t va;
 	uint32_t npu;
+	uint32_t queue;
 	uint8_t hung;
 	uint8_t lost;
-	uint8_t rsvd[2];
 };
 
 int snpu_queue_error(struct snpu_queue *q, struct snpu_error *err, size_t size);

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: MIT
+/*
+ * direct transport: finding sockets, bringing an NPU up, registers and admin commands. An NPU is
+ * connected when it is first used, so that a set of 384 costs nothing.
+ */
+#include <dirent.h>
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "direct.h"
+
+#define IOVA_START	0x100000000ull
+#define IOVA_END	(1ull << 47)
+#define EVENTS_OFF	SNPU_PAGE_SIZE
+#define CPL_OFF		(2ull * SNPU_PAGE_SIZE)
+#define SHARED_BYTES	(CPL_OFF + DIRECT_MAX_QUEUES * sizeof(struct snpu_cpl))
+
+_Static_assert(sizeof(struct snpu_event_ring) +
+	       (sizeof(struct snpu_event_entry) << DIRECT_EVENTS_LOG2) <= SNPU_PAGE_SIZE, "event ring");
+
+int direct_error(struct dnpu *n, int ret)
+{
+	if (ret != -ENOTCONN && ret != -ETIMEDOUT && ret != -EPROTO)
+		return ret;
+	pthread_mutex_lock(&n->lock);
+	n->lost = true;
+	pthread_cond_broadcast(&n->cond);
+	pthread_mutex_unlock(&n->lock);
+	return -ENODEV;
+}
+
+static int reg_read(struct dnpu *n, uint32_t off, void *v, size_t len)
+{
+	return direct_error(n, snpu_vfuc_read(n->c, SNPU_BAR_REGS, off, v, len));
+}
+
+int direct_reg32(struct dnpu *n, uint32_t off, uint32_t *v)
+{
+	return reg_read(n, off, v, sizeof(*v));
+}
+
+static int reg_write(struct dnpu *n, uint32_t off, uint64_t v, size_t len)
+{
+	return direct_error(n, snpu_vfuc_write(n->c, SNPU_BAR_REGS, off, &v, len));
+}
+
+static int status_errno(uint32_t status)
+{
+	switch (status) {
+	case SNPU_ADM_S_OK:
+		return 0;
+	case SNPU_ADM_S_BUSY:
+		return -EBUSY;
+	case SNPU_ADM_S_NOENT:
+		return -ENOENT;
+	case SNPU_ADM_S_EXIST:
+		return -EEXIST;
+	case SNPU_ADM_S_DMA:
+		return -EFAULT;
+	case SNPU_ADM_S_NOMEM:
+		return -ENOSPC;
+	default:
+		return -EINVAL;
+	}
+}
+
+int direct_admin(struct dnpu *n, const struct snpu_admin_mbox *cmd, uint64_t *data)
+{
+	uint32_t seq;
+	int ret;
+
+	pthread_mutex_lock(&n->admin);
+	*n->mbox = *cmd;
+	n->mbox->seq = seq = ++n->seq;
+	n->mbox->rsp_seq = 0;
+	/* the command before the doorbell register */
+	atomic_thread_fence(memory_order_seq_cst);
+	ret = reg_write(n, SNPU_REG_ADMIN_DB, 1, 4);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!ret && *(volatile uint32_t *)&n->mbox->rsp_seq != seq)
+		ret = -EIO;
+	if (!ret)
+		ret = status_errno(n->mbox->rsp_status);
+	if (!ret && data)
+		memcpy(data, (const void *)n->mbox->rsp_data, sizeof(n->mbox->rsp_data));
+	pthread_mutex_unlock(&n->admin);
+	return ret;
+}
+
+/* ---- bringing up ---- */
+
+static int map_bars(struct dnpu *n)
+{
+	struct snpu_vfuc_region rg;
+	void *p;
+	int ret = snpu_vfuc_region_get(n->c, SNPU_BAR_REGS, &rg);
+
+	if (ret)
+		return ret;
+	ret = snpu_vfuc_region_mmap(&rg, SNPU_DB_OFFSET, (size_t)n->num_queues * SNPU_DB_STRIDE, &p);
+	snpu_vfuc_region_put(&rg);
+	if (ret)
+		return ret;
+	n->db = p;
+	ret = snpu_vfuc_region_get(n->c, SNPU_BAR_HBM, &rg);
+	if (ret)
+		return ret;
+	n->hbm_map = n->hbm_bytes;
+	ret = n->hbm_bytes > rg.size ? -EPROTO :
+	      snpu_vfuc_region_mmap(&rg, 0, (size_t)n->hbm_map, &p);
+	snpu_vfuc_region_put(&rg);
+	if (!ret)
+		n->hbm = p;
+	return ret;
+}
+
+static int check_registers(struct dnpu *n)
+{
+	uint32_t magic = 0, version = 0;
+	int ret = direct_reg32(n, SNPU_REG_MAGIC, &magic);
+
+	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_VERSION, &version);
+	if (ret)
+		return ret;
+	if (magic != SNPU_MAGIC || version >> 16 != SNPU_ABI_MAJOR)
+		return snpu_fail(-EPROTO, "%s: magic 0x%x version 0x%x is no snpu of ABI %u", n->path,
+				 magic, version, SNPU_ABI_MAJOR);
+	ret = direct_reg32(n, SNPU_REG_NUM_QUEUES, &n->num_queues);
+	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_NUM_CTX, &n->num_ctx);
+	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_NUM_IMPORTS, &n->num_imports);
+	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_NODE_ID, &n->node);
+	if (!ret)
+		ret = reg_read(n, SNPU_REG_HBM_SIZE, &n->hbm_bytes, 8);
+	if (!ret && (!n->num_queues || n->num_queues > SNPU_MAX_QUEUES || n->num_ctx < 2 ||
+		     n->num_ctx > 65536 || n->num_imports > 1024 || n->hbm_bytes < SNPU_HUGE_SIZE ||
+		     n->hbm_bytes > 1ull << 46))
+		ret = snpu_fail(-EPROTO, "%s: a size register is out of its range", n->path);
+	return ret;
+}
+
+static int shared_memory(struct dnpu *n)
+{
+	uint64_t bytes = (SHARED_BYTES + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
+	uint64_t iova;
+	uint8_t *p;
+	int ret;
+
+	n->shared_fd = memfd_create("snpu-driver", MFD_CLOEXEC);
+	if (n->shared_fd < 0 || ftruncate(n->shared_fd, (off_t)bytes))
+		return -errno;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, n->shared_fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	n->mbox = (void *)p;
+	n->ring = (void *)(p + EVENTS_OFF);
+	n->cpl = (void *)(p + CPL_OFF);
+	n->cpl_off = CPL_OFF;
+	ret = snpu_va_alloc(&n->iova, bytes, SNPU_PAGE_SIZE, &iova);
+	if (!ret)
+		ret = snpu_vfuc_dma_map(n->c, iova, bytes,
+					VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE, n->shared_fd, 0);
+	if (!ret)
+		ret = reg_write(n, SNPU_REG_ADMIN_ADDR, iova, 8);
+	if (!ret)
+		ret = reg_write(n, SNPU_REG_EVENT_ADDR, iova + EVENTS_OFF, 8);
+	if (!ret)
+		ret = reg_write(n, SNPU_REG_EVENT_SIZE, DIRECT_EVENTS_LOG2, 4);
+	return ret;
+}
+
+static int interrupts(struct direct *d, struct dnpu *n)
+{
+	int fds[SNPU_MSIX_VECTORS], i, ret;
+
+	for (i = 0; i < 2; i++) {
+		struct epoll_event ev = { .events = EPOLLIN, .data.ptr = n };
+
+		n->evfd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (n->evfd[i] < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, n->evfd[i], &ev))
+			return -errno;
+	}
+	for (i = 0; i < SNPU_MSIX_VECTORS; i++)
+		fds[i] = n->evfd[i ? 1 : 0];
+	ret = snpu_vfuc_irq_set(n->c, VFIO_PCI_MSIX_IRQ_INDEX, 0, SNPU_MSIX_VECTORS, fds);
+	if (!ret && !d->running) {
+		ret = -pthread_create(&d->thread, NULL, direct_irq_thread, d);
+		d->running = !ret;
+	}
+	return ret;
+}
+
+/* The whole HBM is one segment; who holds the token reaches it */
+static int export_hbm(struct dnpu *n)
+{
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
+		.access = SNPU_SEG_READ | SNPU_SEG_WRITE, .bytes = n->hbm_bytes } };
+	struct snpu_admin_mbox scrub = { .op = SNPU_ADM_SCRUB, .scrub.bytes = n->hbm_bytes };
+	int ret = direct_admin(n, &scrub, NULL);
+
+	if (ret)
+		return ret;
+	while (!n->token)
+		if (getrandom(&n->token, sizeof(n->token), 0) != sizeof(n->token))
+			return -errno;
+	cmd.export.token = n->token;
+	return direct_admin(n, &cmd, NULL);
+}
+
+static void npu_down(struct direct *d, struct dnpu *n)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (n->evfd[i] >= 0) {
+			epoll_ctl(d->epoll, EPOLL_CTL_DEL, n->evfd[i], NULL);
+			close(n->evfd[i]);
+			n->evfd[i] = -1;
+		}
+	snpu_vfuc_close(n->c);
+	n->c = NULL;
+	if (n->db)
+		munmap(n->db, (size_t)n->num_queues * SNPU_DB_STRIDE);
+	if (n->hbm)
+		munmap(n->hbm, n->hbm_map);
+	if (n->mbox)
+		munmap(n->mbox, (SHARED_BYTES + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1));
+	if (n->shared_fd >= 0)
+		close(n->shared_fd);
+	n->db = n->hbm = NULL;
+	n->mbox = NULL;
+	n->shared_fd = -1;
+	snpu_va_fini(&n->iova);
+	snpu_va_fini(&n->hbm_va);
+	free(n->ctx_used);
+	free(n->imports);
+	n->ctx_used = NULL;
+	n->imports = NULL;
+	n->up = false;
+}
+
+static int npu_up(struct direct *d, struct dnpu *n)
+{
+	uint16_t command = 0x6;	/* memory space, bus master */
+	uint32_t status = 0;
+	int ret = snpu_vfuc_connect(n->path, NULL, &n->c);
+
+	if (ret)
+		return snpu_fail(ret == -EBUSY ? -EBUSY : -ENODEV,
+				 "%s: no snpud answers there, or another program drives this NPU (%s)",
+				 n->path, strerrorname_np(-ret));
+	ret = snpu_vfuc_reset(n->c);
+	if (!ret)
+		ret = check_registers(n);
+	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_STATUS, &status);
+	if (!ret && !(status & SNPU_STATUS_READY))
+		ret = snpu_fail(-EIO, "%s: the NPU is not ready, status 0x%x", n->path, status);
+	if (!ret)
+		ret = snpu_vfuc_write(n->c, VFIO_PCI_CONFIG_REGION_INDEX, 4, &command, 2);
+	if (!ret)
+		ret = map_bars(n);
+	if (!ret)
+		ret = snpu_va_init(&n->iova, IOVA_START, IOVA_END);
+	/* offset 0 is kept free: it would pass for "no table" */
+	if (!ret)
+		ret = snpu_va_init(&n->hbm_va, SNPU_PAGE_SIZE, n->hbm_bytes);
+	n->hbm_total = n->hbm_bytes - SNPU_PAGE_SIZE;
+	n->ctx_used = calloc(n->num_ctx ? n->num_ctx : 1, sizeof(*n->ctx_used));
+	n->imports = calloc(n->num_imports ? n->num_imports : 1, sizeof(*n->imports));
+	if (!ret && (!n->ctx_used || !n->imports))
+		ret = -ENOMEM;
+	if (!ret)
+		ret = shared_memory(n);
+	if (!ret)
+		ret = interrupts(d, n);
+	if (!ret)
+		ret = export_hbm(n);
+	if (ret) {
+		npu_down(d, n);
+		return snpu_fail(ret, "%s: the NPU does not come up", n->path);
+	}
+	n->up = true;
+	return 0;
+}
+
+static int read_info(struct dnpu *n, struct snpu_info *i)
+{
+	uint32_t host_slot = 0;
+	int ret;
+
+	i->node_id = n->node;
+	i->numa_node = -1;
+	i->hbm_bytes = n->hbm_bytes;
+	i->num_queues = n->num_queues;
+	memcpy(i->path, n->path, sizeof(i->path));
+	ret = direct_reg32(n, SNPU_REG_HOST_SLOT, &host_slot);
+	i->host = host_slot >> 16;
+	i->slot = host_slot & 0xffff;
+	ret = ret ? ret : reg_read(n, SNPU_REG_SERIAL, &i->serial, 8);
+	for (unsigned int w = 0; w < 4; w++)
+		ret = ret ? ret : reg_read(n, SNPU_REG_PROFILE_NAME + 8 * w, i->profile + 8 * w, 8);
+	i->profile[31] = '\0';
+	ret = ret ? ret : reg_read(n, SNPU_REG_FLOPS_BF16, &i->flops_bf16, 8);
+	ret = ret ? ret : reg_read(n, SNPU_REG_OPS_INT8, &i->ops_int8, 8);
+	ret = ret ? ret : reg_read(n, SNPU_REG_FLOPS_FP32, &i->flops_fp32, 8);
+	ret = ret ? ret : reg_read(n, SNPU_REG_HBM_BW, &i->hbm_bw, 8);
+	ret = ret ? ret : reg_read(n, SNPU_REG_FABRIC_BW, &i->fabric_bw, 8);
+	ret = ret ? ret : direct_reg32(n, SNPU_REG_PLANES, &i->planes);
+	ret = ret ? ret : direct_reg32(n, SNPU_REG_DIES, &i->dies);
+	ret = ret ? ret : direct_reg32(n, SNPU_REG_MACHINE_NPUS, &i->machine_npus);
+	ret = ret ? ret : direct_reg32(n, SNPU_REG_MACHINE_HOSTS, &i->machine_hosts);
+	return ret ? ret : direct_reg32(n, SNPU_REG_CAPS, &i->caps);
+}
+
+static int direct_info(struct snpu_npu *npu)
+{
+	struct direct *d = npu->snpu->priv;
+	struct dnpu *n = npu->priv;
+	int ret = 0;
+
+	pthread_mutex_lock(&d->lock);
+	if (!n->up)
+		ret = npu_up(d, n);
+	pthread_mutex_unlock(&d->lock);
+	if (!ret) {
+		ret = read_info(n, &npu->info);
+		if (ret)
+			snpu_fail(ret, "%s: reading the registers", n->path);
+	}
+	return ret;
+}
+
+static int direct_counters(struct snpu_npu *npu, struct snpu_counters *c)
+{
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_COUNTERS };
+	struct dnpu *n = npu->priv;
+	uint64_t data[7];
+	int ret = direct_admin(n, &cmd, data);
+
+	if (ret)
+		return snpu_fail(ret, "%s: counters", n->path);
+	c->packets = data[0];
+	c->bytes_read = data[1];
+	c->bytes_written = data[2];
+	c->flops = data[3];
+	c->faults = data[4];
+	c->busy_ns = data[5];
+	pthread_mutex_lock(&n->lock);
+	c->hbm_total = n->hbm_total;
+	c->hbm_used = n->hbm_total - snpu_va_free_bytes(&n->hbm_va);
+	pthread_mutex_unlock(&n->lock);
+	return 0;
+}
+
+/* ---- finding ---- */
+
+static void npu_init(struct dnpu *n, struct snpu_npu *npu)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&n->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&n->lock, NULL);
+	pthread_mutex_init(&n->admin, NULL);
+	n->npu = npu;
+	n->shared_fd = n->evfd[0] = n->evfd[1] = -1;
+}
+
+static void direct_close(struct snpu *s)
+{
+	struct direct *d = s->priv;
+	uint64_t one = 1;
+	unsigned int i;
+
+	if (d->running && write(d->quit, &one, sizeof(one)) == sizeof(one))
+		pthread_join(d->thread, NULL);
+	for (i = 0; i < s->count; i++) {
+		struct dnpu *n = s->npus[i].priv;
+
+		if (!n)
+			continue;
+		if (n->up)
+			npu_down(d, n);
+		pthread_cond_destroy(&n->cond);
+		pthread_mutex_destroy(&n->lock);
+		pthread_mutex_destroy(&n->admin);
+		free(n);
+	}
+	if (d->epoll >= 0)
+		close(d->epoll);
+	if (d->quit >= 0)
+		close(d->quit);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static int find_sockets(const char *dir, int *numbers, unsigned int *count)
+{
+	struct dirent *e;
+	DIR *dp = opendir(dir);
+	char tail;
+	int k;
+
+	*count = 0;
+	if (!dp)
+		return snpu_fail(errno == EACCES ? -EACCES : -ENODEV,
+				 "%s cannot be read: start snpud --socket-dir %s, or set SNPU_SOCKET_DIR",
+				 dir, dir);
+	while (*count < SNPU_MAX_NPUS && (e = readdir(dp)))
+		if (sscanf(e->d_name, "npu%d.soc%c", &k, &tail) == 2 && tail == 'k' && k >= 0)
+			numbers[(*count)++] = k;
+	closedir(dp);
+	if (!*count)
+		return snpu_fail(-ENODEV, "%s has no npu<K>.sock: is snpud running there?", dir);
+	qsort(numbers, *count, sizeof(*numbers), by_number);
+	return 0;
+}
+
+static int direct_open(struct snpu *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int numbers[SNPU_MAX_NPUS], ret;
+	unsigned int i, count;
+	struct direct *d;
+
+	ret = find_sockets(s->cfg.socket_dir, numbers, &count);
+	if (ret)
+		return ret;
+	d = calloc(1, sizeof(*d));
+	s->npus = calloc(count, sizeof(*s->npus));
+	if (!d || !s->npus) {
+		free(d);
+		return snpu_fail(-ENOMEM, "snpu_open");
+	}
+	s->priv = d;
+	pthread_mutex_init(&d->lock, NULL);
+	d->epoll = epoll_create1(EPOLL_CLOEXEC);
+	d->quit = eventfd(0, EFD_CLOEXEC);
+	if (d->epoll < 0 || d->quit < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, d->quit, &ev)) {
+		ret = snpu_fail(-errno, "snpu_open");
+		direct_close(s);
+		return ret;
+	}
+	for (i = 0; i < count; i++) {
+		struct dnpu *n = calloc(1, sizeof(*n));
+
+		if (!n) {
+			direct_close(s);
+			return snpu_fail(-ENOMEM, "snpu_open");
+		}
+		s->npus[i] = (struct snpu_npu){ .snpu = s, .index = i, .priv = n };
+		s->count = i + 1;
+		npu_init(n, &s->npus[i]);
+		snprintf(n->path, sizeof(n->path), "%s/npu%d.sock", s->cfg.socket_dir, numbers[i]);
+	}
+	return 0;
+}
+
+const struct snpu_transport snpu_transport_direct = {
+	.size = sizeof(struct snpu_transport),
+	.name = "direct",
+	.open = direct_open,
+	.close = direct_close,
+	.info = direct_info,
+	.counters = direct_counters,
+	.ctx_create = direct_ctx_create,
+	.ctx_destroy = direct_ctx_destroy,
+	.mem_alloc = direct_mem_alloc,
+	.mem_bind = direct_mem_bind,
+	.mem_free = direct_mem_free,
+	.mem_map = direct_mem_map,
+	.mem_export = direct_mem_export,
+	.mem_import = direct_mem_import,
+	.queue_create = direct_queue_create,
+	.queue_destroy = direct_queue_destroy,
+	.queue_wake = direct_queue_wake,
+	.queue_pause = direct_queue_pause,
+	.queue_error = direct_queue_error,
+	.queue_sleep = direct_queue_sleep,
+	.fence_create = direct_fence_create,
+	.fence_destroy = direct_fence_destroy,
+	.fence_wait = direct_fence_wait,
+	.fence_export = direct_fence_export,
+	.fence_import = direct_fence_import,
+	.fence_put = direct_fence_put,
+	.timeline_create = direct_timeline_create,
+	.timeline_destroy = direct_timeline_destroy,
+	.timeline_attach = direct_timeline_attach,
+	.timeline_signal = direct_timeline_signal,
+	.timeline_query = direct_timeline_query,
+	.timeline_wait = direct_timeline_wait,
+	.timeline_put = direct_timeline_put,
+};

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The direct transport: drives model NPUs over their vfio-user sockets and plays the driver's part.
+ *
+ * Locks nest: struct direct.lock, then one dnpu.lock. dnpu.admin is taken last.
+ */
+#ifndef SNPU_DIRECT_H
+#define SNPU_DIRECT_H
+
+#include "internal.h"
+#include <snpu/snpu_pt.h>
+#include "vfu_client.h"
+
+#define DIRECT_EVENTS_LOG2	6
+#define DIRECT_MAX_QUEUES	SNPU_MAX_QUEUES
+
+struct dqueue;
+
+/**
+ * struct dimport - an import slot in use
+ * @node: exporter
+ * @token: its token
+ */
+struct dimport {
+	uint32_t node;
+	uint64_t token;
+};
+
+/**
+ * struct dnpu - one NPU
+ * @npu: back pointer
+ * @path: socket
+ * @up: connected and initialised; under direct.lock
+ * @c: connection
+ * @lock: allocators, ids, waiters
+ * @admin: one command at a time
+ * @cond: something happened: completion, event, loss
+ * @lost: the connection is gone
+ * @seq: of admin commands
+ * @num_queues: of the device
+ * @num_ctx: of the device
+ * @num_imports: of the device
+ * @node: fabric address
+ * @hbm_bytes: HBM
+ * @hbm: mapped
+ * @hbm_map: bytes mapped
+ * @db: doorbell pages
+ * @shared_fd: memory of mailbox, event ring and completion records
+ * @mbox: mailbox
+ * @ring: event ring
+ * @cpl: completion records, by queue number
+ * @cpl_off: where they are in @shared_fd
+ * @iova: free DMA addresses
+ * @hbm_va: free HBM
+ * @hbm_total: HBM that can be allocated
+ * @token: of the export of all HBM, slot 0
+ * @ctx_used: address spaces in use
+ * @queues: by number
+ * @imports: slots in use
+ * @imports_used: how many
+ * @evfd: events (0), completions (1)
+ */
+struct dnpu {
+	struct snpu_npu *npu;
+	char path[108];
+	bool up;
+	struct snpu_vfuc *c;
+	pthread_mutex_t lock;
+	pthread_mutex_t admin;
+	pthread_cond_t cond;
+	bool lost;
+	uint32_t seq;
+	uint32_t num_queues;
+	uint32_t num_ctx;
+	uint32_t num_imports;
+	uint32_t node;
+	uint64_t hbm_bytes;
+	uint8_t *hbm;
+	uint64_t hbm_map;
+	uint8_t *db;
+	int shared_fd;
+	struct snpu_admin_mbox *mbox;
+	struct snpu_event_ring *ring;
+	struct snpu_cpl *cpl;
+	uint64_t cpl_off;
+	struct snpu_va iova;
+	struct snpu_va hbm_va;
+	uint64_t hbm_total;
+	uint64_t token;
+	bool *ctx_used;
+	struct dqueue *queues[DIRECT_MAX_QUEUES];
+	struct dimport *imports;
+	unsigned int imports_used;
+	int evfd[2];
+};
+
+/**
+ * struct direct - a set of NPUs
+ * @lock: bringing NPUs up
+ * @epoll: eventfds of the NPUs that are up
+ * @quit: eventfd that ends the thread
+ * @thread: takes interrupts
+ * @running: @thread was started
+ */
+struct direct {
+	pthread_mutex_t lock;
+	int epoll;
+	int quit;
+	pthread_t thread;
+	bool running;
+};
+
+/**
+ * struct dctx - an address space
+ * @id: its number
+ * @root: HBM offset of the root table
+ * @freed: tables to be freed after the next invalidation
+ * @nfreed: how many
+ * @maxfreed: room
+ * @cpls: mappings of completion records of NPUs, for waiting on their queues
+ */
+struct dctx {
+	uint32_t id;
+	uint64_t root;
+	uint64_t *freed;
+	size_t nfreed, maxfreed;
+	struct dcpl_map *cpls;
+};
+
+struct dcpl_map {
+	struct dnpu *of;
+	struct snpu_mem *mem;
+	struct dcpl_map *next;
+};
+
+static inline struct dnpu *direct_npu(const struct snpu_ctx *ctx)
+{
+	return ctx->npu->priv;
+}
+
+/* direct.c */
+int direct_reg32(struct dnpu *n, uint32_t off, uint32_t *v);
+/* Runs the command that @fill sets up; 0 or a negative errno; @data (7 words) may be NULL */
+int direct_admin(struct dnpu *n, const struct snpu_admin_mbox *cmd, uint64_t *data);
+/* Translates errors of the connection, and marks the NPU lost */
+int direct_error(struct dnpu *n, int ret);
+
+/* direct_mem.c */
+int direct_mem_alloc(struct snpu_mem *mem);
+int direct_mem_bind(struct snpu_mem *mem);
+int direct_mem_free(struct snpu_mem *mem, bool bound);
+int direct_mem_map(struct snpu_mem *mem, void **ptr);
+int direct_mem_export(struct snpu_mem *mem, int *fd);
+int direct_mem_import(struct snpu_mem *mem, int fd);
+int direct_ctx_create(struct snpu_ctx *ctx);
+void direct_ctx_destroy(struct snpu_ctx *ctx);
+
+/* direct_queue.c */
+int direct_queue_create(struct snpu_queue *q);
+int direct_queue_destroy(struct snpu_queue *q);
+int direct_queue_wake(struct snpu_queue *q);
+int direct_queue_pause(struct snpu_queue *q, bool pause);
+int direct_queue_error(struct snpu_queue *q, struct snpu_error *err);
+int direct_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline);
+void *direct_irq_thread(void *arg);
+/* A queue as fences see it: outlives the queue itself */
+struct dqueue *direct_queue_ref(struct dqueue *dq);
+void direct_queue_unref(struct dqueue *dq);
+/* 1 retired, 0 pending, -EIO or -ENODEV: never */
+int direct_dqueue_state(struct dqueue *dq, uint64_t position);
+int direct_dqueue_sleep(struct dqueue *dq, uint64_t position, uint64_t deadline);
+struct dnpu *direct_dqueue_npu(struct dqueue *dq);
+/* Where the completion index of the queue lies in the NPU's completion records */
+uint64_t direct_dqueue_cpl_off(struct dqueue *dq);
+
+/* direct_sync.c */
+int direct_fence_create(struct snpu_queue *q, uint64_t position, void **priv);
+void direct_fence_destroy(struct snpu *snpu, void *priv);
+int direct_fence_wait(struct snpu *snpu, void *priv, uint64_t deadline);
+int direct_fence_export(struct snpu *snpu, void *priv, int *fd);
+int direct_fence_import(struct snpu *snpu, int fd, void **priv);
+int direct_fence_put(struct snpu_queue *q, void *priv);
+int direct_timeline_create(struct snpu *snpu, void **priv);
+void direct_timeline_destroy(struct snpu *snpu, void *priv);
+int direct_timeline_attach(struct snpu *snpu, void *priv, uint64_t point, struct snpu_queue *q,
+			   uint64_t position);
+int direct_timeline_signal(struct snpu *snpu, void *priv, uint64_t point);
+int direct_timeline_query(struct snpu *snpu, void *priv, uint64_t *point);
+int direct_timeline_wait(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
+int direct_timeline_put(struct snpu_queue *q, void *priv, uint64_t point);
+
+#endif

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+/*
+ * direct transport: queues, interrupts, sleeping.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "direct.h"
+
+#define ALIVE_NS	500000000ull	/* a sleeper asks so often whether snpud is there */
+
+struct waiter {
+	uint64_t position;
+	struct waiter *next;
+};
+
+/**
+ * struct dqueue - a queue, for as long as the queue or a fence of it lives
+ * @n: NPU
+ * @id: queue number
+ * @refs: queue and fences; under n->lock
+ * @cpl: completion record
+ * @dead: the queue is destroyed
+ * @final: packets it had retired then
+ * @waiters: who sleeps, and for what
+ */
+struct dqueue {
+	struct dnpu *n;
+	uint32_t id;
+	unsigned int refs;
+	struct snpu_cpl *cpl;
+	bool dead;
+	uint64_t final;
+	struct waiter *waiters;
+};
+
+struct dqueue *direct_queue_ref(struct dqueue *dq)
+{
+	pthread_mutex_lock(&dq->n->lock);
+	dq->refs++;
+	pthread_mutex_unlock(&dq->n->lock);
+	return dq;
+}
+
+void direct_queue_unref(struct dqueue *dq)
+{
+	struct dnpu *n = dq->n;
+	bool last;
+
+	pthread_mutex_lock(&n->lock);
+	last = !--dq->refs;
+	pthread_mutex_unlock(&n->lock);
+	if (last)
+		free(dq);
+}
+
+struct dnpu *direct_dqueue_npu(struct dqueue *dq)
+{
+	return dq->n;
+}
+
+uint64_t direct_dqueue_cpl_off(struct dqueue *dq)
+{
+	return dq->n->cpl_off + dq->id * sizeof(struct snpu_cpl);
+}
+
+/* Caller holds n->lock */
+static int dqueue_state(struct dqueue *dq, uint64_t position)
+{
+	const volatile struct snpu_cpl *cpl = dq->cpl;
+	uint32_t state;
+
+	if (dq->dead)
+		return dq->final >= position ? 1 : -EIO;
+	if (cpl->completed >= position) {
+		snpu_rmb_complete();
+		return 1;
+	}
+	state = cpl->state;
+	if (state == SNPU_QSTATE_FAULT || state == SNPU_QSTATE_STOPPED || state == SNPU_QSTATE_NONE) {
+		snpu_rmb_complete();
+		return cpl->completed >= position ? 1 : -EIO;
+	}
+	return dq->n->lost ? -ENODEV : 0;
+}
+
+int direct_dqueue_state(struct dqueue *dq, uint64_t position)
+{
+	int ret;
+
+	pthread_mutex_lock(&dq->n->lock);
+	ret = dqueue_state(dq, position);
+	pthread_mutex_unlock(&dq->n->lock);
+	return ret;
+}
+
+/*
+ * Asks for an interrupt at the lowest position that anybody waits for; caller holds n->lock. The device
+ * writes completed, then reads irq_at; here it is the other way round, so that one sees the other.
+ */
+static void arm(struct dqueue *dq)
+{
+	volatile struct snpu_cpl *cpl = dq->cpl;
+	uint64_t min = 0;
+	struct waiter *w;
+
+	for (w = dq->waiters; w; w = w->next)
+		min = !min || w->position < min ? w->position : min;
+	if (dq->dead || cpl->irq_at == min)
+		return;
+	cpl->irq_at = min;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (min && cpl->completed >= min)
+		pthread_cond_broadcast(&dq->n->cond);
+}
+
+static void ask_alive(struct dnpu *n)
+{
+	uint32_t status;
+
+	/* a lost connection is noticed in there, and everybody told */
+	direct_reg32(n, SNPU_REG_STATUS, &status);
+}
+
+int direct_dqueue_sleep(struct dqueue *dq, uint64_t position, uint64_t deadline)
+{
+	struct waiter me = { .position = position }, **p;
+	struct dnpu *n = dq->n;
+	int ret = 0;
+
+	pthread_mutex_lock(&n->lock);
+	me.next = dq->waiters;
+	dq->waiters = &me;
+	arm(dq);
+	while (!dqueue_state(dq, position)) {
+		uint64_t now = snpu_now_ns(), until = now + ALIVE_NS;
+		struct timespec ts;
+
+		if (now >= deadline) {
+			ret = -ETIME;
+			break;
+		}
+		until = until < deadline ? until : deadline;
+		ts.tv_sec = (time_t)(until / 1000000000ull);
+		ts.tv_nsec = (long)(until % 1000000000ull);
+		if (pthread_cond_timedwait(&n->cond, &n->lock, &ts) == ETIMEDOUT && until < deadline) {
+			pthread_mutex_unlock(&n->lock);
+			ask_alive(n);
+			pthread_mutex_lock(&n->lock);
+		}
+	}
+	for (p = &dq->waiters; *p != &me; p = &(*p)->next)
+		;
+	*p = me.next;
+	arm(dq);
+	pthread_mutex_unlock(&n->lock);
+	return ret;
+}
+
+int direct_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline)
+{
+	int ret = direct_dqueue_sleep(q->priv, position, deadline);
+
+	if (!ret && direct_dqueue_state(q->priv, position) == -ENODEV)
+		return snpu_fail(-ENODEV, "snpu_queue_wait: snpud of NPU %u is gone",
+				 q->ctx->npu->index);
+	return ret;
+}
+
+/* Events are not looked at one by one: completion records say all that matters here */
+static void drain_events(struct dnpu *n)
+{
+	volatile struct snpu_event_ring *r = n->ring;
+
+	pthread_mutex_lock(&n->lock);
+	if (n->ring)
+		r->cons = r->prod;
+	pthread_cond_broadcast(&n->cond);
+	pthread_mutex_unlock(&n->lock);
+}
+
+void *direct_irq_thread(void *arg)
+{
+	struct direct *d = arg;
+	struct epoll_event ev[16];
+	int i, n;
+
+	for (;;) {
+		n = epoll_wait(d->epoll, ev, 16, -1);
+		for (i = 0; i < n; i++) {
+			struct dnpu *npu = ev[i].data.ptr;
+			uint64_t count;
+			int k;
+
+			if (!npu)
+				return NULL;
+			for (k = 0; k < 2; k++)
+				while (read(npu->evfd[k], &count, sizeof(count)) > 0)
+					;
+			drain_events(npu);
+		}
+	}
+}
+
+int direct_queue_create(struct snpu_queue *q)
+{
+	struct dnpu *n = direct_npu(q->ctx);
+	struct dctx *c = q->ctx->priv;
+	struct dqueue *dq = calloc(1, sizeof(*dq));
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_QUEUE_CREATE };
+	uint64_t iova;
+	uint32_t id;
+	int ret;
+
+	if (!dq)
+		return snpu_fail(-ENOMEM, "snpu_queue_create");
+	pthread_mutex_lock(&n->lock);
+	for (id = 0; id < n->num_queues && n->queues[id]; id++)
+		;
+	if (id < n->num_queues)
+		n->queues[id] = dq;
+	pthread_mutex_unlock(&n->lock);
+	if (id == n->num_queues) {
+		free(dq);
+		return snpu_fail(-ENOSPC, "snpu_queue_create: all %u queues of NPU %u are in use",
+				 n->num_queues, n->npu->index);
+	}
+	dq->n = n;
+	dq->id = id;
+	dq->refs = 1;
+	dq->cpl = &n->cpl[id];
+	/* the shared memory was the first to get a DMA address */
+	iova = 0x100000000ull + n->cpl_off + id * sizeof(struct snpu_cpl);
+	memset(dq->cpl, 0, sizeof(*dq->cpl));
+	cmd.queue = (struct snpu_queue_desc){
+		.queue = id, .ctx = c->id, .ring_va = q->ring_mem->va, .cpl_addr = iova,
+		.ring_log2 = (uint8_t)__builtin_ctzll(q->mask + 1), .prio = (uint8_t)q->prio,
+		.vector = (uint16_t)(1 + id % (SNPU_MSIX_VECTORS - 1)),
+	};
+	ret = direct_admin(n, &cmd, NULL);
+	if (ret) {
+		pthread_mutex_lock(&n->lock);
+		n->queues[id] = NULL;
+		pthread_mutex_unlock(&n->lock);
+		free(dq);
+		return snpu_fail(ret, "snpu_queue_create: queue %u of NPU %u", id, n->npu->index);
+	}
+	q->doorbell = (volatile uint64_t *)(n->db + (size_t)id * SNPU_DB_STRIDE);
+	q->cpl = dq->cpl;
+	q->priv = dq;
+	return 0;
+}
+
+int direct_queue_destroy(struct snpu_queue *q)
+{
+	struct dqueue *dq = q->priv;
+	struct dnpu *n = dq->n;
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_QUEUE_DESTROY, .qid = dq->id };
+	int ret = direct_admin(n, &cmd, NULL);
+
+	pthread_mutex_lock(&n->lock);
+	dq->final = dq->cpl->completed;
+	dq->dead = true;
+	/* a number that the device did not give up is not used again */
+	if (!ret)
+		n->queues[dq->id] = NULL;
+	pthread_cond_broadcast(&n->cond);
+	pthread_mutex_unlock(&n->lock);
+	direct_queue_unref(dq);
+	return ret ? snpu_fail(ret, "snpu_queue_destroy: queue %u, NPU %u", q->number,
+			       n->npu->index) : 0;
+}
+
+int direct_queue_wake(struct snpu_queue *q)
+{
+	struct dnpu *n = direct_npu(q->ctx);
+	uint32_t one = 1;
+	int ret = direct_error(n, snpu_vfuc_write_posted(n->c, SNPU_BAR_REGS, SNPU_REG_WAKE, &one,
+							 sizeof(one)));
+
+	return ret ? snpu_fail(ret, "waking NPU %u", n->npu->index) : 0;
+}
+
+int direct_queue_pause(struct snpu_queue *q, bool pause)
+{
+	struct dqueue *dq = q->priv;
+	struct snpu_admin_mbox cmd = {
+		.op = pause ? SNPU_ADM_QUEUE_SUSPEND : SNPU_ADM_QUEUE_RESUME, .qid = dq->id,
+	};
+	int ret = direct_admin(dq->n, &cmd, NULL);
+
+	return ret ? snpu_fail(ret, "snpu_queue_%s: queue %u, NPU %u", pause ? "suspend" : "resume",
+			       q->number, dq->n->npu->index) : 0;
+}
+
+int direct_queue_error(struct snpu_queue *q, struct snpu_error *err)
+{
+	const volatile struct snpu_cpl *cpl = q->cpl;
+	struct dqueue *dq = q->priv;
+
+	err->state = cpl->state;
+	snpu_rmb_complete();
+	pthread_mutex_lock(&dq->n->lock);
+	err->lost = dq->n->lost || err->state == SNPU_QSTATE_STOPPED;
+	pthread_mutex_unlock(&dq->n->lock);
+	if (err->state == SNPU_QSTATE_FAULT) {
+		err->code = cpl->error;
+		err->op = cpl->error_aux & 0xff;
+		err->ib_index = cpl->error_aux >> 8;
+		err->index = cpl->fault_index;
+		err->va = cpl->fault_va;
+	} else if (err->lost) {
+		err->code = SNPU_ERR_ABORTED;
+		err->index = cpl->completed;
+	}
+	return 0;
+}

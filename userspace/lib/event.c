@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Events: 64-bit semaphores in HBM that contexts of several NPUs map.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include "internal.h"
+
+struct event_map {
+	struct snpu_mem *mem;
+	struct event_map *next;
+};
+
+/**
+ * struct snpu_event - a semaphore
+ * @mem: where it lives
+ * @value: the CPU's view of it
+ * @lock: protects @maps
+ * @maps: its mappings in other contexts
+ */
+struct snpu_event {
+	struct snpu_mem *mem;
+	volatile uint64_t *value;
+	pthread_mutex_t lock;
+	struct event_map *maps;
+};
+
+/**
+ * snpu_event_create() - a semaphore with value 0
+ * @ctx: context in whose HBM it lives
+ * @out: receives the event
+ *
+ * Return: 0; -ENOSPC; -ENOMEM; -ENODEV.
+ */
+SNPU_EXPORT int snpu_event_create(struct snpu_ctx *ctx, struct snpu_event **out)
+{
+	struct snpu_event *ev;
+	void *ptr;
+	int ret;
+
+	if (!ctx || !out)
+		return snpu_fail(-EINVAL, "snpu_event_create: ctx or out is NULL");
+	ev = calloc(1, sizeof(*ev));
+	if (!ev)
+		return snpu_fail(-ENOMEM, "snpu_event_create");
+	ret = snpu_mem_alloc(ctx, SNPU_PAGE_SIZE, SNPU_MEM_HBM, &ev->mem);
+	if (!ret) {
+		ret = snpu_mem_map(ev->mem, &ptr);
+		if (ret)
+			snpu_mem_free(ev->mem);
+	}
+	if (ret) {
+		free(ev);
+		return ret;
+	}
+	ev->value = ptr;
+	pthread_mutex_init(&ev->lock, NULL);
+	*out = ev;
+	return 0;
+}
+
+/**
+ * snpu_event_destroy() - free an event that no packet uses any more
+ * @ev: event, or NULL; before the contexts that map it
+ *
+ * Return: 0 or the error of snpu_mem_free().
+ */
+SNPU_EXPORT int snpu_event_destroy(struct snpu_event *ev)
+{
+	int ret = 0, ret2;
+
+	if (!ev)
+		return 0;
+	while (ev->maps) {
+		struct event_map *m = ev->maps;
+
+		ev->maps = m->next;
+		ret2 = snpu_mem_free(m->mem);
+		ret = ret ? ret : ret2;
+		free(m);
+	}
+	ret2 = snpu_mem_free(ev->mem);
+	pthread_mutex_destroy(&ev->lock);
+	free(ev);
+	return ret ? ret : ret2;
+}
+
+/**
+ * snpu_event_va() - address of an event in a context
+ * @ev: event
+ * @ctx: context, of any NPU of the set; the first call maps the event there
+ * @va: receives the address for SEM_SIGNAL and SEM_WAIT packets
+ *
+ * Return: 0; errors of snpu_mem_share(). Thread-safe.
+ */
+SNPU_EXPORT int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint64_t *va)
+{
+	struct event_map *m;
+	int ret = 0;
+
+	if (!ev || !ctx || !va)
+		return snpu_fail(-EINVAL, "snpu_event_va: ev, ctx or va is NULL");
+	if (ctx == ev->mem->ctx) {
+		*va = ev->mem->va;
+		return 0;
+	}
+	pthread_mutex_lock(&ev->lock);
+	for (m = ev->maps; m && m->mem->ctx != ctx; m = m->next)
+		;
+	if (!m) {
+		m = calloc(1, sizeof(*m));
+		ret = m ? snpu_mem_share(ctx, ev->mem, 0, &m->mem) :
+			  snpu_fail(-ENOMEM, "snpu_event_va");
+		if (ret) {
+			free(m);
+		} else {
+			m->next = ev->maps;
+			ev->maps = m;
+		}
+	}
+	if (!ret)
+		*va = m->mem->va;
+	pthread_mutex_unlock(&ev->lock);
+	return ret;
+}
+
+/** snpu_event_read() - the value; what its signaller did before is visible */
+SNPU_EXPORT uint64_t snpu_event_read(struct snpu_event *ev)
+{
+	uint64_t v = *ev->value;
+
+	snpu_rmb_complete();
+	return v;
+}
+
+/**
+ * snpu_event_set() - store a value by the CPU
+ * @ev: event
+ * @value: value; what the CPU stored before is visible to packets that wait for it
+ *
+ * Wakes the NPUs of the contexts that map the event, should they sleep. Return: 0; -ENODEV.
+ */
+SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
+{
+	struct event_map *m;
+	int ret, ret2;
+
+	snpu_wmb_doorbell();
+	*ev->value = value;
+	snpu_mb_wake();
+	ret = snpu_ctx_wake(ev->mem->ctx);
+	pthread_mutex_lock(&ev->lock);
+	for (m = ev->maps; m; m = m->next) {
+		ret2 = snpu_ctx_wake(m->mem->ctx);
+		ret = ret ? ret : ret2;
+	}
+	pthread_mutex_unlock(&ev->lock);
+	return ret;
+}
+
+/**
+ * snpu_event_wait() - wait by the CPU until the value is at least @value
+ * @ev: event
+ * @value: value
+ * @timeout_ns: nanoseconds, SNPU_FOREVER
+ *
+ * Spins SNPU_SPIN_US, then looks at growing intervals of up to a millisecond: an event has no
+ * interrupt. To sleep until a queue gets somewhere use snpu_queue_wait(). Return: 0; -ETIME.
+ */
+SNPU_EXPORT int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t timeout_ns)
+{
+	uint64_t deadline = snpu_deadline(timeout_ns), now = snpu_now_ns();
+	uint64_t spin_end = now + ev->mem->ctx->snpu->cfg.spin_us * 1000;
+	struct timespec ts = { 0, 20000 };
+
+	while (snpu_event_read(ev) < value) {
+		now = snpu_now_ns();
+		if (now >= deadline)
+			return snpu_fail(-ETIME, "snpu_event_wait: %llu, waiting for %llu",
+					 (unsigned long long)*ev->value, (unsigned long long)value);
+		if (now < spin_end) {
+			snpu_cpu_relax();
+			continue;
+		}
+		nanosleep(&ts, NULL);
+		ts.tv_nsec = ts.tv_nsec < 500000 ? ts.tv_nsec * 2 : 1000000;
+	}
+	return 0;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of libsnpu: objects, the transport interface, and the ordering primitives.
+ *
+ * Locks, in the order in which they nest: snpu.lock (contexts, peers), ctx.lock (address space,
+ * children), transport locks. Queues have none: one thread at a time fills a queue.
+ */
+#ifndef SNPU_INTERNAL_H
+#define SNPU_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <snpu/snpu.h>
+
+#define SNPU_EXPORT	__attribute__((visibility("default")))
+#define SNPU_MAX_NPUS	1024u
+
+/* ---- errors and settings (log.c, config.c) ---- */
+
+/**
+ * snpu_fail() - remember why a call fails
+ * @err: negative errno
+ * @fmt: what, where, allowed range
+ *
+ * Return: @err, with the message in snpu_last_error().
+ */
+int snpu_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/**
+ * struct snpu_config - values of the SNPU_* variables
+ * @transport: SNPU_TRANSPORT
+ * @socket_dir: SNPU_SOCKET_DIR
+ * @spin_us: SNPU_SPIN_US
+ * @ring_entries: SNPU_RING_ENTRIES
+ * @numa: SNPU_NUMA
+ * @log_level: SNPU_LOG_LEVEL
+ */
+struct snpu_config {
+	char transport[16];
+	char socket_dir[80];
+	uint64_t spin_us;
+	uint64_t ring_entries;
+	uint64_t numa;
+	uint64_t log_level;
+};
+
+/* Reads the environment; 0 or -EINVAL with snpu_last_error() */
+int snpu_config_load(struct snpu_config *cfg);
+
+/* ---- address allocation (va.c) ---- */
+
+struct snpu_va_hole;
+
+/**
+ * struct snpu_va - free ranges of an address space; the owner locks
+ * @holes: sorted by address
+ */
+struct snpu_va {
+	struct snpu_va_hole *holes;
+};
+
+int snpu_va_init(struct snpu_va *va, uint64_t start, uint64_t end);
+void snpu_va_fini(struct snpu_va *va);
+/* Lowest free range of @bytes aligned to @align; -ENOSPC or -ENOMEM */
+int snpu_va_alloc(struct snpu_va *va, uint64_t bytes, uint64_t align, uint64_t *out);
+void snpu_va_free(struct snpu_va *va, uint64_t addr, uint64_t bytes);
+uint64_t snpu_va_free_bytes(const struct snpu_va *va);
+
+/* ---- objects ---- */
+
+struct snpu_transport;
+
+/**
+ * struct snpu_npu - one NPU
+ * @snpu: its set
+ * @index: its number there
+ * @info: facts, valid once @known
+ * @known: facts were read; under snpu.lock
+ * @priv: of the transport
+ */
+struct snpu_npu {
+	struct snpu *snpu;
+	unsigned int index;
+	struct snpu_info info;
+	bool known;
+	void *priv;
+};
+
+struct snpu {
+	const struct snpu_transport *t;
+	struct snpu_config cfg;
+	unsigned int count;
+	struct snpu_npu *npus;
+	pthread_mutex_t lock;
+	atomic_uint children;	/* contexts and timelines */
+	void *priv;
+};
+
+struct snpu_ctx {
+	struct snpu *snpu;
+	struct snpu_npu *npu;
+	pthread_mutex_t lock;	/* va, queues */
+	struct snpu_va va;
+	atomic_uint children;	/* mems, queues, events */
+	atomic_uint next_queue;	/* numbers in error messages */
+	struct snpu_queue *queues;
+	void *priv;
+};
+
+/**
+ * struct snpu_mem - memory mapped into a context
+ * @ctx: where
+ * @flags: SNPU_MEM_*
+ * @bytes: rounded up to pages
+ * @va: address there
+ * @ptr: CPU's view, NULL: not mapped yet; under ctx.lock
+ * @imported: @bytes and the memory come from elsewhere
+ * @priv: of the transport
+ */
+struct snpu_mem {
+	struct snpu_ctx *ctx;
+	unsigned int flags;
+	uint64_t bytes;
+	uint64_t va;
+	void *ptr;
+	bool imported;
+	void *priv;
+};
+
+/**
+ * struct snpu_queue - a command queue
+ * @ctx: context
+ * @ring_mem: memory of the ring
+ * @ring: the ring
+ * @mask: entries - 1
+ * @head: packets taken by snpu_queue_get()
+ * @submitted: packets handed over
+ * @doorbell: first word of the doorbell page
+ * @cpl: completion record; not written here
+ * @number: for error messages, counted per context
+ * @prio: SNPU_PRIO_*
+ * @next: next queue of the context; under ctx.lock
+ * @priv: of the transport
+ */
+struct snpu_queue {
+	struct snpu_ctx *ctx;
+	struct snpu_mem *ring_mem;
+	union snpu_pkt *ring;
+	uint64_t mask;
+	uint64_t head;
+	uint64_t submitted;
+	volatile uint64_t *doorbell;
+	const volatile struct snpu_cpl *cpl;
+	unsigned int number;
+	unsigned int prio;
+	struct snpu_queue *next;
+	void *priv;
+};
+
+/**
+ * struct snpu_transport - what the two transports implement
+ * @size: sizeof(struct snpu_transport), so that a stale object is noticed
+ * @name: "kmd", "direct"
+ * @open: finds the NPUs: sets snpu->npus and count
+ * @close: undoes it; no contexts are left
+ * @info: fills npu->info
+ * @counters: reads counters and memory use
+ * @ctx_create: an address space; initialises ctx->va
+ * @ctx_destroy: undoes it
+ * @mem_alloc: memory for mem->bytes (which it may round up) and mem->flags
+ * @mem_bind: maps it at mem->va
+ * @mem_free: unmaps (if @bound) and frees
+ * @mem_map: the CPU's view
+ * @mem_export: a descriptor of it
+ * @mem_import: memory behind a descriptor; sets mem->bytes
+ * @queue_create: sets doorbell, cpl and priv, from ring_mem, mask and prio
+ * @queue_destroy: stops and frees
+ * @queue_wake: the device sleeps and has work
+ * @queue_pause: suspend or resume
+ * @queue_error: fills code, state, op, ib_index, index, va, hung, lost
+ * @queue_sleep: blocks until @position retired or the queue stopped (0), or -ETIME at @deadline
+ *	(CLOCK_MONOTONIC, ns)
+ * @fence_create: of a queue position; sets *priv
+ * @fence_destroy: undoes it
+ * @fence_wait: 0; -ETIME at @deadline (0: poll); another error: the fence failed
+ * @fence_export: sync_file
+ * @fence_import: from a sync_file
+ * @fence_put: puts a wait for it into a queue, -EAGAIN: ring full
+ * @timeline_create: sets *priv
+ * @timeline_destroy: undoes it
+ * @timeline_attach: point from a queue position
+ * @timeline_signal: point by the CPU
+ * @timeline_query: highest point reached
+ * @timeline_wait: like @fence_wait
+ * @timeline_put: like @fence_put
+ */
+struct snpu_transport {
+	size_t size;
+	const char *name;
+	int (*open)(struct snpu *snpu);
+	void (*close)(struct snpu *snpu);
+	int (*info)(struct snpu_npu *npu);
+	int (*counters)(struct snpu_npu *npu, struct snpu_counters *c);
+	int (*ctx_create)(struct snpu_ctx *ctx);
+	void (*ctx_destroy)(struct snpu_ctx *ctx);
+	int (*mem_alloc)(struct snpu_mem *mem);
+	int (*mem_bind)(struct snpu_mem *mem);
+	int (*mem_free)(struct snpu_mem *mem, bool bound);
+	int (*mem_map)(struct snpu_mem *mem, void **ptr);
+	int (*mem_export)(struct snpu_mem *mem, int *fd);
+	int (*mem_import)(struct snpu_mem *mem, int fd);
+	int (*queue_create)(struct snpu_queue *q);
+	int (*queue_destroy)(struct snpu_queue *q);
+	int (*queue_wake)(struct snpu_queue *q);
+	int (*queue_pause)(struct snpu_queue *q, bool pause);
+	int (*queue_error)(struct snpu_queue *q, struct snpu_error *err);
+	int (*queue_sleep)(struct snpu_queue *q, uint64_t position, uint64_t deadline);
+	int (*fence_create)(struct snpu_queue *q, uint64_t position, void **priv);
+	void (*fence_destroy)(struct snpu *snpu, void *priv);
+	int (*fence_wait)(struct snpu *snpu, void *priv, uint64_t deadline);
+	int (*fence_export)(struct snpu *snpu, void *priv, int *fd);
+	int (*fence_import)(struct snpu *snpu, int fd, void **priv);
+	int (*fence_put)(struct snpu_queue *q, void *priv);
+	int (*timeline_create)(struct snpu *snpu, void **priv);
+	void (*timeline_destroy)(struct snpu *snpu, void *priv);
+	int (*timeline_attach)(struct snpu *snpu, void *priv, uint64_t point, struct snpu_queue *q,
+			       uint64_t position);
+	int (*timeline_signal)(struct snpu *snpu, void *priv, uint64_t point);
+	int (*timeline_query)(struct snpu *snpu, void *priv, uint64_t *point);
+	int (*timeline_wait)(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
+	int (*timeline_put)(struct snpu_queue *q, void *priv, uint64_t point);
+};
+
+extern const struct snpu_transport snpu_transport_kmd;
+extern const struct snpu_transport snpu_transport_direct;
+
+/* Is there a device node of the driver? */
+bool snpu_kmd_present(void);
+
+/* ---- shared helpers ---- */
+
+uint64_t snpu_now_ns(void);
+/* CLOCK_MONOTONIC time at which a timeout that starts now is over; UINT64_MAX: never */
+uint64_t snpu_deadline(uint64_t timeout_ns);
+/* 1: @position retired, 0: not yet, -EIO: the queue stopped before, -ENODEV: device gone */
+int snpu_queue_state(const struct snpu_queue *q, uint64_t position);
+/* Wakes the device if it sleeps; after the stores that it is to see */
+int snpu_queue_kick(struct snpu_queue *q);
+/* The same for a store into a semaphore that queues of the context may wait for */
+int snpu_ctx_wake(struct snpu_ctx *ctx);
+
+/* ---- ordering: named for what they buy; see Documentation/hardware.rst, "Memory ordering" ---- */
+
+/* Ring entries become visible before the doorbell store that follows */
+static inline void snpu_wmb_doorbell(void)
+{
+	atomic_thread_fence(memory_order_release);
+}
+
+/* The doorbell (or semaphore) store is visible before need_wake is read; pairs with the device */
+static inline void snpu_mb_wake(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Effects of a packet are read after the completion index that counts it */
+static inline void snpu_rmb_complete(void)
+{
+	atomic_thread_fence(memory_order_acquire);
+}
+
+/* The doorbell itself: one 64-bit store */
+static inline void snpu_doorbell_write(volatile uint64_t *db, uint64_t index)
+{
+	*db = index;
+}
+
+static inline void snpu_cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#else
+	atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+#endif

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+/*
+ * kmd transport: finding device nodes, facts, counters, contexts.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <grp.h>
+#include <xf86drm.h>
+#include <drm/snpu_accel.h>
+
+#include "kmd.h"
+
+#define ACCEL_DIR "/dev/accel"
+
+int kmd_ioctl(int fd, unsigned long request, void *arg)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, request, arg);
+	} while (ret < 0 && (errno == EINTR || errno == EAGAIN));
+	return ret < 0 ? -errno : 0;
+}
+
+/* The driver behind a node, by sysfs: an NPU that may not be opened is still known for one */
+static bool node_is_snpu(const char *name)
+{
+	char link[96], target[PATH_MAX];
+	const char *base;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/sys/class/accel/%.32s/device/driver", name);
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
+	base = strrchr(target, '/');
+	return !strcmp(base ? base + 1 : target, "snpu");
+}
+
+static int by_minor(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Minors of the driver's nodes, ascending; the count */
+static unsigned int find_minors(int *minors, unsigned int max)
+{
+	DIR *dir = opendir(ACCEL_DIR);
+	unsigned int n = 0;
+	struct dirent *d;
+	int minor;
+	char end;
+
+	while (dir && n < max && (d = readdir(dir)))
+		if (sscanf(d->d_name, "accel%d%c", &minor, &end) == 1 && node_is_snpu(d->d_name))
+			minors[n++] = minor;
+	if (dir)
+		closedir(dir);
+	qsort(minors, n, sizeof(*minors), by_minor);
+	return n;
+}
+
+bool snpu_kmd_present(void)
+{
+	int minor;
+
+	return find_minors(&minor, 1) == 1;
+}
+
+/* Opens a node; a refusal names node and group */
+static int open_node(int minor, int *fd)
+{
+	char path[40];
+	struct stat st;
+	int err;
+
+	snprintf(path, sizeof(path), ACCEL_DIR "/accel%d", minor);
+	*fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*fd >= 0)
+		return 0;
+	err = errno;
+	if ((err == EACCES || err == EPERM) && !stat(path, &st)) {
+		struct group *g = getgrgid(st.st_gid);
+
+		return snpu_fail(-EACCES, "%s belongs to group %s, mode %04o: join that group, or run as root",
+				 path, g ? g->gr_name : "?", st.st_mode & 07777);
+	}
+	return snpu_fail(-err, "%s cannot be opened", path);
+}
+
+static void kmd_close(struct snpu *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->count; i++) {
+		struct kmd_npu *n = s->npus[i].priv;
+
+		if (n && n->fd >= 0)
+			close(n->fd);
+		free(n);
+	}
+}
+
+static int kmd_open(struct snpu *s)
+{
+	int minors[256], ret = 0;
+	unsigned int i, n = find_minors(minors, 256);
+
+	if (!n)
+		return snpu_fail(-ENODEV, ACCEL_DIR " has no node of driver snpu: is snpu.ko loaded?");
+	s->npus = calloc(n, sizeof(*s->npus));
+	if (!s->npus)
+		return snpu_fail(-ENOMEM, "snpu_open");
+	for (i = 0; i < n && !ret; i++) {
+		struct kmd_npu *k = calloc(1, sizeof(*k));
+
+		if (!k) {
+			ret = snpu_fail(-ENOMEM, "snpu_open");
+			break;
+		}
+		s->npus[i] = (struct snpu_npu){ .snpu = s, .index = i, .priv = k };
+		s->count = i + 1;
+		k->minor = minors[i];
+		ret = open_node(minors[i], &k->fd);
+	}
+	if (ret)
+		kmd_close(s);
+	return ret;
+}
+
+static int query(int fd, uint32_t type, void *buf, uint32_t size)
+{
+	struct drm_snpu_dev_query q = { .type = type, .size = size, .pointer = (uintptr_t)buf };
+
+	return kmd_ioctl(fd, DRM_IOCTL_SNPU_DEV_QUERY, &q);
+}
+
+static void pci_address(int minor, struct snpu_info *info)
+{
+	char link[96], target[PATH_MAX];
+	const char *base;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/sys/class/accel/accel%d/device", minor);
+	n = readlink(link, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = '\0';
+	base = strrchr(target, '/');
+	snprintf(info->pci, sizeof(info->pci), "%.19s", base ? base + 1 : target);
+}
+
+static int kmd_info(struct snpu_npu *npu)
+{
+	struct kmd_npu *k = npu->priv;
+	struct drm_snpu_device_info d = { 0 };
+	struct snpu_info *i = &npu->info;
+	int ret = query(k->fd, DRM_SNPU_QUERY_DEVICE, &d, sizeof(d));
+
+	if (ret)
+		return snpu_fail(ret, ACCEL_DIR "/accel%d: device query", k->minor);
+	i->node_id = d.node_id;
+	i->host = d.host_slot >> 16;
+	i->slot = d.host_slot & 0xffff;
+	i->numa_node = d.numa_node;
+	snprintf(i->path, sizeof(i->path), ACCEL_DIR "/accel%d", k->minor);
+	pci_address(k->minor, i);
+	i->serial = d.serial;
+	i->hbm_bytes = d.hbm_bytes;
+	snprintf(i->profile, sizeof(i->profile), "%.31s", d.profile);
+	i->flops_bf16 = d.flops_bf16;
+	i->ops_int8 = d.ops_int8;
+	i->flops_fp32 = d.flops_fp32;
+	i->hbm_bw = d.hbm_bw;
+	i->fabric_bw = d.fabric_bw;
+	i->planes = d.planes;
+	i->dies = d.dies;
+	i->machine_npus = d.machine_npus;
+	i->machine_hosts = d.machine_hosts;
+	i->num_queues = d.num_queues;
+	i->caps = d.caps;
+	return 0;
+}
+
+static int kmd_counters(struct snpu_npu *npu, struct snpu_counters *c)
+{
+	struct kmd_npu *k = npu->priv;
+	struct drm_snpu_counters d = { 0 };
+	struct drm_snpu_memory_info m = { 0 };
+	int ret = query(k->fd, DRM_SNPU_QUERY_COUNTERS, &d, sizeof(d));
+
+	if (!ret)
+		ret = query(k->fd, DRM_SNPU_QUERY_MEMORY, &m, sizeof(m));
+	if (ret)
+		return snpu_fail(ret, ACCEL_DIR "/accel%d: counters", k->minor);
+	c->packets = d.packets;
+	c->bytes_read = d.bytes_read;
+	c->bytes_written = d.bytes_written;
+	c->flops = d.flops;
+	c->faults = d.faults;
+	c->busy_ns = d.busy_ns;
+	c->hbm_total = m.hbm_total;
+	c->hbm_used = m.hbm_total - m.hbm_free;
+	return 0;
+}
+
+static int kmd_ctx_create(struct snpu_ctx *ctx)
+{
+	struct kmd_npu *k = ctx->npu->priv;
+	struct drm_snpu_device_info d = { 0 };
+	struct kmd_ctx *c = calloc(1, sizeof(*c));
+	int ret;
+
+	if (!c)
+		return snpu_fail(-ENOMEM, "snpu_ctx_create");
+	ret = open_node(k->minor, &c->fd);
+	if (ret)
+		goto out_free;
+	ret = query(c->fd, DRM_SNPU_QUERY_DEVICE, &d, sizeof(d));
+	if (!ret)
+		ret = snpu_va_init(&ctx->va, d.va_start, d.va_end);
+	if (ret) {
+		snpu_fail(ret, "snpu_ctx_create: NPU %u", ctx->npu->index);
+		goto out_close;
+	}
+	pthread_mutex_init(&c->lock, NULL);
+	ctx->priv = c;
+	return 0;
+
+out_close:
+	close(c->fd);
+out_free:
+	free(c);
+	return ret;
+}
+
+static void kmd_ctx_destroy(struct snpu_ctx *ctx)
+{
+	struct kmd_ctx *c = ctx->priv;
+
+	close(c->fd);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+const struct snpu_transport snpu_transport_kmd = {
+	.size = sizeof(struct snpu_transport),
+	.name = "kmd",
+	.open = kmd_open,
+	.close = kmd_close,
+	.info = kmd_info,
+	.counters = kmd_counters,
+	.ctx_create = kmd_ctx_create,
+	.ctx_destroy = kmd_ctx_destroy,
+	.mem_alloc = kmd_mem_alloc,
+	.mem_bind = kmd_mem_bind,
+	.mem_free = kmd_mem_free,
+	.mem_map = kmd_mem_map,
+	.mem_export = kmd_mem_export,
+	.mem_import = kmd_mem_import,
+	.queue_create = kmd_queue_create,
+	.queue_destroy = kmd_queue_destroy,
+	.queue_wake = kmd_queue_wake,
+	.queue_pause = kmd_queue_pause,
+	.queue_error = kmd_queue_error,
+	.queue_sleep = kmd_queue_sleep,
+	.fence_create = kmd_fence_create,
+	.fence_destroy = kmd_fence_destroy,
+	.fence_wait = kmd_fence_wait,
+	.fence_export = kmd_fence_export,
+	.fence_import = kmd_fence_import,
+	.fence_put = kmd_fence_put,
+	.timeline_create = kmd_timeline_create,
+	.timeline_destroy = kmd_fence_destroy,
+	.timeline_attach = kmd_timeline_attach,
+	.timeline_signal = kmd_timeline_signal,
+	.timeline_query = kmd_timeline_query,
+	.timeline_wait = kmd_timeline_wait,
+	.timeline_put = kmd_timeline_put,
+};

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kmd transport: /dev/accel/accelN of snpu.ko.
+ */
+#ifndef SNPU_KMD_H
+#define SNPU_KMD_H
+
+#include "internal.h"
+
+/**
+ * struct kmd_npu - an NPU's device node
+ * @fd: opened for queries; that of NPU 0 also holds the set's fences and timelines
+ * @minor: N of accelN
+ */
+struct kmd_npu {
+	int fd;
+	int minor;
+};
+
+/* A GEM handle of a context; importing the same memory twice gives the same handle */
+struct kmd_handle {
+	uint32_t handle;
+	unsigned int refs;
+	struct kmd_handle *next;
+};
+
+/**
+ * struct kmd_ctx - a client of the driver
+ * @fd: file of its own, so an address space of its own
+ * @lock: protects @handles and the handles' life
+ * @handles: handles in use
+ */
+struct kmd_ctx {
+	int fd;
+	pthread_mutex_t lock;
+	struct kmd_handle *handles;
+};
+
+static inline int kmd_fd(const struct snpu_ctx *ctx)
+{
+	return ((const struct kmd_ctx *)ctx->priv)->fd;
+}
+
+/* ioctl() that repeats when interrupted; 0 or a negative errno */
+int kmd_ioctl(int fd, unsigned long request, void *arg);
+
+/* kmd_mem.c */
+int kmd_mem_alloc(struct snpu_mem *mem);
+int kmd_mem_bind(struct snpu_mem *mem);
+int kmd_mem_free(struct snpu_mem *mem, bool bound);
+int kmd_mem_map(struct snpu_mem *mem, void **ptr);
+int kmd_mem_export(struct snpu_mem *mem, int *fd);
+int kmd_mem_import(struct snpu_mem *mem, int fd);
+
+/* kmd_queue.c */
+int kmd_queue_create(struct snpu_queue *q);
+int kmd_queue_destroy(struct snpu_queue *q);
+int kmd_queue_wake(struct snpu_queue *q);
+int kmd_queue_pause(struct snpu_queue *q, bool pause);
+int kmd_queue_error(struct snpu_queue *q, struct snpu_error *err);
+int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline);
+uint32_t kmd_queue_id(const struct snpu_queue *q);
+
+/* kmd_sync.c */
+int kmd_fence_create(struct snpu_queue *q, uint64_t position, void **priv);
+void kmd_fence_destroy(struct snpu *snpu, void *priv);
+int kmd_fence_wait(struct snpu *snpu, void *priv, uint64_t deadline);
+int kmd_fence_export(struct snpu *snpu, void *priv, int *fd);
+int kmd_fence_import(struct snpu *snpu, int fd, void **priv);
+int kmd_fence_put(struct snpu_queue *q, void *priv);
+int kmd_timeline_create(struct snpu *snpu, void **priv);
+int kmd_timeline_attach(struct snpu *snpu, void *priv, uint64_t point, struct snpu_queue *q,
+			uint64_t position);
+int kmd_timeline_signal(struct snpu *snpu, void *priv, uint64_t point);
+int kmd_timeline_query(struct snpu *snpu, void *priv, uint64_t *point);
+int kmd_timeline_wait(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
+int kmd_timeline_put(struct snpu_queue *q, void *priv, uint64_t point);
+
+#endif

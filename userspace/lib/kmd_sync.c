@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+/*
+ * kmd transport: fences and timelines are syncobjs of NPU 0's file. For an ioctl on a context's own file
+ * they are lent to it: a handle of one file means nothing in another.
+ */
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <linux/sync_file.h>
+#include <xf86drm.h>
+#include <drm/snpu_accel.h>
+
+#include "kmd.h"
+
+static int home(struct snpu *s)
+{
+	return ((struct kmd_npu *)s->npus[0].priv)->fd;
+}
+
+static uint32_t handle_of(void *priv)
+{
+	return (uint32_t)(uintptr_t)priv;
+}
+
+/* A handle of the same syncobj in the context's file */
+static int lend(struct snpu_ctx *ctx, uint32_t handle, uint32_t *out)
+{
+	int fd, ret = drmSyncobjHandleToFD(home(ctx->snpu), handle, &fd);
+
+	if (ret)
+		return ret;
+	ret = drmSyncobjFDToHandle(kmd_fd(ctx), fd, out);
+	close(fd);
+	return ret;
+}
+
+static int signal_at(struct snpu_queue *q, uint32_t handle, uint64_t point, uint64_t position)
+{
+	struct drm_snpu_queue_signal req = {
+		.queue_id = kmd_queue_id(q), .point = point, .position = position,
+	};
+	int ret = lend(q->ctx, handle, &req.syncobj);
+
+	if (ret)
+		return ret;
+	ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_SIGNAL, &req);
+	drmSyncobjDestroy(kmd_fd(q->ctx), req.syncobj);
+	return ret;
+}
+
+int kmd_fence_create(struct snpu_queue *q, uint64_t position, void **priv)
+{
+	struct snpu *s = q->ctx->snpu;
+	uint32_t handle;
+	int ret = drmSyncobjCreate(home(s), 0, &handle);
+
+	if (!ret) {
+		ret = signal_at(q, handle, 0, position);
+		if (ret)
+			drmSyncobjDestroy(home(s), handle);
+	}
+	if (ret)
+		return snpu_fail(ret, "snpu_fence_create: queue %u, NPU %u", q->number,
+				 q->ctx->npu->index);
+	*priv = (void *)(uintptr_t)handle;
+	return 0;
+}
+
+void kmd_fence_destroy(struct snpu *s, void *priv)
+{
+	drmSyncobjDestroy(home(s), handle_of(priv));
+}
+
+/* What a signalled fence ended with: 0 or its error */
+static int fence_status(struct snpu *s, uint32_t handle, uint64_t point)
+{
+	struct sync_file_info info = { 0 };
+	uint32_t tmp = 0;
+	int fd, ret;
+
+	if (point) {
+		ret = drmSyncobjCreate(home(s), 0, &tmp);
+		if (!ret)
+			ret = drmSyncobjTransfer(home(s), tmp, 0, handle, point, 0);
+		handle = tmp;
+	} else {
+		ret = 0;
+	}
+	if (!ret)
+		ret = drmSyncobjExportSyncFile(home(s), handle, &fd);
+	if (!ret) {
+		ret = ioctl(fd, SYNC_IOC_FILE_INFO, &info) ? -errno : info.status < 0 ? info.status : 0;
+		close(fd);
+	}
+	if (tmp)
+		drmSyncobjDestroy(home(s), tmp);
+	return ret;
+}
+
+static int report(int ret, const char *what)
+{
+	switch (ret) {
+	case 0:
+		return 0;
+	case -ETIME:
+		return snpu_fail(ret, "%s: not in time", what);
+	case -ENODEV:
+		return snpu_fail(ret, "%s: the device is gone", what);
+	default:
+		return snpu_fail(-EIO, "%s: its queue failed (%d)", what, ret);
+	}
+}
+
+int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
+{
+	uint32_t handle = handle_of(priv);
+	int ret = drmSyncobjWait(home(s), &handle, 1, (int64_t)deadline, 0, NULL);
+
+	if (ret == -ETIME)
+		return deadline ? report(ret, "fence") : ret;
+	if (!ret) {
+		/* a fence that ended with -ETIME is a hung queue, not a wait that ran out */
+		ret = fence_status(s, handle, 0);
+		ret = ret == -ETIME ? -EIO : ret;
+	}
+	return report(ret, "fence");
+}
+
+int kmd_fence_export(struct snpu *s, void *priv, int *fd)
+{
+	int ret = drmSyncobjExportSyncFile(home(s), handle_of(priv), fd);
+
+	return ret ? snpu_fail(ret, "snpu_fence_export") : 0;
+}
+
+int kmd_fence_import(struct snpu *s, int fd, void **priv)
+{
+	uint32_t handle;
+	int ret = drmSyncobjCreate(home(s), 0, &handle);
+
+	if (!ret) {
+		ret = drmSyncobjImportSyncFile(home(s), handle, fd);
+		if (ret)
+			drmSyncobjDestroy(home(s), handle);
+	}
+	if (ret)
+		return snpu_fail(ret, "snpu_fence_import: descriptor %d", fd);
+	*priv = (void *)(uintptr_t)handle;
+	return 0;
+}
+
+static int put_wait(struct snpu_queue *q, uint32_t handle, uint64_t point, const char *call)
+{
+	struct drm_snpu_queue_wait req = { .queue_id = kmd_queue_id(q), .point = point };
+	union snpu_pkt *p;
+	int ret;
+
+	/* an entry must be free before the kernel takes a slot for the wait */
+	if (q->head - q->cpl->completed > q->mask)
+		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
+	ret = lend(q->ctx, handle, &req.syncobj);
+	if (!ret) {
+		ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_WAIT, &req);
+		drmSyncobjDestroy(kmd_fd(q->ctx), req.syncobj);
+	}
+	if (ret)
+		return snpu_fail(ret, "%s: queue %u, NPU %u", call, q->number, q->ctx->npu->index);
+	if (!req.sem_value)
+		return 0;
+	p = snpu_queue_get(q);
+	if (!p)
+		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
+	snpu_prep_wait(p, req.sem_va, req.sem_value, SNPU_SEM_GE, 0);
+	return 0;
+}
+
+int kmd_fence_put(struct snpu_queue *q, void *priv)
+{
+	return put_wait(q, handle_of(priv), 0, "snpu_queue_put_fence");
+}
+
+int kmd_timeline_create(struct snpu *s, void **priv)
+{
+	uint32_t handle;
+	int ret = drmSyncobjCreate(home(s), 0, &handle);
+
+	if (ret)
+		return snpu_fail(ret, "snpu_timeline_create");
+	*priv = (void *)(uintptr_t)handle;
+	return 0;
+}
+
+int kmd_timeline_attach(struct snpu *s, void *priv, uint64_t point, struct snpu_queue *q,
+			uint64_t position)
+{
+	int ret = signal_at(q, handle_of(priv), point, position);
+
+	(void)s;
+	return ret ? snpu_fail(ret, "snpu_timeline_attach: point %llu", (unsigned long long)point) : 0;
+}
+
+int kmd_timeline_signal(struct snpu *s, void *priv, uint64_t point)
+{
+	uint32_t handle = handle_of(priv);
+	int ret = drmSyncobjTimelineSignal(home(s), &handle, &point, 1);
+
+	return ret ? snpu_fail(ret, "snpu_timeline_signal: point %llu", (unsigned long long)point) : 0;
+}
+
+int kmd_timeline_query(struct snpu *s, void *priv, uint64_t *point)
+{
+	uint32_t handle = handle_of(priv);
+	int ret = drmSyncobjQuery(home(s), &handle, point, 1);
+
+	return ret ? snpu_fail(ret, "snpu_timeline_query") : 0;
+}
+
+int kmd_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t deadline)
+{
+	uint32_t handle = handle_of(priv);
+	int ret = drmSyncobjTimelineWait(home(s), &handle, &point, 1, (int64_t)deadline,
+					 DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL);
+
+	if (!ret) {
+		ret = fence_status(s, handle, point);
+		ret = ret == -ETIME ? -EIO : ret;
+	}
+	return report(ret, "timeline");
+}
+
+int kmd_timeline_put(struct snpu_queue *q, void *priv, uint64_t point)
+{
+	return put_wait(q, handle_of(priv), point, "snpu_queue_put_timeline");
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Error messages, names and times.
+ */
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "internal.h"
+
+static __thread char last_error[512];
+
+int snpu_fail(int err, const char *fmt, ...)
+{
+	va_list ap;
+	size_t n;
+
+	va_start(ap, fmt);
+	vsnprintf(last_error, sizeof(last_error), fmt, ap);
+	va_end(ap);
+	n = strlen(last_error);
+	snprintf(last_error + n, sizeof(last_error) - n, " (%s)", strerrordesc_np(-err) ?
+		 strerrordesc_np(-err) : "unknown error");
+	return err;
+}
+
+/**
+ * snpu_last_error() - why the last call of this thread failed
+ *
+ * Return: one line of text, valid until this thread's next failing call; empty if none failed.
+ */
+SNPU_EXPORT const char *snpu_last_error(void)
+{
+	return last_error;
+}
+
+/**
+ * snpu_version() - version of the library
+ *
+ * Return: "major.minor.patch".
+ */
+SNPU_EXPORT const char *snpu_version(void)
+{
+	return SNPU_VERSION;
+}
+
+/**
+ * snpu_error_name() - name of a device error
+ * @code: SNPU_ERR_*
+ *
+ * Return: a static string without the prefix, "?" for an unknown code.
+ */
+SNPU_EXPORT const char *snpu_error_name(unsigned int code)
+{
+	static const char *const name[] = {
+		"NONE", "OPCODE", "FIELD", "ALIGN", "UNMAPPED", "PERM", "PTE", "BUS", "FABRIC",
+		"POISON", "TIMEOUT", "DOORBELL", "NESTING", "INDEX", "ABORTED", "INTERNAL",
+	};
+
+	return code < sizeof(name) / sizeof(name[0]) ? name[code] : "?";
+}
+
+/**
+ * snpu_op_name() - name of a packet op
+ * @op: SNPU_OP_*
+ *
+ * Return: a static string without the prefix, "?" for an unknown op.
+ */
+SNPU_EXPORT const char *snpu_op_name(unsigned int op)
+{
+	static const char *const name[] = {
+		[SNPU_OP_NOP] = "NOP", [SNPU_OP_COPY] = "COPY", [SNPU_OP_COPY2D] = "COPY2D",
+		[SNPU_OP_FILL] = "FILL", [SNPU_OP_MATMUL] = "MATMUL", [SNPU_OP_ELTWISE] = "ELTWISE",
+		[SNPU_OP_CONVERT] = "CONVERT", [SNPU_OP_REDUCE_SUM] = "REDUCE_SUM",
+		[SNPU_OP_SOFTMAX] = "SOFTMAX", [SNPU_OP_RMSNORM] = "RMSNORM", [SNPU_OP_ACT] = "ACT",
+		[SNPU_OP_GATHER] = "GATHER", [SNPU_OP_ARGMAX] = "ARGMAX", [SNPU_OP_CRC32C] = "CRC32C",
+		[SNPU_OP_SEM_SIGNAL] = "SEM_SIGNAL", [SNPU_OP_SEM_WAIT] = "SEM_WAIT",
+		[SNPU_OP_BARRIER] = "BARRIER", [SNPU_OP_TIMESTAMP] = "TIMESTAMP",
+		[SNPU_OP_INTERRUPT] = "INTERRUPT", [SNPU_OP_INDIRECT] = "INDIRECT",
+	};
+
+	return op < sizeof(name) / sizeof(name[0]) && name[op] ? name[op] : "?";
+}
+
+/**
+ * snpu_dtype_size() - bytes of one element
+ * @dtype: SNPU_DT_*
+ *
+ * Return: bytes, 0 for NONE and unknown types.
+ */
+SNPU_EXPORT size_t snpu_dtype_size(unsigned int dtype)
+{
+	static const uint8_t size[] = { 0, 4, 2, 2, 1, 4 };
+
+	return dtype <= SNPU_DT_MAX ? size[dtype] : 0;
+}
+
+uint64_t snpu_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t snpu_deadline(uint64_t timeout_ns)
+{
+	uint64_t now = snpu_now_ns();
+
+	/* the kernel's absolute times are signed */
+	return timeout_ns >= INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+}

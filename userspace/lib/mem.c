@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory: allocation, mapping, export and import.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define MAX_BYTES	(1ull << 46)
+
+static struct snpu_mem *mem_new(struct snpu_ctx *ctx, unsigned int flags)
+{
+	struct snpu_mem *mem = calloc(1, sizeof(*mem));
+
+	if (mem) {
+		mem->ctx = ctx;
+		mem->flags = flags;
+	}
+	return mem;
+}
+
+/* Large buffers lie on 2 MiB, so that large page-table entries serve them */
+static int mem_place(struct snpu_mem *mem)
+{
+	struct snpu_ctx *ctx = mem->ctx;
+	uint64_t align = mem->bytes >= SNPU_HUGE_SIZE ? SNPU_HUGE_SIZE : SNPU_PAGE_SIZE;
+	int ret;
+
+	pthread_mutex_lock(&ctx->lock);
+	ret = snpu_va_alloc(&ctx->va, mem->bytes, align, &mem->va);
+	pthread_mutex_unlock(&ctx->lock);
+	if (ret)
+		return snpu_fail(ret, "no address range of %llu bytes is free in the context",
+				 (unsigned long long)mem->bytes);
+	ret = ctx->snpu->t->mem_bind(mem);
+	if (ret) {
+		pthread_mutex_lock(&ctx->lock);
+		snpu_va_free(&ctx->va, mem->va, mem->bytes);
+		pthread_mutex_unlock(&ctx->lock);
+	}
+	return ret;
+}
+
+static int mem_finish(struct snpu_mem *mem, struct snpu_mem **out)
+{
+	int ret = mem_place(mem);
+
+	if (ret) {
+		mem->ctx->snpu->t->mem_free(mem, false);
+		free(mem);
+		return ret;
+	}
+	atomic_fetch_add(&mem->ctx->children, 1);
+	*out = mem;
+	return 0;
+}
+
+/**
+ * snpu_mem_alloc() - zeroed memory, mapped into a context
+ * @ctx: context
+ * @bytes: size, 1 .. 2^46; rounded up to 4 KiB
+ * @flags: SNPU_MEM_HBM or SNPU_MEM_HOST, with CONTIG (HBM only), READ_ONLY
+ * @out: receives the memory
+ *
+ * Return: 0; -EINVAL; -ENOSPC when HBM is used up; -ENOMEM; -ENODEV. Thread-safe.
+ */
+SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned int flags,
+			       struct snpu_mem **out)
+{
+	unsigned int where = flags & (SNPU_MEM_HBM | SNPU_MEM_HOST);
+	struct snpu_mem *mem;
+	int ret;
+
+	if (!ctx || !out)
+		return snpu_fail(-EINVAL, "snpu_mem_alloc: ctx or out is NULL");
+	if (!bytes || bytes > MAX_BYTES)
+		return snpu_fail(-EINVAL, "snpu_mem_alloc: %llu bytes is not 1 to 2^46",
+				 (unsigned long long)bytes);
+	if ((where != SNPU_MEM_HBM && where != SNPU_MEM_HOST) ||
+	    (flags & ~(where | SNPU_MEM_CONTIG | SNPU_MEM_READ_ONLY)) ||
+	    ((flags & SNPU_MEM_CONTIG) && where != SNPU_MEM_HBM))
+		return snpu_fail(-EINVAL,
+				 "snpu_mem_alloc: flags 0x%x: one of HBM, HOST; CONTIG only with HBM",
+				 flags);
+	mem = mem_new(ctx, flags);
+	if (!mem)
+		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
+	mem->bytes = (bytes + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
+	ret = ctx->snpu->t->mem_alloc(mem);
+	if (ret) {
+		free(mem);
+		return ret;
+	}
+	return mem_finish(mem, out);
+}
+
+/**
+ * snpu_mem_free() - unmap memory and give it back
+ * @mem: memory, or NULL. No packet may use it any more: one that does faults its queue
+ *
+ * Return: 0; an error of the device if the mapping could not be taken away in order.
+ */
+SNPU_EXPORT int snpu_mem_free(struct snpu_mem *mem)
+{
+	struct snpu_ctx *ctx;
+	int ret;
+
+	if (!mem)
+		return 0;
+	ctx = mem->ctx;
+	ret = ctx->snpu->t->mem_free(mem, true);
+	pthread_mutex_lock(&ctx->lock);
+	snpu_va_free(&ctx->va, mem->va, mem->bytes);
+	pthread_mutex_unlock(&ctx->lock);
+	atomic_fetch_sub(&ctx->children, 1);
+	free(mem);
+	return ret;
+}
+
+/** snpu_mem_va() - address for packets of the memory's context */
+SNPU_EXPORT uint64_t snpu_mem_va(const struct snpu_mem *mem)
+{
+	return mem->va;
+}
+
+/** snpu_mem_size() - bytes, rounded up to pages */
+SNPU_EXPORT uint64_t snpu_mem_size(const struct snpu_mem *mem)
+{
+	return mem->bytes;
+}
+
+/** snpu_mem_ctx() - context of the memory */
+SNPU_EXPORT struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem)
+{
+	return mem->ctx;
+}
+
+/**
+ * snpu_mem_map() - the CPU's view
+ * @mem: memory
+ * @ptr: receives the pointer, good until snpu_mem_free()
+ *
+ * Return: 0; -EOPNOTSUPP for memory of a peer; -ENOMEM; -ENODEV. Thread-safe; the second call gives the
+ * same pointer.
+ */
+SNPU_EXPORT int snpu_mem_map(struct snpu_mem *mem, void **ptr)
+{
+	int ret = 0;
+
+	if (!mem || !ptr)
+		return snpu_fail(-EINVAL, "snpu_mem_map: mem or ptr is NULL");
+	pthread_mutex_lock(&mem->ctx->lock);
+	if (!mem->ptr)
+		ret = mem->ctx->snpu->t->mem_map(mem, &mem->ptr);
+	*ptr = mem->ptr;
+	pthread_mutex_unlock(&mem->ctx->lock);
+	return ret;
+}
+
+/**
+ * snpu_mem_export() - a file descriptor of the memory, for other contexts and processes
+ * @mem: memory
+ * @fd: receives it; the caller closes it. kmd: a dma-buf; direct: understood by libsnpu only
+ *
+ * Return: 0; -EMFILE; -ENODEV. Thread-safe.
+ */
+SNPU_EXPORT int snpu_mem_export(struct snpu_mem *mem, int *fd)
+{
+	if (!mem || !fd)
+		return snpu_fail(-EINVAL, "snpu_mem_export: mem or fd is NULL");
+	return mem->ctx->snpu->t->mem_export(mem, fd);
+}
+
+/**
+ * snpu_mem_import() - map exported memory into a context
+ * @ctx: context
+ * @fd: from snpu_mem_export(), or on kmd any dma-buf; stays the caller's
+ * @flags: 0 or SNPU_MEM_READ_ONLY
+ * @out: receives the memory
+ *
+ * Return: 0; -EBADF or -EINVAL when @fd is not such a descriptor; -EOPNOTSUPP; -ENOMEM. Thread-safe.
+ */
+SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags,
+				struct snpu_mem **out)
+{
+	struct snpu_mem *mem;
+	int ret;
+
+	if (!ctx || !out)
+		return snpu_fail(-EINVAL, "snpu_mem_import: ctx or out is NULL");
+	if (flags & ~SNPU_MEM_READ_ONLY)
+		return snpu_fail(-EINVAL, "snpu_mem_import: flags 0x%x: only READ_ONLY is allowed",
+				 flags);
+	mem = mem_new(ctx, flags);
+	if (!mem)
+		return snpu_fail(-ENOMEM, "snpu_mem_import");
+	mem->imported = true;
+	ret = ctx->snpu->t->mem_import(mem, fd);
+	if (ret) {
+		free(mem);
+		return ret;
+	}
+	return mem_finish(mem, out);
+}
+
+/**
+ * snpu_mem_share() - map memory of another context, of the same or another NPU
+ * @ctx: context that is going to use it
+ * @mem: memory; may be freed before the new mapping, which keeps it alive
+ * @flags: 0 or SNPU_MEM_READ_ONLY
+ * @out: receives the mapping, an object of its own
+ *
+ * Return: as snpu_mem_export() and snpu_mem_import(). Thread-safe.
+ */
+SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsigned int flags,
+			       struct snpu_mem **out)
+{
+	int fd, ret = snpu_mem_export(mem, &fd);
+
+	if (ret)
+		return ret;
+	ret = snpu_mem_import(ctx, fd, flags, out);
+	close(fd);
+	return ret;
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Sets of NPUs, their facts, and contexts.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int choose_transport(struct snpu *s)
+{
+	const char *name = s->cfg.transport;
+
+	if (!strcmp(name, "auto"))
+		name = snpu_kmd_present() ? "kmd" : "direct";
+	if (!strcmp(name, "kmd"))
+		s->t = &snpu_transport_kmd;
+	else if (!strcmp(name, "direct"))
+		s->t = &snpu_transport_direct;
+	else
+		return snpu_fail(-EINVAL, "transport: '%.40s' is not one of auto, kmd, direct", name);
+	if (s->t->size != sizeof(*s->t))
+		return snpu_fail(-EINVAL, "transport %s was built for another library", s->t->name);
+	return 0;
+}
+
+static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *p)
+{
+	if (!p)
+		return 0;
+	if (p->field_mask & ~(uint64_t)(SNPU_OPEN_TRANSPORT | SNPU_OPEN_SOCKET_DIR))
+		return snpu_fail(-EINVAL, "snpu_open: field_mask has unknown bits 0x%llx",
+				 (unsigned long long)p->field_mask);
+	if (p->field_mask & SNPU_OPEN_TRANSPORT) {
+		if (!p->transport || strlen(p->transport) >= sizeof(cfg->transport))
+			return snpu_fail(-EINVAL, "snpu_open: transport is not one of auto, kmd, direct");
+		strcpy(cfg->transport, p->transport);
+	}
+	if (p->field_mask & SNPU_OPEN_SOCKET_DIR) {
+		if (!p->socket_dir || !*p->socket_dir ||
+		    strlen(p->socket_dir) >= sizeof(cfg->socket_dir))
+			return snpu_fail(-EINVAL, "snpu_open: socket_dir must be 1 to %zu characters long",
+					 sizeof(cfg->socket_dir) - 1);
+		strcpy(cfg->socket_dir, p->socket_dir);
+	}
+	return 0;
+}
+
+/**
+ * snpu_open() - find the NPUs
+ * @params: where to look, or NULL
+ * @out: receives the set
+ *
+ * Return: 0; -EINVAL for a bad parameter or variable; -ENODEV when there is no NPU; -EACCES when the
+ * device nodes may not be opened; -ENOMEM. Thread-safe.
+ */
+SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **out)
+{
+	struct snpu *s;
+	int ret;
+
+	if (!out)
+		return snpu_fail(-EINVAL, "snpu_open: out is NULL");
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return snpu_fail(-ENOMEM, "snpu_open");
+	ret = snpu_config_load(&s->cfg);
+	if (!ret)
+		ret = apply_params(&s->cfg, params);
+	if (!ret)
+		ret = choose_transport(s);
+	if (ret) {
+		free(s);
+		return ret;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	ret = s->t->open(s);
+	if (ret) {
+		pthread_mutex_destroy(&s->lock);
+		free(s->npus);
+		free(s);
+		return ret;
+	}
+	*out = s;
+	return 0;
+}
+
+/**
+ * snpu_close() - give a set back
+ * @s: set, or NULL
+ *
+ * Return: 0; -EBUSY while contexts or timelines of it exist. No other call on @s may run.
+ */
+SNPU_EXPORT int snpu_close(struct snpu *s)
+{
+	if (!s)
+		return 0;
+	if (atomic_load(&s->children))
+		return snpu_fail(-EBUSY, "snpu_close: %u contexts or timelines are left",
+				 atomic_load(&s->children));
+	s->t->close(s);
+	pthread_mutex_destroy(&s->lock);
+	free(s->npus);
+	free(s);
+	return 0;
+}
+
+/** snpu_transport() - "kmd" or "direct" */
+SNPU_EXPORT const char *snpu_transport(const struct snpu *s)
+{
+	return s->t->name;
+}
+
+/** snpu_count() - NPUs in a set; their indices are 0 .. count - 1 */
+SNPU_EXPORT unsigned int snpu_count(const struct snpu *s)
+{
+	return s->count;
+}
+
+static int npu_get(struct snpu *s, unsigned int index, const char *call, struct snpu_npu **out)
+{
+	int ret = 0;
+
+	if (!s || index >= s->count)
+		return snpu_fail(-EINVAL, "%s: NPU %u is not one of 0 to %d", call, index,
+				 s ? (int)s->count - 1 : -1);
+	*out = &s->npus[index];
+	pthread_mutex_lock(&s->lock);
+	if (!(*out)->known) {
+		ret = s->t->info(*out);
+		(*out)->known = !ret;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+/**
+ * snpu_get_info() - facts of one NPU
+ * @s: set
+ * @index: NPU
+ * @info: receives them
+ * @size: sizeof(struct snpu_info) as the caller knows it; a longer one is zero-filled
+ *
+ * Return: 0; -EINVAL; -ENODEV when the NPU is gone. Thread-safe.
+ */
+SNPU_EXPORT int snpu_get_info(struct snpu *s, unsigned int index, struct snpu_info *info, size_t size)
+{
+	struct snpu_npu *npu;
+	int ret;
+
+	if (!info || !size)
+		return snpu_fail(-EINVAL, "snpu_get_info: no room for the answer");
+	ret = npu_get(s, index, "snpu_get_info", &npu);
+	if (ret)
+		return ret;
+	memset(info, 0, size);
+	memcpy(info, &npu->info, size < sizeof(*info) ? size : sizeof(*info));
+	return 0;
+}
+
+/**
+ * snpu_get_counters() - counters of one NPU
+ * @s: set
+ * @index: NPU
+ * @c: receives them
+ * @size: sizeof(struct snpu_counters) as the caller knows it
+ *
+ * Return: 0; -EINVAL; -ENODEV. Thread-safe. Takes a system call or a trapped access.
+ */
+SNPU_EXPORT int snpu_get_counters(struct snpu *s, unsigned int index, struct snpu_counters *c,
+				  size_t size)
+{
+	struct snpu_counters full = { 0 };
+	struct snpu_npu *npu;
+	int ret;
+
+	if (!c || !size)
+		return snpu_fail(-EINVAL, "snpu_get_counters: no room for the answer");
+	ret = npu_get(s, index, "snpu_get_counters", &npu);
+	if (!ret)
+		ret = s->t->counters(npu, &full);
+	if (ret)
+		return ret;
+	memset(c, 0, size);
+	memcpy(c, &full, size < sizeof(full) ? size : sizeof(full));
+	return 0;
+}
+
+/**
+ * snpu_ctx_create() - an address space on an NPU
+ * @s: set
+ * @index: NPU
+ * @out: receives the context
+ *
+ * Return: 0; -EINVAL; -ENODEV; -ENOSPC when the NPU has no more; -ENOMEM. Thread-safe.
+ */
+SNPU_EXPORT int snpu_ctx_create(struct snpu *s, unsigned int index, struct snpu_ctx **out)
+{
+	struct snpu_ctx *ctx;
+	struct snpu_npu *npu;
+	int ret;
+
+	if (!out)
+		return snpu_fail(-EINVAL, "snpu_ctx_create: out is NULL");
+	ret = npu_get(s, index, "snpu_ctx_create", &npu);
+	if (ret)
+		return ret;
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx)
+		return snpu_fail(-ENOMEM, "snpu_ctx_create");
+	ctx->snpu = s;
+	ctx->npu = npu;
+	pthread_mutex_init(&ctx->lock, NULL);
+	ret = s->t->ctx_create(ctx);
+	if (ret) {
+		snpu_va_fini(&ctx->va);
+		pthread_mutex_destroy(&ctx->lock);
+		free(ctx);
+		return ret;
+	}
+	atomic_fetch_add(&s->children, 1);
+	*out = ctx;
+	return 0;
+}
+
+/**
+ * snpu_ctx_destroy() - give an address space back
+ * @ctx: context, or NULL
+ *
+ * Return: 0; -EBUSY while memory, queues, command buffers or events of it exist.
+ */
+SNPU_EXPORT int snpu_ctx_destroy(struct snpu_ctx *ctx)
+{
+	if (!ctx)
+		return 0;
+	if (atomic_load(&ctx->children))
+		return snpu_fail(-EBUSY, "snpu_ctx_destroy: %u mems, queues or events are left",
+				 atomic_load(&ctx->children));
+	ctx->snpu->t->ctx_destroy(ctx);
+	snpu_va_fini(&ctx->va);
+	pthread_mutex_destroy(&ctx->lock);
+	atomic_fetch_sub(&ctx->snpu->children, 1);
+	free(ctx);
+	return 0;
+}
+
+/** snpu_ctx_index() - NPU of a context */
+SNPU_EXPORT unsigned int snpu_ctx_index(const struct snpu_ctx *ctx)
+{
+	return ctx->npu->index;
+}
+
+/** snpu_ctx_snpu() - set of a context */
+SNPU_EXPORT struct snpu *snpu_ctx_snpu(const struct snpu_ctx *ctx)
+{
+	return ctx->snpu;
+}

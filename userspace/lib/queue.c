@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Queues: taking ring entries, the doorbell, polling, waiting, errors. The way from snpu_queue_get() to
+ * snpu_queue_poll() makes no system call while the device is awake.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int queue_params(struct snpu_ctx *ctx, const struct snpu_queue_params *p, uint64_t *entries,
+			unsigned int *prio)
+{
+	*entries = ctx->snpu->cfg.ring_entries;
+	*prio = SNPU_PRIO_NORMAL;
+	if (!p)
+		return 0;
+	if (p->field_mask & ~(uint64_t)(SNPU_QUEUE_ENTRIES | SNPU_QUEUE_PRIO))
+		return snpu_fail(-EINVAL, "snpu_queue_create: field_mask has unknown bits 0x%llx",
+				 (unsigned long long)p->field_mask);
+	if (p->field_mask & SNPU_QUEUE_ENTRIES)
+		*entries = p->entries;
+	if (p->field_mask & SNPU_QUEUE_PRIO)
+		*prio = p->prio;
+	if (*entries < 1u << SNPU_RING_LOG2_MIN || *entries > 1u << SNPU_RING_LOG2_MAX ||
+	    (*entries & (*entries - 1)))
+		return snpu_fail(-EINVAL, "snpu_queue_create: %llu entries: a power of two, %u to %u",
+				 (unsigned long long)*entries, 1u << SNPU_RING_LOG2_MIN,
+				 1u << SNPU_RING_LOG2_MAX);
+	if (*prio > SNPU_PRIO_MAX)
+		return snpu_fail(-EINVAL, "snpu_queue_create: priority %u is not 0 to %u", *prio,
+				 SNPU_PRIO_MAX);
+	return 0;
+}
+
+/**
+ * snpu_queue_create() - a command queue
+ * @ctx: context; packets use its addresses
+ * @params: entries and priority, or NULL for the defaults
+ * @out: receives the queue
+ *
+ * Return: 0; -EINVAL; -EACCES for priority HIGH without CAP_SYS_NICE; -ENOSPC when the NPU has no queue
+ * left; -ENOMEM; -ENODEV. Thread-safe.
+ */
+SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_params *params,
+				  struct snpu_queue **out)
+{
+	struct snpu_queue *q;
+	uint64_t entries;
+	void *ring;
+	int ret;
+
+	if (!ctx || !out)
+		return snpu_fail(-EINVAL, "snpu_queue_create: ctx or out is NULL");
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return snpu_fail(-ENOMEM, "snpu_queue_create");
+	q->ctx = ctx;
+	ret = queue_params(ctx, params, &entries, &q->prio);
+	if (ret)
+		goto out_free;
+	q->mask = entries - 1;
+	ret = snpu_mem_alloc(ctx, entries * SNPU_PKT_BYTES, SNPU_MEM_HOST | SNPU_MEM_READ_ONLY,
+			     &q->ring_mem);
+	if (ret)
+		goto out_free;
+	ret = snpu_mem_map(q->ring_mem, &ring);
+	if (!ret) {
+		q->ring = ring;
+		q->number = atomic_fetch_add(&ctx->next_queue, 1);
+		ret = ctx->snpu->t->queue_create(q);
+	}
+	if (ret) {
+		snpu_mem_free(q->ring_mem);
+		goto out_free;
+	}
+	pthread_mutex_lock(&ctx->lock);
+	q->next = ctx->queues;
+	ctx->queues = q;
+	pthread_mutex_unlock(&ctx->lock);
+	atomic_fetch_add(&ctx->children, 1);
+	*out = q;
+	return 0;
+
+out_free:
+	free(q);
+	return ret;
+}
+
+/**
+ * snpu_queue_destroy() - stop a queue and free it
+ * @q: queue, or NULL; a packet in flight is aborted, the rest is dropped
+ *
+ * Return: 0; an error of the device; the queue is gone in any case.
+ */
+SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
+{
+	struct snpu_queue **p;
+	int ret, ret2;
+
+	if (!q)
+		return 0;
+	pthread_mutex_lock(&q->ctx->lock);
+	for (p = &q->ctx->queues; *p != q; p = &(*p)->next)
+		;
+	*p = q->next;
+	pthread_mutex_unlock(&q->ctx->lock);
+	ret = q->ctx->snpu->t->queue_destroy(q);
+	ret2 = snpu_mem_free(q->ring_mem);
+	atomic_fetch_sub(&q->ctx->children, 1);
+	free(q);
+	return ret ? ret : ret2;
+}
+
+/** snpu_queue_ctx() - context of a queue */
+SNPU_EXPORT struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q)
+{
+	return q->ctx;
+}
+
+/**
+ * snpu_queue_get() - the next free ring entry
+ * @q: queue
+ *
+ * Return: a zeroed entry to be filled by one snpu_prep_*() before snpu_queue_submit(); NULL when the
+ * ring is full. One thread at a time; no system call.
+ */
+SNPU_EXPORT union snpu_pkt *snpu_queue_get(struct snpu_queue *q)
+{
+	union snpu_pkt *p;
+
+	if (q->head - q->cpl->completed > q->mask)
+		return NULL;
+	/* the device has read the entry that is written over now */
+	snpu_rmb_complete();
+	p = &q->ring[q->head++ & q->mask];
+	memset(p, 0, sizeof(*p));
+	return p;
+}
+
+int snpu_queue_kick(struct snpu_queue *q)
+{
+	snpu_mb_wake();
+	return q->cpl->need_wake ? q->ctx->snpu->t->queue_wake(q) : 0;
+}
+
+int snpu_ctx_wake(struct snpu_ctx *ctx)
+{
+	struct snpu_queue *q;
+	int ret = 0;
+
+	pthread_mutex_lock(&ctx->lock);
+	for (q = ctx->queues; q && !q->cpl->need_wake; q = q->next)
+		;
+	/* one wake-up is for the whole device */
+	if (q)
+		ret = ctx->snpu->t->queue_wake(q);
+	pthread_mutex_unlock(&ctx->lock);
+	return ret;
+}
+
+static bool state_stopped(uint32_t state)
+{
+	return state == SNPU_QSTATE_FAULT || state == SNPU_QSTATE_STOPPED ||
+	       state == SNPU_QSTATE_NONE;
+}
+
+int snpu_queue_state(const struct snpu_queue *q, uint64_t position)
+{
+	uint32_t state;
+
+	if (q->cpl->completed >= position) {
+		snpu_rmb_complete();
+		return 1;
+	}
+	state = q->cpl->state;
+	if (!state_stopped(state))
+		return 0;
+	/* it may have retired the position just before it stopped */
+	snpu_rmb_complete();
+	return q->cpl->completed >= position ? 1 : -EIO;
+}
+
+static int fail_stopped(struct snpu_queue *q, const char *call)
+{
+	struct snpu_error err;
+	char text[160];
+
+	if (snpu_queue_error(q, &err, sizeof(err)))
+		return -ENODEV;
+	snpu_error_format(&err, text, sizeof(text));
+	return snpu_fail(err.lost ? -ENODEV : -EIO, "%s: %s", call, text);
+}
+
+/**
+ * snpu_queue_submit() - hand over all entries taken since the last call
+ * @q: queue
+ * @position: receives what snpu_queue_wait() takes, or NULL
+ *
+ * A store barrier and a doorbell; a sleeping device is woken. Return: 0; -EIO when the queue has
+ * stopped, -ENODEV when the device is gone (see snpu_queue_error()). One thread at a time.
+ */
+SNPU_EXPORT int snpu_queue_submit(struct snpu_queue *q, uint64_t *position)
+{
+	int ret;
+
+	if (position)
+		*position = q->head;
+	if (state_stopped(q->cpl->state))
+		return fail_stopped(q, "snpu_queue_submit");
+	if (q->submitted == q->head)
+		return 0;
+	q->submitted = q->head;
+	snpu_wmb_doorbell();
+	snpu_doorbell_write(q->doorbell, q->head);
+	ret = snpu_queue_kick(q);
+	return ret;
+}
+
+/** snpu_queue_completed() - packets retired; what they did is visible */
+SNPU_EXPORT uint64_t snpu_queue_completed(const struct snpu_queue *q)
+{
+	uint64_t n = q->cpl->completed;
+
+	snpu_rmb_complete();
+	return n;
+}
+
+/**
+ * snpu_queue_poll() - has a position retired?
+ * @q: queue
+ * @position: from snpu_queue_submit()
+ *
+ * Return: 1, 0 for not yet, -EIO when it never will. No system call; any thread.
+ */
+SNPU_EXPORT int snpu_queue_poll(struct snpu_queue *q, uint64_t position)
+{
+	return snpu_queue_state(q, position);
+}
+
+/**
+ * snpu_queue_wait() - wait until a position has retired
+ * @q: queue
+ * @position: from snpu_queue_submit()
+ * @timeout_ns: nanoseconds, SNPU_FOREVER
+ *
+ * Spins SNPU_SPIN_US, then sleeps until the device interrupts. Return: 0; -EINVAL when @position was
+ * not submitted; -ETIME; -EIO when the queue has stopped, -ENODEV when the device is gone. Any thread.
+ */
+SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns)
+{
+	uint64_t now = snpu_now_ns(), deadline = snpu_deadline(timeout_ns), spin_end;
+	unsigned int i;
+	int ret;
+
+	if (position > q->submitted)
+		return snpu_fail(-EINVAL, "snpu_queue_wait: position %llu, but only %llu are submitted",
+				 (unsigned long long)position, (unsigned long long)q->submitted);
+	spin_end = now + q->ctx->snpu->cfg.spin_us * 1000;
+	spin_end = spin_end < deadline ? spin_end : deadline;
+	do {
+		for (i = 0; i < 64; i++) {
+			ret = snpu_queue_state(q, position);
+			if (ret == 1)
+				return 0;
+			if (ret)
+				return fail_stopped(q, "snpu_queue_wait");
+			snpu_cpu_relax();
+		}
+	} while (snpu_now_ns() < spin_end);
+	ret = q->ctx->snpu->t->queue_sleep(q, position, deadline);
+	if (ret == -ETIME)
+		return snpu_fail(-ETIME, "snpu_queue_wait: position %llu of queue %u, NPU %u: %llu retired",
+				 (unsigned long long)position, q->number, q->ctx->npu->index,
+				 (unsigned long long)q->cpl->completed);
+	if (ret)
+		return ret;
+	ret = snpu_queue_state(q, position);
+	return ret == 1 ? 0 : fail_stopped(q, "snpu_queue_wait");
+}
+
+/**
+ * snpu_queue_suspend() - stop taking packets
+ * @q: queue
+ *
+ * Return: 0 when the packet in flight, if any, has retired; -EIO; -ENODEV.
+ */
+SNPU_EXPORT int snpu_queue_suspend(struct snpu_queue *q)
+{
+	return q->ctx->snpu->t->queue_pause(q, true);
+}
+
+/**
+ * snpu_queue_resume() - take packets again
+ * @q: queue
+ *
+ * Return: 0; -EIO; -ENODEV.
+ */
+SNPU_EXPORT int snpu_queue_resume(struct snpu_queue *q)
+{
+	return q->ctx->snpu->t->queue_pause(q, false);
+}
+
+/**
+ * snpu_queue_error() - why a queue stopped
+ * @q: queue
+ * @err: receives code, packet and address; code NONE when it has not stopped
+ * @size: sizeof(struct snpu_error) as the caller knows it
+ *
+ * Return: 0; -EINVAL; -ENODEV when not even that can be asked.
+ */
+SNPU_EXPORT int snpu_queue_error(struct snpu_queue *q, struct snpu_error *err, size_t size)
+{
+	struct snpu_error full = { 0 };
+	int ret;
+
+	if (!q || !err || !size)
+		return snpu_fail(-EINVAL, "snpu_queue_error: no room for the answer");
+	full.npu = q->ctx->npu->index;
+	ret = q->ctx->snpu->t->queue_error(q, &full);
+	if (ret)
+		return ret;
+	full.queue = q->number;
+	memset(err, 0, size);
+	memcpy(err, &full, size < sizeof(full) ? size : sizeof(full));
+	return 0;
+}
+
+/**
+ * snpu_error_format() - an error as one line of text
+ * @err: from snpu_queue_error()
+ * @buf: receives the text
+ * @len: its size
+ *
+ * Return: what snprintf() returns.
+ */
+SNPU_EXPORT int snpu_error_format(const struct snpu_error *err, char *buf, size_t len)
+{
+	char where[64] = "", at[48] = "";
+	const char *why = snpu_error_name(err->code);
+	bool memory = err->code >= SNPU_ERR_UNMAPPED && err->code <= SNPU_ERR_POISON;
+
+	if (err->lost)
+		why = "the device was reset or removed";
+	else if (err->hung)
+		why = "made no progress and was reset";
+	if (!err->code && !err->lost && !err->hung)
+		return snprintf(buf, len, "NPU %u queue %u: no error", err->npu, err->queue);
+	if (err->ib_index)
+		snprintf(where, sizeof(where), ", packet %u of its command buffer", err->ib_index);
+	if (memory || err->code == SNPU_ERR_INDEX)
+		snprintf(at, sizeof(at), " at 0x%llx", (unsigned long long)err->va);
+	return snprintf(buf, len, "NPU %u queue %u packet %llu (%s%s): %s%s", err->npu, err->queue,
+			(unsigned long long)err->index, snpu_op_name(err->op), where, why, at);
+}
