@@ -133,12 +133,14 @@ int main(void)
 		for (p = 0; p < n; p++)
 			if (p != r)
 				OK(snpu_mem_free(npu[r].peer[p]));
+		/* it is mapped in the contexts of all others */
+		OK(snpu_event_destroy(npu[r].arrived));
 	}
 	for (r = 0; r < n; r++) {
-		OK(snpu_event_destroy(npu[r].arrived));
 		OK(snpu_mem_free(npu[r].mem));
-		OK(snpu_ctx_destroy(npu[r].ctx));
 	}
+	for (r = 0; r < n; r++)	/* no semaphore is mapped there any more */
+		OK(snpu_ctx_destroy(npu[r].ctx));
 	OK(snpu_close(snpu));
 	printf("tp_block: %u NPUs, largest error %.2g, bound 1e-5\n", n, worst);
 	return worst <= 1e-5 ? 0 : 1;
