@@ -58,7 +58,7 @@ static float bf16_value(uint16_t h)
 /* Memory of all NPUs: vector and inbox in HBM, table and results on the host for all of them */
 static int setup(struct demo *d, struct work *w)
 {
-	uint64_t inbox = demo_ring_inbox(d->n, SNPU_DT_F32, BYTES / 4), other;
+	uint64_t inbox = demo_ring_inbox(d->n, SNPU_DT_F32, BYTES / 4), other, ns;
 	struct snpu_mem *hbm[DEMO_MAX_NPUS], *host[3], *mem;
 	unsigned int r, i;
 	int ret = 0;
@@ -93,7 +93,12 @@ static int setup(struct demo *d, struct work *w)
 				w->table_va[r] = snpu_mem_va(mem);
 		}
 	}
-	return ret;
+	if (ret)
+		return ret;
+	demo_begin(d);
+	for (r = 0; r < d->n; r++)
+		demo_touch(d, r, w->ring.buf[r], BYTES + inbox);
+	return demo_run(d, &ns);
 }
 
 /* Fills the table and adds up what the CPU must find */

@@ -193,6 +193,7 @@ static int prepare(struct demo *d, struct block *b, const struct shape *sh, stru
 		return ret;
 	demo_begin(d);
 	for (r = 0; r < sh->n; r++) {
+		demo_touch(d, r, base[r], (sh->bytes + 7) / 8 * 8);
 		src = b->source_va[r];
 		if (sh->dtype != SNPU_DT_F32)
 			src += SOURCE_ELEMS * sizeof(float);

@@ -73,6 +73,7 @@ static uint64_t crc_offset(const struct file *f)
 static int alloc_all(struct demo *d, struct file *f)
 {
 	unsigned int r;
+	uint64_t ns;
 	int ret = 0;
 
 	for (r = 0; r < d->n && !ret; r++) {
@@ -82,7 +83,14 @@ static int alloc_all(struct demo *d, struct file *f)
 	}
 	for (r = 0; r + 1 < d->n && !ret; r++)
 		ret = demo_share(d, r, f->hbm[r + 1], &f->right[r]);
-	return ret;
+	if (ret)
+		return ret;
+	demo_begin(d);
+	for (r = 0; r < d->n; r++) {
+		demo_touch(d, r, snpu_mem_va(f->hbm[r]), snpu_mem_size(f->hbm[r]));
+		demo_touch(d, r, snpu_mem_va(f->host[r]), snpu_mem_size(f->host[r]));
+	}
+	return demo_run(d, &ns);
 }
 
 static int read_all(int fd, const char *path, unsigned char *to, uint64_t bytes)

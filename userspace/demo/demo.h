@@ -91,6 +91,7 @@ int demo_map(struct snpu_mem *mem, void **ptr);
 void demo_release(struct demo *d, unsigned int mark);
 void demo_begin(struct demo *d);
 union snpu_pkt *demo_pkt(struct demo *d, unsigned int npu);
+void demo_touch(struct demo *d, unsigned int npu, uint64_t va, uint64_t bytes);
 int demo_run(struct demo *d, uint64_t *ns);
 uint64_t demo_now(void);
 int demo_fail(int ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

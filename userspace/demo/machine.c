@@ -286,6 +286,21 @@ union snpu_pkt *demo_pkt(struct demo *d, unsigned int npu)
 	return &d->spare;
 }
 
+/**
+ * demo_touch - writes zeros, so that a measurement finds memory that is there
+ * @d: state
+ * @npu: the NPU
+ * @va: address in its context
+ * @bytes: how many, multiple of 8
+ *
+ * The model backs HBM with memory of this computer only when it is written for the first time,
+ * which takes ten times as long as writing it.
+ */
+void demo_touch(struct demo *d, unsigned int npu, uint64_t va, uint64_t bytes)
+{
+	snpu_prep_fill(demo_pkt(d, npu), va, bytes, 0, 8);
+}
+
 /* Names every queue that stopped: one that faults leaves the others waiting */
 static void say_errors(struct demo *d)
 {
