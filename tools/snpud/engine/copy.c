@@ -2,30 +2,41 @@
 /*
  * COPY, COPY2D, FILL, GATHER: ops that move bytes.
  *
- * Everything goes in chunks of at most CHUNK bytes, each of which resolves its own memory: a
+ * Everything goes in chunks of at most SNPU_CHUNK bytes, each of which resolves its own memory: a
  * checkpoint between two chunks may let a mapping change.
  */
 #include <string.h>
 #include <unistd.h>
+#include <immintrin.h>
 
 #include "kernels.h"
 #include "range.h"
 
-#define CHUNK	(1ull << 20)
+#define ROW_COST	256u	/* a short row costs about as much as so many bytes */
+#define NT_ROW		4096u	/* shorter rows are not worth going around the cache */
 
 /* Copies that do not fit half of the last-level cache go around it */
 static bool past_cache(uint64_t bytes)
 {
-	static uint64_t limit;
-	uint64_t l = __atomic_load_n(&limit, __ATOMIC_RELAXED);
+	uint64_t l = __atomic_load_n(&snpu_tune.copy_nt, __ATOMIC_RELAXED);
 
 	if (!l) {
 		long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
 
 		l = l3 > 0 ? (uint64_t)l3 / 2 : 8ull << 20;
-		__atomic_store_n(&limit, l, __ATOMIC_RELAXED);
+		__atomic_store_n(&snpu_tune.copy_nt, l, __ATOMIC_RELAXED);
 	}
 	return bytes > l;
+}
+
+/*
+ * Stores that went around the cache have no order. They must have arrived before a checkpoint, after
+ * which the memory may belong to someone else, and before the packet counts as done.
+ */
+static void drain(bool nt)
+{
+	if (nt)
+		_mm_sfence();
 }
 
 static int resolve(struct snpu_exec *x, uint64_t va, uint64_t len, unsigned int access, void **host,
@@ -38,10 +49,10 @@ static int resolve(struct snpu_exec *x, uint64_t va, uint64_t len, unsigned int 
 	return err;
 }
 
-/* One piece of at most CHUNK bytes; @n: in: bytes wanted, out: bytes copied */
+/* One piece of at most SNPU_CHUNK bytes; @n: in: bytes wanted, out: bytes copied */
 static int copy_piece(struct snpu_exec *x, uint64_t dst, uint64_t src, uint64_t *n, bool nt)
 {
-	uint64_t run_s = 0, run_d = 0, len = *n < CHUNK ? *n : CHUNK;
+	uint64_t run_s = 0, run_d = 0, len = *n < SNPU_CHUNK ? *n : SNPU_CHUNK;
 	void *s = NULL, *d = NULL, *tmp;
 	int err;
 
@@ -73,51 +84,49 @@ int snpu_op_copy(struct snpu_exec *x, const union snpu_pkt *p)
 {
 	uint64_t done = 0, since = 0, bytes = p->copy.bytes;
 	bool nt = past_cache(bytes);
+	int err = SNPU_ERR_NONE;
 
-	while (done < bytes) {
+	while (!err && done < bytes) {
 		uint64_t n = bytes - done;
-		int err = copy_piece(x, p->copy.dst + done, p->copy.src + done, &n, nt);
 
-		if (err)
-			return err;
+		err = copy_piece(x, p->copy.dst + done, p->copy.src + done, &n, nt);
 		done += n;
 		since += n;
-		if (since >= CHUNK && done < bytes) {
+		if (!err && since >= SNPU_CHUNK && done < bytes) {
 			since = 0;
+			drain(nt);
 			err = snpu_checkpoint(x);
-			if (err)
-				return err;
 		}
 	}
-	return SNPU_ERR_NONE;
+	drain(nt);
+	return err;
 }
 
 int snpu_op_copy2d(struct snpu_exec *x, const union snpu_pkt *p)
 {
 	const struct snpu_pkt_copy2d *c = &p->copy2d;
+	bool nt = c->width >= NT_ROW && past_cache((uint64_t)c->width * c->rows);
 	uint64_t since = 0, done;
+	int err = SNPU_ERR_NONE;
 	uint32_t row;
 
-	for (row = 0; row < c->rows; row++) {
-		for (done = 0; done < c->width;) {
+	for (row = 0; !err && row < c->rows; row++) {
+		for (done = 0; !err && done < c->width;) {
 			uint64_t n = c->width - done;
-			int err = copy_piece(x, c->dst + row * c->dst_pitch + done,
-					     c->src + row * c->src_pitch + done, &n, false);
 
-			if (err)
-				return err;
+			err = copy_piece(x, c->dst + row * c->dst_pitch + done,
+					 c->src + row * c->src_pitch + done, &n, nt);
 			done += n;
-			/* a short row costs about as much as 256 bytes */
-			since += n + 256;
-			if (since >= CHUNK) {
+			since += n + ROW_COST;
+			if (!err && since >= SNPU_CHUNK) {
 				since = 0;
+				drain(nt);
 				err = snpu_checkpoint(x);
-				if (err)
-					return err;
 			}
 		}
 	}
-	return SNPU_ERR_NONE;
+	drain(nt);
+	return err;
 }
 
 static void fill(uint8_t *dst, uint64_t bytes, uint64_t pattern, unsigned int phase)
@@ -136,7 +145,7 @@ static void fill(uint8_t *dst, uint64_t bytes, uint64_t pattern, unsigned int ph
 
 int snpu_op_fill(struct snpu_exec *x, const union snpu_pkt *p)
 {
-	uint64_t pattern = p->fill.pattern, done = 0;
+	uint64_t pattern = p->fill.pattern, done = 0, since = 0;
 	unsigned int size;
 
 	for (size = p->hdr.arg; size < 8; size *= 2)
@@ -146,7 +155,7 @@ int snpu_op_fill(struct snpu_exec *x, const union snpu_pkt *p)
 		void *d = NULL;
 		int err;
 
-		n = n < CHUNK ? n : CHUNK;
+		n = n < SNPU_CHUNK ? n : SNPU_CHUNK;
 		err = resolve(x, p->fill.dst + done, n, SNPU_MEM_WRITE, &d, &run);
 		if (err)
 			return err;
@@ -161,8 +170,11 @@ int snpu_op_fill(struct snpu_exec *x, const union snpu_pkt *p)
 			err = snpu_mem_out(x, p->fill.dst + done, tmp, run);
 		}
 		done += run;
-		if (!err && done < p->fill.bytes)
+		since += run;
+		if (!err && since >= SNPU_CHUNK && done < p->fill.bytes) {
+			since = 0;
 			err = snpu_checkpoint(x);
+		}
 		if (err)
 			return err;
 	}
@@ -171,7 +183,7 @@ int snpu_op_fill(struct snpu_exec *x, const union snpu_pkt *p)
 
 int snpu_op_crc32c(struct snpu_exec *x, const union snpu_pkt *p)
 {
-	uint64_t done = 0;
+	uint64_t done = 0, since = 0;
 	uint32_t crc = p->hdr.arg;
 	int err;
 
@@ -179,7 +191,7 @@ int snpu_op_crc32c(struct snpu_exec *x, const union snpu_pkt *p)
 		uint64_t n = p->crc32c.bytes - done, run = 0;
 		void *s = NULL;
 
-		n = n < CHUNK ? n : CHUNK;
+		n = n < SNPU_CHUNK ? n : SNPU_CHUNK;
 		err = resolve(x, p->crc32c.src + done, n, SNPU_MEM_READ, &s, &run);
 		if (err)
 			return err;
@@ -193,7 +205,9 @@ int snpu_op_crc32c(struct snpu_exec *x, const union snpu_pkt *p)
 		}
 		crc = snpu_crc32c(crc, s, run);
 		done += run;
-		if (done < p->crc32c.bytes) {
+		since += run;
+		if (since >= SNPU_CHUNK && done < p->crc32c.bytes) {
+			since = 0;
 			err = snpu_checkpoint(x);
 			if (err)
 				return err;
@@ -228,8 +242,8 @@ int snpu_op_gather(struct snpu_exec *x, const union snpu_pkt *p)
 			if (err)
 				return err;
 			done += n;
-			since += n + 256;
-			if (since >= CHUNK) {
+			since += n + ROW_COST;
+			if (since >= SNPU_CHUNK) {
 				since = 0;
 				err = snpu_checkpoint(x);
 				if (err)

@@ -10,6 +10,12 @@
 
 #define SCRATCH_KEEP	(64ull << 20)	/* a larger scratch buffer is given back after the packet */
 
+struct snpu_tune snpu_tune = {
+	.block_flops = 20000000000ull,
+	.panel_bytes = 64ull << 20,
+	.row_bytes = 4ull << 20,
+};
+
 struct snpu_engine {
 	struct {
 		void *ptr;
@@ -71,6 +77,34 @@ static void scratch_trim(struct snpu_engine *e)
 	}
 }
 
+/* One piece through the slow path */
+static int slow(struct snpu_exec *x, uint64_t va, uint8_t *buf, uint64_t bytes, unsigned int access)
+{
+	return access & SNPU_MEM_WRITE ? x->ops->slow_write(x->ctx, va, buf, bytes) :
+					 x->ops->slow_read(x->ctx, va, buf, bytes);
+}
+
+/* The slow path does not say how far it came: finds the page that fails. Repeating is harmless. */
+static int slow_fault(struct snpu_exec *x, uint64_t va, uint8_t *buf, uint64_t bytes,
+		      unsigned int access, int err)
+{
+	uint64_t done = 0, n;
+	int again;
+
+	while (done < bytes) {
+		n = SNPU_PAGE_SIZE - (va + done) % SNPU_PAGE_SIZE;
+		n = n < bytes - done ? n : bytes - done;
+		again = slow(x, va + done, buf + done, n, access);
+		if (again) {
+			x->fault_va = va + done;
+			return again;
+		}
+		done += n;
+	}
+	x->fault_va = va;
+	return err;
+}
+
 /* Walks a range piece by piece; @buf NULL: only checks that it can be accessed */
 static int walk(struct snpu_exec *x, uint64_t va, uint8_t *buf, uint64_t bytes, unsigned int access)
 {
@@ -79,17 +113,18 @@ static int walk(struct snpu_exec *x, uint64_t va, uint8_t *buf, uint64_t bytes, 
 		uint64_t run = 0;
 		int err = x->ops->resolve(x->ctx, va, bytes, access, &host, &run);
 
-		if (!err && buf && host && (access & SNPU_MEM_WRITE))
-			memcpy(host, buf, run);
-		else if (!err && buf && host)
-			memcpy(buf, host, run);
-		else if (!err && buf && (access & SNPU_MEM_WRITE))
-			err = x->ops->slow_write(x->ctx, va, buf, run);
-		else if (!err && buf)
-			err = x->ops->slow_read(x->ctx, va, buf, run);
 		if (err) {
 			x->fault_va = va;
 			return err;
+		}
+		if (buf && host && (access & SNPU_MEM_WRITE)) {
+			memcpy(host, buf, run);
+		} else if (buf && host) {
+			memcpy(buf, host, run);
+		} else if (buf) {
+			err = slow(x, va, buf, run, access);
+			if (err)
+				return slow_fault(x, va, buf, run, access, err);
 		}
 		va += run;
 		bytes -= run;
@@ -107,6 +142,36 @@ int snpu_mem_in(struct snpu_exec *x, uint64_t va, void *buf, uint64_t bytes)
 int snpu_mem_out(struct snpu_exec *x, uint64_t va, const void *buf, uint64_t bytes)
 {
 	return walk(x, va, (uint8_t *)buf, bytes, SNPU_MEM_WRITE);
+}
+
+int snpu_mem_probe(struct snpu_exec *x, uint64_t va, uint64_t bytes, unsigned int access)
+{
+	return walk(x, va, NULL, bytes, access);
+}
+
+static int walk_long(struct snpu_exec *x, uint64_t va, uint8_t *buf, uint64_t bytes,
+		     unsigned int access)
+{
+	uint64_t done, n;
+	int err = SNPU_ERR_NONE;
+
+	for (done = 0; !err && done < bytes; done += n) {
+		n = bytes - done < SNPU_CHUNK ? bytes - done : SNPU_CHUNK;
+		err = walk(x, va + done, buf + done, n, access);
+		if (!err)
+			err = snpu_checkpoint(x);
+	}
+	return err;
+}
+
+int snpu_mem_in_long(struct snpu_exec *x, uint64_t va, void *buf, uint64_t bytes)
+{
+	return walk_long(x, va, buf, bytes, SNPU_MEM_READ);
+}
+
+int snpu_mem_out_long(struct snpu_exec *x, uint64_t va, const void *buf, uint64_t bytes)
+{
+	return walk_long(x, va, (uint8_t *)buf, bytes, SNPU_MEM_WRITE);
 }
 
 /* The host pointer of a range if it is in one piece, gaps included; NULL: it is not */
@@ -130,40 +195,52 @@ static uint8_t *in_one_piece(struct snpu_exec *x, uint64_t va, uint64_t bytes, u
 	return first;
 }
 
+static uint8_t *in_place(struct snpu_exec *x, const struct snpu_mat *m, unsigned int access)
+{
+	uint64_t bytes = (m->rows - 1) * m->va_pitch + m->row_bytes;
+	uint8_t *ptr;
+
+	if (m->dense && m->rows > 1 && m->va_pitch != m->row_bytes)
+		return NULL;
+	ptr = in_one_piece(x, m->va, bytes, access & SNPU_MEM_WRITE ? SNPU_MEM_WRITE :
+								      SNPU_MEM_READ);
+	/* two accesses may not resolve alike: a result that is also read needs both */
+	if (ptr && access == (SNPU_MEM_READ | SNPU_MEM_WRITE) &&
+	    in_one_piece(x, m->va, bytes, SNPU_MEM_READ) != ptr)
+		return NULL;
+	return ptr;
+}
+
 int snpu_mat_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, unsigned int access)
 {
-	uint64_t i;
+	uint64_t i, since = 0;
+	int err = SNPU_ERR_NONE;
 
-	m->pitch = m->va_pitch;
-	m->bounced = false;
-	/* two accesses may not resolve alike: a result that is also read needs both */
-	m->ptr = m->dense && m->rows > 1 && m->va_pitch != m->row_bytes ? NULL :
-		 in_one_piece(x, m->va, (m->rows - 1) * m->va_pitch + m->row_bytes,
-			      access & SNPU_MEM_WRITE ? SNPU_MEM_WRITE : SNPU_MEM_READ);
-	if (m->ptr && access != (SNPU_MEM_READ | SNPU_MEM_WRITE))
-		return SNPU_ERR_NONE;
-	if (m->ptr && in_one_piece(x, m->va, (m->rows - 1) * m->va_pitch + m->row_bytes,
-				   SNPU_MEM_READ) == m->ptr)
+	m->pitch = m->dense ? m->row_bytes : m->va_pitch;
+	m->ptr = in_place(x, m, access);
+	m->bounced = !m->ptr;
+	if (m->ptr)
 		return SNPU_ERR_NONE;
 
-	m->bounced = true;
-	m->pitch = m->dense ? m->row_bytes : (m->row_bytes + 63) & ~63ull;
-	m->ptr = snpu_scratch(x->e, slot, m->rows * m->pitch);
+	if (!m->dense && !m->keep)
+		m->pitch = (m->row_bytes + 63) & ~63ull;
+	m->ptr = snpu_scratch(x->e, slot, (m->rows - 1) * m->pitch + m->row_bytes);
 	if (!m->ptr)
 		return SNPU_ERR_INTERNAL;
-	for (i = 0; i < m->rows; i++) {
+	for (i = 0; !err && i < m->rows; i++) {
 		uint64_t va = m->va + i * m->va_pitch;
-		int err = 0;
 
-		/* a fault of the result shows before anything is computed */
 		if (access & SNPU_MEM_WRITE)
-			err = walk(x, va, NULL, m->row_bytes, SNPU_MEM_WRITE);
+			err = snpu_mem_probe(x, va, m->row_bytes, SNPU_MEM_WRITE);
 		if (!err && (access & SNPU_MEM_READ))
 			err = snpu_mem_in(x, va, m->ptr + i * m->pitch, m->row_bytes);
-		if (err)
-			return err;
+		since += m->row_bytes + 256;
+		if (!err && m->may_wait && since >= 4 * SNPU_CHUNK) {
+			since = 0;
+			err = snpu_checkpoint(x);
+		}
 	}
-	return SNPU_ERR_NONE;
+	return err;
 }
 
 int snpu_mat_put(struct snpu_exec *x, struct snpu_mat *m)

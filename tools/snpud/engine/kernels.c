@@ -230,54 +230,111 @@ static void scale(float *dst, const float *src, float factor, size_t n)
 		dst[i] = src[i] * factor;
 }
 
-/* exp() to about 1.5 units in the last place; flushes below the smallest normal number */
-static inline float exp_f32(float x)
+/* e^r * 2^k for |r| <= ln 2 / 2 and k in -127 .. 128 */
+static inline float exp_core(float r, int32_t k)
 {
-	float in = x, n, r, p;
-	int32_t k;
+	float p = 1.38145393e-3f;
+	int32_t half = k >> 1;
 
-	x = x > 88.8f ? 88.8f : x < -87.4f ? -87.4f : x;
-	n = rintf(x * 1.44269504088896341f);
-	r = x - n * 0.693359375f;
-	r = r - n * -2.12194440e-4f;
-	p = 1.9875691500e-4f;
-	p = p * r + 1.3981999507e-3f;
-	p = p * r + 8.3334519073e-3f;
-	p = p * r + 4.1665795894e-2f;
-	p = p * r + 1.6666665459e-1f;
-	p = p * r + 5.0000001201e-1f;
+	p = p * r + 8.36874512e-3f;
+	p = p * r + 4.16683908e-2f;
+	p = p * r + 1.66665204e-1f;
+	p = p * r + 4.99999934e-1f;
 	p = p * r * r + r + 1.0f;
 	/* in two steps: neither 2^128 nor 2^-127 is a normal number */
-	k = (int32_t)n;
-	p = p * bits_f32((uint32_t)(k / 2 + 127) << 23) * bits_f32((uint32_t)(k - k / 2 + 127) << 23);
-	p = in > 88.7228390f ? INFINITY : p;
-	p = in < -87.3365447f ? 0.0f : p;
-	return in != in ? in : p;
+	return p * bits_f32((uint32_t)(half + 127) << 23) *
+	       bits_f32((uint32_t)(k - half + 127) << 23);
+}
+
+#define EXP_MAX		88.7228390	/* above it: infinity */
+#define EXP_MIN		-87.3365447	/* below it: flushed, the result is no normal number */
+#define ROUND_F64	0x1.8p52	/* adding and taking it away rounds to an integer */
+#define ROUND_F32	0x1.8p23f
+
+/* e^x of an argument that is better than an F32: in a sum or product of it nothing is lost */
+static inline float exp_f64(double x)
+{
+	double c = x > -88.0 ? x : -88.0, n;
+	float p;
+
+	c = c < 88.8 ? c : 88.8;
+	n = c * 1.4426950408889634 + ROUND_F64 - ROUND_F64;
+	p = exp_core((float)(c - n * 0.6931471805599453), (int32_t)n);
+	p = x > EXP_MAX ? INFINITY : p;
+	p = x < EXP_MIN ? 0.0f : p;
+	return x != x ? (float)x : p;
+}
+
+static inline float exp_f32(float x)
+{
+	float c = x > -88.0f ? x : -88.0f, n, r, p;
+
+	c = c < 88.8f ? c : 88.8f;
+	n = c * 1.44269504f + ROUND_F32 - ROUND_F32;
+	/* ln 2 in two parts, of which the first is short enough for an exact product */
+	r = c - n * 0x1.62ep-1f;
+	r = r - n * 0x1.0bfbe8p-15f;
+	p = exp_core(r, (int32_t)n);
+	p = x > (float)EXP_MAX ? INFINITY : p;
+	p = x < (float)EXP_MIN ? 0.0f : p;
+	return x != x ? x : p;
+}
+
+/*
+ * erfc(z) for z >= 0, z = |x| / sqrt(2): t * e^(-z^2) * P(t) with t = 1 / (1 + 0.35 z). The
+ * polynomial is a minimax fit of the scaled function; its relative error is 7e-9.
+ */
+static inline float erfc_of(float x)
+{
+	float ax = x < 0 ? -x : x, t = 1.0f / (1.0f + 0.247487373f * ax), p;
+
+	p = 3.8098231e-2f;
+	p = p * t - 1.57229611e-1f;
+	p = p * t + 1.7732184e-1f;
+	p = p * t - 2.19639697e-2f;
+	p = p * t + 8.20314258e-2f;
+	p = p * t + 1.48850609e-1f;
+	p = p * t + 1.50162687e-1f;
+	p = p * t + 1.88134821e-1f;
+	p = p * t + 1.97108553e-1f;
+	p = p * t + 1.97485421e-1f;
+	return t * p * exp_f64(-0.5 * ((double)x * (double)x));
+}
+
+static inline float gelu(float x)
+{
+	float q = erfc_of(x), neg = 0.5f * x * q;
+
+	/* the limit, where the product would be -inf * 0 */
+	neg = x < -14.0f ? 0.0f : neg;
+	return x < 0 ? neg : x * (1.0f - 0.5f * q);
+}
+
+static inline float silu(float x)
+{
+	float e = exp_f32(-x);
+
+	/* -inf: 0, as the limit is, not -inf / inf */
+	return e == INFINITY ? 0.0f : x / (1.0f + e);
 }
 
 static void act(float *dst, const float *src, unsigned int act, size_t n)
 {
 	size_t i;
 
-	if (act == SNPU_ACT_SILU) {
-		for (i = 0; i < n; i++) {
-			float x = src[i], e = exp_f32(-x);
-
-			/* -inf: 0, as the limit is, not -inf / inf */
-			dst[i] = e == INFINITY ? 0.0f : x / (1.0f + e);
-		}
-		return;
-	}
-	for (i = 0; i < n; i++)
-		dst[i] = src[i] < -14.0f ? 0.0f :
-			 0.5f * src[i] * erfcf(src[i] * -0.707106781186547524f);
+	if (act == SNPU_ACT_SILU)
+		for (i = 0; i < n; i++)
+			dst[i] = silu(src[i]);
+	else
+		for (i = 0; i < n; i++)
+			dst[i] = gelu(src[i]);
 }
 
 #define LANES 16
 
-static float fold(const float *lane)
+static double fold(const double *lane)
 {
-	float t[LANES];
+	double t[LANES];
 	unsigned int i, w;
 
 	memcpy(t, lane, sizeof(t));
@@ -287,61 +344,155 @@ static float fold(const float *lane)
 	return t[0];
 }
 
-static float sum(const float *src, size_t n)
+static double sum(const float *src, size_t n)
 {
-	float lane[LANES] = { 0 };
+	double lane[LANES] = { 0 };
 	size_t i, j;
 
 	for (i = 0; i + LANES <= n; i += LANES)
 		for (j = 0; j < LANES; j++)
-			lane[j] += src[i + j];
+			lane[j] += (double)src[i + j];
 	for (j = 0; i + j < n; j++)
-		lane[j] += src[i + j];
+		lane[j] += (double)src[i + j];
 	return fold(lane);
 }
 
-static float sum_sq(const float *src, size_t n)
+static double sum_sq(const float *src, size_t n)
 {
-	float lane[LANES] = { 0 };
+	double lane[LANES] = { 0 };
 	size_t i, j;
 
 	for (i = 0; i + LANES <= n; i += LANES)
 		for (j = 0; j < LANES; j++)
-			lane[j] += src[i + j] * src[i + j];
+			lane[j] += (double)src[i + j] * (double)src[i + j];
 	for (j = 0; i + j < n; j++)
-		lane[j] += src[i + j] * src[i + j];
+		lane[j] += (double)src[i + j] * (double)src[i + j];
 	return fold(lane);
 }
 
-static float max(const float *src, float scale, size_t n)
+static uint32_t sum_int(const void *src, unsigned int dtype, size_t n)
 {
-	float m = -INFINITY;
-	uint32_t nan = 0;
+	const int32_t *w = src;
+	const int8_t *b = src;
+	uint32_t s = 0;
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		float v = src[i] * scale;
+	if (dtype == SNPU_DT_I8)
+		for (i = 0; i < n; i++)
+			s += (uint32_t)b[i];
+	else
+		for (i = 0; i < n; i++)
+			s += (uint32_t)w[i];
+	return s;
+}
 
-		m = v > m ? v : m;
-		nan |= v != v;
+static void add_f64(double *restrict acc, const float *restrict src, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		acc[i] += (double)src[i];
+}
+
+static void add_int(uint32_t *restrict acc, const void *src, unsigned int dtype, size_t n)
+{
+	const int32_t *w = src;
+	const int8_t *b = src;
+	size_t i;
+
+	if (dtype == SNPU_DT_I8)
+		for (i = 0; i < n; i++)
+			acc[i] += (uint32_t)b[i];
+	else
+		for (i = 0; i < n; i++)
+			acc[i] += (uint32_t)w[i];
+}
+
+static void narrow_f64(float *restrict dst, const double *restrict src, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		dst[i] = (float)src[i];
+}
+
+/* Sixteen running maxima: comparisons of one chain would wait for each other */
+static float max(const float *src, float sign, size_t n)
+{
+	float lane[LANES], m = -INFINITY;
+	uint32_t nan[LANES] = { 0 }, any = 0;
+	size_t i, j;
+
+	for (j = 0; j < LANES; j++)
+		lane[j] = -INFINITY;
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (j = 0; j < LANES; j++) {
+			float v = src[i + j] * sign;
+
+			lane[j] = v > lane[j] ? v : lane[j];
+			nan[j] |= v != v;
+		}
+	for (j = 0; i + j < n; j++) {
+		float v = src[i + j] * sign;
+
+		lane[j] = v > lane[j] ? v : lane[j];
+		nan[j] |= v != v;
 	}
-	return nan ? NAN : m;
+	for (j = 0; j < LANES; j++) {
+		m = lane[j] > m ? lane[j] : m;
+		any |= nan[j];
+	}
+	return any ? NAN : m;
 }
 
-static void exp_sub(float *dst, const float *src, float scale, float max, size_t n)
+static void exp_sub(float *dst, const float *src, double scale, double max, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		dst[i] = exp_f32(src[i] * scale - max);
+		dst[i] = exp_f64((double)src[i] * scale - max);
 }
 
-static void norm(float *dst, const float *src, const float *weight, float factor, size_t n)
+static void norm(float *dst, const float *src, const float *weight, double factor, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		dst[i] = src[i] * factor * weight[i];
+		dst[i] = (float)((double)src[i] * factor * (double)weight[i]);
+}
+
+static size_t argmax_f32(const float *src, size_t n)
+{
+	float lane[LANES], m = -INFINITY;
+	size_t i, j;
+
+	for (j = 0; j < LANES; j++)
+		lane[j] = -INFINITY;
+	/* a NaN is never greater */
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (j = 0; j < LANES; j++)
+			lane[j] = src[i + j] > lane[j] ? src[i + j] : lane[j];
+	for (j = 0; i + j < n; j++)
+		lane[j] = src[i + j] > lane[j] ? src[i + j] : lane[j];
+	for (j = 0; j < LANES; j++)
+		m = lane[j] > m ? lane[j] : m;
+	for (i = 0; i < n; i++)
+		if (src[i] == m)
+			return i;
+	return 0;	/* nothing but NaN */
+}
+
+static size_t argmax_i32(const int32_t *src, size_t n)
+{
+	int32_t m = INT32_MIN;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		m = src[i] > m ? src[i] : m;
+	for (i = 0; i < n; i++)
+		if (src[i] == m)
+			return i;
+	return 0;	/* someone writes the row meanwhile */
 }
 
 const struct snpu_kernels SNPU_KERNELS = {
@@ -356,7 +507,13 @@ const struct snpu_kernels SNPU_KERNELS = {
 	.act = act,
 	.sum = sum,
 	.sum_sq = sum_sq,
+	.sum_int = sum_int,
+	.add_f64 = add_f64,
+	.add_int = add_int,
+	.narrow_f64 = narrow_f64,
 	.max = max,
 	.exp_sub = exp_sub,
 	.norm = norm,
+	.argmax_f32 = argmax_f32,
+	.argmax_i32 = argmax_i32,
 };

@@ -22,11 +22,17 @@
  * @eltwise_i32: ADD, MUL wrap; MAX
  * @scale: @n values times a factor
  * @act: SNPU_ACT_*
- * @sum: sum in sixteen lanes, then pairwise
+ * @sum: sum in sixteen lanes of doubles, then pairwise
  * @sum_sq: sum of squares likewise
- * @max: largest, NaN if there is one
- * @exp_sub: dst = exp(src * scale - max)
- * @norm: dst = src * factor * weight
+ * @sum_int: sum of I8 or I32, wraps
+ * @add_f64: adds @n F32 to doubles
+ * @add_int: adds @n I8 or I32, wraps
+ * @narrow_f64: doubles to F32, one rounding
+ * @max: largest of src * sign (1 or -1), NaN if there is one
+ * @exp_sub: dst = exp(src * scale - max), the argument in double
+ * @norm: dst = src * factor * weight, one rounding
+ * @argmax_f32: lowest index of the largest value; NaN is below everything
+ * @argmax_i32: lowest index of the largest value; below @n even if the row changes meanwhile
  */
 struct snpu_kernels {
 	void (*copy_nt)(void *dst, const void *src, size_t bytes);
@@ -39,19 +45,31 @@ struct snpu_kernels {
 			    size_t n);
 	void (*scale)(float *dst, const float *src, float factor, size_t n);
 	void (*act)(float *dst, const float *src, unsigned int act, size_t n);
-	float (*sum)(const float *src, size_t n);
-	float (*sum_sq)(const float *src, size_t n);
-	float (*max)(const float *src, float scale, size_t n);
-	void (*exp_sub)(float *dst, const float *src, float scale, float max, size_t n);
-	void (*norm)(float *dst, const float *src, const float *weight, float factor, size_t n);
+	double (*sum)(const float *src, size_t n);
+	double (*sum_sq)(const float *src, size_t n);
+	uint32_t (*sum_int)(const void *src, unsigned int dtype, size_t n);
+	void (*add_f64)(double *acc, const float *src, size_t n);
+	void (*add_int)(uint32_t *acc, const void *src, unsigned int dtype, size_t n);
+	void (*narrow_f64)(float *dst, const double *src, size_t n);
+	float (*max)(const float *src, float sign, size_t n);
+	void (*exp_sub)(float *dst, const float *src, double scale, double max, size_t n);
+	void (*norm)(float *dst, const float *src, const float *weight, double factor, size_t n);
+	size_t (*argmax_f32)(const float *src, size_t n);
+	size_t (*argmax_i32)(const int32_t *src, size_t n);
 };
 
 /** snpu_kernels() - the loops for this CPU */
 const struct snpu_kernels *snpu_kernels(void);
 
+/** snpu_kernels_all() - the loops that this CPU can run, best first; NULL beyond the last */
+const struct snpu_kernels *snpu_kernels_all(unsigned int i);
+
 extern const struct snpu_kernels snpu_kernels_base, snpu_kernels_v3, snpu_kernels_v4;
 
 /** snpu_crc32c() - continue a CRC32C; 0 begins */
 uint32_t snpu_crc32c(uint32_t crc, const void *buf, size_t bytes);
+
+/** snpu_crc32c_table() - the same without instructions for it */
+uint32_t snpu_crc32c_table(uint32_t crc, const void *buf, size_t bytes);
 
 #endif

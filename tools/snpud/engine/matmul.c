@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * MATMUL by oneDNN. The rows of C are done in blocks, between which there is a checkpoint; kernels are
- * kept by shape. oneDNN runs in the calling thread alone: the device has workers of its own.
+ * MATMUL by oneDNN, in panels of columns and blocks of rows, between which there is a checkpoint;
+ * kernels are kept by shape. oneDNN runs in the calling thread alone: the device has workers of its own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,11 @@
 #include "kernels.h"
 #include "range.h"
 
-#define BLOCK_FLOPS	32000000000ull
 #define CACHE_ENTRIES	64
+#define SPAN_MAX	(256ull << 20)	/* bytes of an operand, gaps included, that keeps its layout */
+#define PART_MIN	16u		/* rows or columns worked on at a time at least */
+#define MAX_ROWS	65536u		/* and at most */
+#define EXACT_K		1024u		/* products of two I8 whose sum an F32 holds exactly */
 
 #define SLOT_A		0
 #define SLOT_B		1
@@ -40,7 +43,7 @@ struct gemm_key {
 
 struct gemm_entry {
 	struct gemm_key key;
-	dnnl_primitive_t prim;
+	dnnl_primitive_t prim;	/* NULL: oneDNN has none */
 	dnnl_memory_t mem[5];	/* A, B, bias, C, scratch */
 	size_t scratch;
 	uint64_t used;
@@ -170,9 +173,11 @@ static dnnl_status_t entry_build(struct snpu_gemm *g, struct gemm_entry *e, dnnl
 	return st;
 }
 
-static struct gemm_entry *entry_get(struct snpu_gemm *g, const struct gemm_key *key)
+/* The kernel of a shape; NULL: out of memory */
+static struct gemm_entry *entry_get(struct snpu_exec *x, const struct gemm_key *key)
 {
-	struct gemm_entry *e, *victim = &g->cache[0];
+	struct snpu_gemm *g = snpu_engine_gemm(x->e);
+	struct gemm_entry *e, *victim;
 	dnnl_memory_desc_t md[4] = { NULL };
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t pd = NULL;
@@ -180,8 +185,11 @@ static struct gemm_entry *entry_get(struct snpu_gemm *g, const struct gemm_key *
 	dnnl_status_t st;
 	unsigned int i;
 
+	if (!g)
+		return NULL;
+	victim = g->cache;
 	for (e = g->cache; e < g->cache + CACHE_ENTRIES; e++) {
-		if (e->prim && !memcmp(&e->key, key, sizeof(*key))) {
+		if (e->used && !memcmp(&e->key, key, sizeof(*key))) {
 			e->used = ++g->clock;
 			return e;
 		}
@@ -203,21 +211,28 @@ static struct gemm_entry *entry_get(struct snpu_gemm *g, const struct gemm_key *
 			dnnl_memory_desc_destroy(md[i]);
 	if (st) {
 		entry_drop(e);
-		return NULL;
+		if (st != dnnl_unimplemented)
+			return NULL;
+		/* remember that too: finding out takes long */
+		e->key = *key;
 	}
 	e->used = ++g->clock;
 	return e;
 }
 
-static int gemm_run(struct snpu_exec *x, struct snpu_gemm *g, struct gemm_entry *e, const void *a,
-		    const void *b, const void *bias, void *c)
+static int gemm_run(struct snpu_exec *x, struct gemm_entry *e, const void *a, const void *b,
+		    const void *bias, void *c)
 {
 	static const int arg[5] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
 				    DNNL_ARG_SCRATCHPAD };
 	const void *ptr[5] = { a, b, bias, c, NULL };
+	dnnl_stream_t stream;
 	dnnl_exec_arg_t args[5];
 	int i, n = 0;
 
+	if (!e || !e->prim)
+		return SNPU_ERR_INTERNAL;
+	stream = snpu_engine_gemm(x->e)->stream;
 	if (e->scratch) {
 		ptr[4] = snpu_scratch(x->e, SLOT_WORK, e->scratch);
 		if (!ptr[4])
@@ -231,46 +246,33 @@ static int gemm_run(struct snpu_exec *x, struct snpu_gemm *g, struct gemm_entry 
 		args[n].arg = arg[i];
 		args[n++].memory = e->mem[i];
 	}
-	if (dnnl_primitive_execute(e->prim, g->stream, n, args) != dnnl_success ||
-	    dnnl_stream_wait(g->stream) != dnnl_success)
+	if (dnnl_primitive_execute(e->prim, stream, n, args) != dnnl_success ||
+	    dnnl_stream_wait(stream) != dnnl_success)
 		return SNPU_ERR_INTERNAL;
 	return SNPU_ERR_NONE;
 }
 
-/* Without dot-product instructions oneDNN's s8 products can saturate; these loops cannot */
-static void gemm_i8(const union snpu_pkt *p, const int8_t *a, int64_t lda, const int8_t *b,
-		    int64_t ldb, int32_t *c, int64_t ldc, int64_t m)
+static bool native_i8(void)
 {
-	bool ta = p->hdr.flags & SNPU_PF_TRANS_A, tb = p->hdr.flags & SNPU_PF_TRANS_B;
-	int64_t i, j, l, n = p->matmul.n, k = p->matmul.k;
-
-	for (i = 0; i < m; i++) {
-		memset(c + i * ldc, 0, (size_t)n * 4);
-		for (l = 0; l < k; l++) {
-			int32_t v = ta ? a[l * lda + i] : a[i * lda + l];
-
-			for (j = 0; j < n; j++)
-				c[i * ldc + j] += v * (tb ? b[j * ldb + l] : b[l * ldb + j]);
-		}
-	}
-}
-
-static bool has_dot_product(void)
-{
-	return __builtin_cpu_supports("avx512vnni") || __builtin_cpu_supports("avxvnni");
+	return !(snpu_tune.no_kernel >> SNPU_DT_I8 & 1) &&
+	       (__builtin_cpu_supports("avx512vnni") || __builtin_cpu_supports("avxvnni"));
 }
 
 /**
- * struct block - one block of rows, as the host sees it
+ * struct block - one block of rows of a panel of columns, as the host sees it
  * @a: rows of A (columns, if it is transposed)
- * @b: B
+ * @b: columns of B (rows, if it is transposed)
  * @c: rows of C
  * @bias: bias or NULL pointer
  * @m: rows
+ * @n: columns
+ * @row: first row
+ * @col: first column
  */
 struct block {
 	struct snpu_mat a, b, c, bias;
-	int64_t m;
+	int64_t m, n;
+	uint64_t row, col;
 };
 
 static struct gemm_key block_key(const union snpu_pkt *p, const struct block *k)
@@ -284,7 +286,7 @@ static struct gemm_key block_key(const union snpu_pkt *p, const struct block *k)
 	key.dtype_c = p->hdr.dtype2;
 	key.flags = p->hdr.flags;
 	key.m = k->m;
-	key.n = p->matmul.n;
+	key.n = k->n;
 	key.k = p->matmul.k;
 	key.lda = (int64_t)(k->a.pitch / size);
 	key.ldb = (int64_t)(k->b.pitch / size);
@@ -292,65 +294,14 @@ static struct gemm_key block_key(const union snpu_pkt *p, const struct block *k)
 	return key;
 }
 
-/* Integers: bias and C are added here, since oneDNN adds them in F32 */
-static int block_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
-{
-	bool add = p->hdr.flags & (SNPU_PF_BIAS | SNPU_PF_ACCUM);
-	int64_t i, j, n = p->matmul.n, ldc = (int64_t)k->c.pitch / 4;
-	struct gemm_key key = block_key(p, k);
-	int32_t *c = (int32_t *)k->c.ptr;
-	int err = SNPU_ERR_NONE;
-
-	key.flags &= ~(SNPU_PF_BIAS | SNPU_PF_ACCUM);
-	if (add) {
-		c = snpu_scratch(x->e, SLOT_WIDE, (uint64_t)(k->m * n) * 4);
-		if (!c)
-			return SNPU_ERR_INTERNAL;
-		key.ldc = ldc = n;
-	}
-	if (has_dot_product()) {
-		struct snpu_gemm *g = snpu_engine_gemm(x->e);
-		struct gemm_entry *e = g ? entry_get(g, &key) : NULL;
-
-		err = e ? gemm_run(x, g, e, k->a.ptr, k->b.ptr, NULL, c) : SNPU_ERR_INTERNAL;
-	} else {
-		gemm_i8(p, (const int8_t *)k->a.ptr, key.lda, (const int8_t *)k->b.ptr, key.ldb, c,
-			ldc, k->m);
-	}
-	for (i = 0; !err && add && i < k->m; i++) {
-		int32_t *row = (int32_t *)(k->c.ptr + (uint64_t)i * k->c.pitch);
-
-		for (j = 0; j < n; j++) {
-			uint32_t v = (uint32_t)c[i * n + j];
-
-			if (p->hdr.flags & SNPU_PF_BIAS)
-				v += (uint32_t)((const int32_t *)k->bias.ptr)[j];
-			if (p->hdr.flags & SNPU_PF_ACCUM)
-				v += (uint32_t)row[j];
-			row[j] = (int32_t)v;
-		}
-	}
-	return err;
-}
-
-static void widen(float *dst, const struct snpu_mat *m, unsigned int dtype, uint64_t cols)
-{
-	uint64_t i;
-
-	for (i = 0; i < m->rows; i++)
-		snpu_kernels()->load(dst + i * cols, m->ptr + i * m->pitch, dtype, cols);
-}
-
-/* A type without a fast kernel on this CPU is multiplied as F32 and rounded once: the same result */
-static int block_wide(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+/* c[m x n] = a * b of a type without a fast kernel, by way of F32: for floats the same sums */
+static int gemm_wide(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
 {
 	unsigned int dt = p->hdr.dtype, dc = p->hdr.dtype2, size = snpu_dt_size(dt);
-	uint64_t cols_a = k->a.row_bytes / size, cols_b = k->b.row_bytes / size, n = p->matmul.n;
-	uint64_t elems_a = k->a.rows * cols_a, elems_b = k->b.rows * cols_b, i;
+	uint64_t cols_a = k->a.row_bytes / size, cols_b = k->b.row_bytes / size, i;
+	uint64_t elems_a = k->a.rows * cols_a, elems_b = k->b.rows * cols_b, n = (uint64_t)k->n;
 	bool narrow = dc != SNPU_DT_F32;
-	struct snpu_gemm *g = snpu_engine_gemm(x->e);
 	struct gemm_key key = block_key(p, k);
-	struct gemm_entry *e;
 	float *a, *b, *c;
 	int err;
 
@@ -360,92 +311,221 @@ static int block_wide(struct snpu_exec *x, const union snpu_pkt *p, struct block
 		return SNPU_ERR_INTERNAL;
 	b = a + elems_a;
 	c = narrow ? b + elems_b : (float *)k->c.ptr;
-	widen(a, &k->a, dt, cols_a);
-	widen(b, &k->b, dt, cols_b);
+	for (i = 0; i < k->a.rows; i++)
+		snpu_kernels()->load(a + i * cols_a, k->a.ptr + i * k->a.pitch, dt, cols_a);
+	for (i = 0; i < k->b.rows; i++)
+		snpu_kernels()->load(b + i * cols_b, k->b.ptr + i * k->b.pitch, dt, cols_b);
 	key.dtype = key.dtype_c = SNPU_DT_F32;
 	key.lda = (int64_t)cols_a;
 	key.ldb = (int64_t)cols_b;
 	if (narrow)
 		key.ldc = (int64_t)n;
-	e = entry_get(g, &key);
-	err = e ? gemm_run(x, g, e, a, b, k->bias.ptr, c) : SNPU_ERR_INTERNAL;
+	err = gemm_run(x, entry_get(x, &key), a, b, k->bias.ptr, c);
 	for (i = 0; !err && narrow && i < (uint64_t)k->m; i++)
 		snpu_kernels()->store(k->c.ptr + i * k->c.pitch, c + i * n, dc, n);
 	return err;
 }
 
-static int block_float(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+/*
+ * Integers without dot-product instructions: oneDNN's s8 products would saturate. As F32 they do not,
+ * and a sum of EXACT_K products stays below 2^24, so it is exact; longer sums are added as integers.
+ */
+static int gemm_i8_wide(struct snpu_exec *x, const union snpu_pkt *p, struct block *k,
+			int32_t *dst, float *a)
 {
-	struct snpu_gemm *g = snpu_engine_gemm(x->e);
+	bool ta = p->hdr.flags & SNPU_PF_TRANS_A, tb = p->hdr.flags & SNPU_PF_TRANS_B;
+	uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, all = p->matmul.k, l, kk, i;
+	float *b = a + m * EXACT_K, *c = b + EXACT_K * n;
 	struct gemm_key key = block_key(p, k);
-	struct gemm_entry *e = g ? entry_get(g, &key) : NULL;
+	int err = SNPU_ERR_NONE;
 
-	if (!g)
-		return SNPU_ERR_INTERNAL;
-	if (p->hdr.dtype != SNPU_DT_F32 && (!e || e->slow))
-		return block_wide(x, p, k);
-	if (!e)
-		return SNPU_ERR_INTERNAL;
-	return gemm_run(x, g, e, k->a.ptr, k->b.ptr, k->bias.ptr, k->c.ptr);
+	memset(dst, 0, m * n * 4);
+	key.dtype = key.dtype_c = SNPU_DT_F32;
+	key.flags &= ~(SNPU_PF_BIAS | SNPU_PF_ACCUM);
+	key.ldc = k->n;
+	for (l = 0; !err && l < all; l += kk) {
+		uint64_t rows_a, cols_a, rows_b, cols_b;
+
+		kk = all - l < EXACT_K ? all - l : EXACT_K;
+		rows_a = ta ? kk : m;
+		cols_a = ta ? m : kk;
+		rows_b = tb ? n : kk;
+		cols_b = tb ? kk : n;
+		for (i = 0; i < rows_a; i++)
+			snpu_kernels()->load(a + i * cols_a, ta ? k->a.ptr + (l + i) * k->a.pitch :
+					     k->a.ptr + i * k->a.pitch + l, SNPU_DT_I8, cols_a);
+		for (i = 0; i < rows_b; i++)
+			snpu_kernels()->load(b + i * cols_b, tb ? k->b.ptr + i * k->b.pitch + l :
+					     k->b.ptr + (l + i) * k->b.pitch, SNPU_DT_I8, cols_b);
+		key.k = (int64_t)kk;
+		key.lda = (int64_t)cols_a;
+		key.ldb = (int64_t)cols_b;
+		err = gemm_run(x, entry_get(x, &key), a, b, NULL, c);
+		for (i = 0; !err && i < m * n; i++)
+			dst[i] = (int32_t)((uint32_t)dst[i] + (uint32_t)(int32_t)c[i]);
+	}
+	return err;
 }
 
-static int block_get(struct snpu_exec *x, const struct snpu_pkt_matmul *c, struct block *k,
-		     uint64_t row)
+/* Integers: bias and C are added here, since oneDNN adds them in F32 */
+static int block_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+{
+	bool add = p->hdr.flags & (SNPU_PF_BIAS | SNPU_PF_ACCUM), native = native_i8();
+	uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, i, j;
+	struct gemm_key key = block_key(p, k);
+	int32_t *c = (int32_t *)k->c.ptr;
+	int err;
+
+	key.flags &= ~(SNPU_PF_BIAS | SNPU_PF_ACCUM);
+	if (add || !native) {
+		uint64_t bytes = m * n * 4;
+
+		if (!native)
+			bytes += (m * EXACT_K + EXACT_K * n + m * n) * 4;
+		c = snpu_scratch(x->e, SLOT_WIDE, bytes);
+		if (!c)
+			return SNPU_ERR_INTERNAL;
+		key.ldc = k->n;
+	}
+	if (native)
+		err = gemm_run(x, entry_get(x, &key), k->a.ptr, k->b.ptr, NULL, c);
+	else
+		err = gemm_i8_wide(x, p, k, c, (float *)c + m * n);
+	for (i = 0; !err && c != (int32_t *)k->c.ptr && i < m; i++) {
+		uint32_t *row = (uint32_t *)(k->c.ptr + i * k->c.pitch);
+		const uint32_t *bias = (const uint32_t *)k->bias.ptr;
+		bool accum = p->hdr.flags & SNPU_PF_ACCUM;
+
+		for (j = 0; j < n; j++)
+			row[j] = (uint32_t)c[i * n + j] + (bias ? bias[j] : 0) + (accum ? row[j] : 0);
+	}
+	return err;
+}
+
+static int block_float(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+{
+	struct gemm_key key = block_key(p, k);
+	struct gemm_entry *e;
+
+	if (snpu_tune.no_kernel >> p->hdr.dtype & 1)
+		return gemm_wide(x, p, k);
+	e = entry_get(x, &key);
+	if (p->hdr.dtype != SNPU_DT_F32 && e && (!e->prim || e->slow))
+		return gemm_wide(x, p, k);
+	return gemm_run(x, e, k->a.ptr, k->b.ptr, k->bias.ptr, k->c.ptr);
+}
+
+/*
+ * How an operand is laid out for oneDNN may decide in which order it sums, so it follows from the
+ * packet alone: rows are where the packet has them, or packed if that takes too much room, no matter
+ * whether the memory could be used in place. One row or column is dense for oneDNN anyway.
+ */
+static void set_layout(struct snpu_mat *m, bool line)
+{
+	m->dense = line || m->rows * m->va_pitch > SPAN_MAX;
+	m->keep = !m->dense;
+}
+
+static int block_get(struct snpu_exec *x, const struct snpu_pkt_matmul *c, struct block *k)
 {
 	uint64_t size = snpu_dt_size(c->hdr.dtype), size_c = snpu_dt_size(c->hdr.dtype2);
 	bool ta = c->hdr.flags & SNPU_PF_TRANS_A, tb = c->hdr.flags & SNPU_PF_TRANS_B;
-	uint64_t m = (uint64_t)k->m;
+	uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, row = k->row, col = k->col, seen;
 	unsigned int acc = SNPU_MEM_WRITE;
-	int err;
+	int err = SNPU_ERR_NONE;
 
 	if (c->hdr.flags & SNPU_PF_ACCUM)
 		acc |= SNPU_MEM_READ;
 	k->a = (struct snpu_mat){ .va = c->a + (ta ? row : row * c->lda) * size,
 				  .va_pitch = c->lda * size, .rows = ta ? c->k : m,
-				  .row_bytes = (ta ? m : c->k) * size };
-	k->b = (struct snpu_mat){ .va = c->b, .va_pitch = c->ldb * size, .rows = tb ? c->n : c->k,
-				  .row_bytes = (tb ? c->k : c->n) * size };
-	k->c = (struct snpu_mat){ .va = c->c + row * c->ldc * size_c, .va_pitch = c->ldc * size_c,
-				  .rows = m, .row_bytes = c->n * size_c };
-	k->bias.ptr = NULL;
-	/* oneDNN takes a matrix of one row or column for dense, whatever its strides say */
-	k->a.dense = m == 1 || c->k == 1;
-	k->b.dense = c->k == 1 || c->n == 1;
-	k->c.dense = m == 1 || c->n == 1;
-	err = snpu_mat_get(x, &k->a, SLOT_A, SNPU_MEM_READ);
-	if (!err)
+				  .row_bytes = (ta ? m : c->k) * size, .may_wait = true };
+	k->c = (struct snpu_mat){ .va = c->c + (row * c->ldc + col) * size_c,
+				  .va_pitch = c->ldc * size_c, .rows = m, .row_bytes = n * size_c };
+	set_layout(&k->a, m == 1 || c->k == 1);
+	set_layout(&k->c, m == 1 || n == 1);
+	/* a panel of B that was gathered serves all rows; a pointer does not survive a checkpoint */
+	if (!row || !k->b.bounced) {
+		k->b = (struct snpu_mat){ .va = c->b + (tb ? col * c->ldb : col) * size,
+					  .va_pitch = c->ldb * size, .rows = tb ? n : c->k,
+					  .row_bytes = (tb ? c->k : n) * size, .may_wait = true };
+		set_layout(&k->b, c->k == 1 || n == 1);
 		err = snpu_mat_get(x, &k->b, SLOT_B, SNPU_MEM_READ);
+	}
+	seen = x->checkpoints;
+	if (!err)
+		err = snpu_mat_get(x, &k->a, SLOT_A, SNPU_MEM_READ);
+	if (!err && seen != x->checkpoints && !k->b.bounced) {
+		k->b.may_wait = false;
+		err = snpu_mat_get(x, &k->b, SLOT_B, SNPU_MEM_READ);
+	}
+	k->bias.ptr = NULL;
 	if (!err && (c->hdr.flags & SNPU_PF_BIAS))
-		err = snpu_vec_get(x, &k->bias, SLOT_BIAS, SNPU_MEM_READ, c->bias, c->n * 4ull);
+		err = snpu_vec_get(x, &k->bias, SLOT_BIAS, SNPU_MEM_READ, c->bias + col * 4, n * 4);
 	if (!err)
 		err = snpu_mat_get(x, &k->c, SLOT_C, acc);
 	return err;
+}
+
+/*
+ * Columns of B in a panel, and rows in a block: what is worked on at a time stays small enough, and no
+ * part gets so small that oneDNN would take it for something else (a vector). Depends on the packet
+ * only, so that results do too.
+ */
+static uint64_t panel_cols(const struct snpu_pkt_matmul *c)
+{
+	uint64_t n = snpu_tune.panel_bytes / ((uint64_t)c->k * snpu_dt_size(c->hdr.dtype));
+
+	return n < 64 ? PART_MIN : n & ~63ull;
+}
+
+static uint64_t block_rows(const struct snpu_pkt_matmul *c, uint64_t n)
+{
+	uint64_t size = snpu_dt_size(c->hdr.dtype), size_c = snpu_dt_size(c->hdr.dtype2);
+	uint64_t m = snpu_tune.block_flops / (2 * n * c->k), limit;
+
+	limit = snpu_tune.panel_bytes / (c->k * size);
+	m = m < limit ? m : limit;
+	limit = snpu_tune.panel_bytes / (n * size_c);
+	m = m < limit ? m : limit;
+	m = m < MAX_ROWS ? m : MAX_ROWS;
+	return m < 64 ? PART_MIN : m & ~63ull;
+}
+
+/* What is left at the end goes with the part before it, if it is small */
+static uint64_t part(uint64_t left, uint64_t size)
+{
+	return left < size + (size < 64 ? size : 64) ? left : size;
 }
 
 int snpu_op_matmul(struct snpu_exec *x, const union snpu_pkt *p)
 {
 	static __thread bool one_thread;
 	const struct snpu_pkt_matmul *c = &p->matmul;
-	uint64_t row, m, block = BLOCK_FLOPS / (2ull * c->n * c->k);
-	struct block k;
+	uint64_t panel = panel_cols(c), m, n;
+	struct block k = { 0 };
 	int err = SNPU_ERR_NONE;
 
 	if (!one_thread) {
 		omp_set_num_threads(1);
 		one_thread = true;
 	}
-	block = block < 64 ? (block ? block : 1) : block & ~63ull;
-	for (row = 0; !err && row < c->m; row += m) {
-		m = c->m - row < block ? c->m - row : block;
-		if (row)
-			err = snpu_checkpoint(x);
-		k.m = (int64_t)m;
-		if (!err)
-			err = block_get(x, c, &k, row);
-		if (!err)
-			err = c->hdr.dtype == SNPU_DT_I8 ? block_i8(x, p, &k) : block_float(x, p, &k);
-		if (!err)
-			err = snpu_mat_put(x, &k.c);
+	for (k.col = 0; !err && k.col < c->n; k.col += n) {
+		n = part(c->n - k.col, panel);
+		k.n = (int64_t)n;
+		for (k.row = 0; !err && k.row < c->m; k.row += m) {
+			m = part(c->m - k.row, block_rows(c, n));
+			k.m = (int64_t)m;
+			if (k.row || k.col)
+				err = snpu_checkpoint(x);
+			if (!err)
+				err = block_get(x, c, &k);
+			if (!err && c->hdr.dtype == SNPU_DT_I8)
+				err = block_i8(x, p, &k);
+			else if (!err)
+				err = block_float(x, p, &k);
+			if (!err)
+				err = snpu_mat_put(x, &k.c);
+		}
 	}
 	return err;
 }

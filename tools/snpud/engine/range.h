@@ -10,6 +10,25 @@
 #include "engine.h"
 
 #define SNPU_NUM_SCRATCH	6	/* operands, then room for the ops themselves */
+#define SNPU_CHUNK		(1ull << 20)	/* bytes moved between two checkpoints */
+
+/**
+ * struct snpu_tune - sizes at which the engine changes its ways; the tests lower them
+ * @copy_nt: bytes above which copies go around the cache, 0: half of the last-level cache
+ * @block_flops: arithmetic of MATMUL between two checkpoints, about
+ * @panel_bytes: bytes of each operand of a MATMUL that are worked on at a time
+ * @row_bytes: a row longer than this is worked on in pieces
+ * @no_kernel: mask of 1 << SNPU_DT_*: do as if this CPU could not multiply the type
+ */
+struct snpu_tune {
+	uint64_t copy_nt;
+	uint64_t block_flops;
+	uint64_t panel_bytes;
+	uint64_t row_bytes;
+	unsigned int no_kernel;
+};
+
+extern struct snpu_tune snpu_tune;
 
 /**
  * struct snpu_exec - one packet in execution
@@ -17,12 +36,14 @@
  * @ops: memory
  * @ctx: for @ops
  * @fault_va: address of the last failed access
+ * @checkpoints: made so far: a pointer that was resolved before the last one is not valid any more
  */
 struct snpu_exec {
 	struct snpu_engine *e;
 	const struct snpu_mem_ops *ops;
 	void *ctx;
 	uint64_t fault_va;
+	uint64_t checkpoints;
 };
 
 /**
@@ -35,6 +56,8 @@ struct snpu_exec {
  * @row_bytes: bytes of a row
  * @bounced: @ptr is scratch: a result must be written back
  * @dense: the caller needs @pitch to be @row_bytes
+ * @keep: the caller needs @pitch to be @va_pitch
+ * @may_wait: the caller holds no pointers: checkpoints are allowed while a large matrix is gathered
  */
 struct snpu_mat {
 	uint8_t *ptr;
@@ -45,6 +68,8 @@ struct snpu_mat {
 	uint64_t row_bytes;
 	bool bounced;
 	bool dense;
+	bool keep;
+	bool may_wait;
 };
 
 unsigned int snpu_dt_size(unsigned int dtype);
@@ -66,7 +91,10 @@ void *snpu_scratch(struct snpu_engine *e, unsigned int slot, uint64_t bytes);
  * @slot: scratch slot for it
  * @access: SNPU_MEM_*
  *
- * The pointer is good until the next checkpoint. Return: SNPU_ERR_*, with @x->fault_va.
+ * The pointer is good until the next checkpoint; a bounced one until the slot is used again. What
+ * must be written is probed here, so that such a fault shows before anything is computed.
+ *
+ * Return: SNPU_ERR_*, with @x->fault_va.
  */
 int snpu_mat_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, unsigned int access);
 
@@ -83,8 +111,18 @@ int snpu_mem_in(struct snpu_exec *x, uint64_t va, void *buf, uint64_t bytes);
 /** snpu_mem_out() - copy into the address space */
 int snpu_mem_out(struct snpu_exec *x, uint64_t va, const void *buf, uint64_t bytes);
 
+/** snpu_mem_probe() - see whether a range can be accessed; @access: SNPU_MEM_READ or WRITE */
+int snpu_mem_probe(struct snpu_exec *x, uint64_t va, uint64_t bytes, unsigned int access);
+
+/** snpu_mem_in_long() - as snpu_mem_in(), with checkpoints: no pointer survives it */
+int snpu_mem_in_long(struct snpu_exec *x, uint64_t va, void *buf, uint64_t bytes);
+
+/** snpu_mem_out_long() - as snpu_mem_out(), with checkpoints: no pointer survives it */
+int snpu_mem_out_long(struct snpu_exec *x, uint64_t va, const void *buf, uint64_t bytes);
+
 static inline int snpu_checkpoint(struct snpu_exec *x)
 {
+	x->checkpoints++;
 	return x->ops->checkpoint(x->ctx);
 }
 
