@@ -2,7 +2,10 @@
 /*
  * snpu: accel driver of the snpu neural processing unit: module, files, table of ioctls.
  */
+#include <linux/compat.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/uaccess.h>
 
 #include <drm/drm_accel.h>
 #include <drm/drm_ioctl.h>
@@ -25,7 +28,7 @@ MODULE_PARM_DESC(hang_ms,
 		 "time without progress after which a queue with pending fences is reset, ms (100..3600000, default 10000)");
 
 /*
- * Each ioctl of ours runs with the device bound: who removes it waits for the ioctls under way. None
+ * Each ioctl of ours runs with the device bound: who removes it waits for those under way. None
  * of them waits for userspace or for a fence.
  */
 #define SNPU_IOCTL(name)						\
@@ -64,6 +67,45 @@ static const struct drm_ioctl_desc snpu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_SIGNAL, snpu_enter_queue_signal, 0),
 	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_WAIT, snpu_enter_queue_wait, 0),
 };
+
+/*
+ * A struct may be longer than this driver knows: what it has more must be zero, or it asks for
+ * something that would not happen. The DRM core cuts it off without a look.
+ */
+static int snpu_ioctl_check_size(unsigned int cmd, unsigned long arg)
+{
+	unsigned int nr = _IOC_NR(cmd) - DRM_COMMAND_BASE;
+	size_t known, size = _IOC_SIZE(cmd);
+	int ret;
+
+	if (_IOC_NR(cmd) < DRM_COMMAND_BASE || nr >= ARRAY_SIZE(snpu_ioctls))
+		return 0;
+	known = _IOC_SIZE(snpu_ioctls[array_index_nospec(nr, ARRAY_SIZE(snpu_ioctls))].cmd);
+	if (!(cmd & IOC_IN) || size <= known)
+		return 0;
+	ret = check_zeroed_user((void __user *)(arg + known), size - known);
+	if (ret < 0)
+		return ret;
+	return ret ? 0 : -E2BIG;
+}
+
+static long snpu_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	int ret = snpu_ioctl_check_size(cmd, arg);
+
+	return ret ?: drm_ioctl(filp, cmd, arg);
+}
+
+#ifdef CONFIG_COMPAT
+static long snpu_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	int ret = snpu_ioctl_check_size(cmd, (unsigned long)compat_ptr(arg));
+
+	return ret ?: drm_compat_ioctl(filp, cmd, arg);
+}
+#else
+#define snpu_compat_ioctl NULL
+#endif
 
 static int snpu_open(struct drm_device *drm, struct drm_file *file)
 {
@@ -109,7 +151,15 @@ static void snpu_postclose(struct drm_device *drm, struct drm_file *file)
 
 static const struct file_operations snpu_fops = {
 	.owner = THIS_MODULE,
-	DRM_ACCEL_FOPS,
+	.open = accel_open,
+	.release = drm_release,
+	.unlocked_ioctl = snpu_ioctl,
+	.compat_ioctl = snpu_compat_ioctl,
+	.poll = drm_poll,
+	.read = drm_read,
+	.llseek = noop_llseek,
+	.mmap = drm_gem_mmap,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
 	.show_fdinfo = drm_show_fdinfo,
 };
 

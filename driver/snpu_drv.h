@@ -106,7 +106,7 @@ enum snpu_power {
  * @seq: of the last command
  */
 struct snpu_admin {
-	struct mutex lock;
+	struct mutex lock;	/* one command at a time */
 	struct snpu_admin_mbox *mbox;
 	dma_addr_t dma;
 	u32 seq;
@@ -118,7 +118,7 @@ struct snpu_admin {
  * @mm: buddy allocator over all of HBM, 4 KiB granules
  */
 struct snpu_hbm {
-	struct mutex lock;
+	struct mutex lock;	/* guards mm */
 	struct gpu_buddy mm;
 };
 
@@ -209,18 +209,18 @@ struct snpu_device {
 	struct snpu_hbm hbm;
 	struct workqueue_struct *wq;
 
-	struct mutex table_lock;
+	struct mutex table_lock;	/* guards table_chunks */
 	struct list_head table_chunks;
 
 	struct ida ctx_ida;
-	struct mutex vm_lock;
+	struct mutex vm_lock;		/* guards vms */
 	struct list_head vms;
 
-	spinlock_t queue_lock;
+	spinlock_t queue_lock;		/* guards queues and the vectors' lists */
 	struct snpu_queue *queues[SNPU_MAX_QUEUES];
 	struct ida queue_ids;
 
-	struct mutex bo_lock;
+	struct mutex bo_lock;		/* guards bos */
 	struct list_head bos;
 
 	int nvec;
@@ -267,7 +267,7 @@ struct snpu_client {
 	struct snpu_device *sdev;
 	struct drm_file *file;
 	struct snpu_vm *vm;
-	struct mutex lock;
+	struct mutex lock;		/* guards nqueues */
 	struct xarray queues;
 	unsigned int nqueues;
 };
@@ -341,8 +341,8 @@ struct snpu_event_cursor {
 
 int snpu_event_ring_init(struct snpu_device *sdev);
 int snpu_event_check(const struct snpu_event_cursor *cur, u64 prod);
-int snpu_event_next(const struct snpu_event_cursor *cur, const struct snpu_event *entry,
-		    struct snpu_event *ev);
+int snpu_event_next(const struct snpu_event_cursor *cur, const struct snpu_event_entry *entry,
+		    struct snpu_event_entry *ev);
 void snpu_events_handle(struct snpu_device *sdev);
 
 /* ---- snpu_hbm.c ----------------------------------------------------------------------------- */
@@ -505,8 +505,8 @@ struct snpu_vm {
 	u32 ctx;
 	u32 generation;
 	struct list_head link;
-	struct mutex lock;
-	struct mutex pt_lock;
+	struct mutex lock;		/* guards the gpuvm tree, dead, growth of spare */
+	struct mutex pt_lock;		/* guards the tables and what follows */
 	struct xarray tables;
 	struct snpu_table *root;
 	struct snpu_table *last;
@@ -572,7 +572,7 @@ int snpu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file
  */
 struct snpu_map {
 	struct drm_gem_object base;
-	struct mutex lock;
+	struct mutex lock;		/* guards dead */
 	phys_addr_t phys;
 	struct page *page;
 	bool dead;
@@ -669,7 +669,7 @@ struct snpu_queue {
 	dma_addr_t cpl_dma;
 	struct list_head vec_link;
 
-	spinlock_t lock;
+	spinlock_t lock;		/* guards what follows */
 	struct list_head fences;
 	u64 fence_context;
 	int dead;
@@ -681,7 +681,7 @@ struct snpu_queue {
 	u64 hang_progress;
 	unsigned long hang_since;
 
-	struct mutex wait_lock;
+	struct mutex wait_lock;		/* guards the slots and the DMA mappings */
 	u64 *wait_page;
 	dma_addr_t wait_dma;
 	struct snpu_wait waits[DRM_SNPU_MAX_WAITS];

@@ -16,7 +16,7 @@
  */
 int snpu_event_ring_init(struct snpu_device *sdev)
 {
-	size_t bytes = sizeof(*sdev->ring) + (sizeof(struct snpu_event) << SNPU_EVENT_LOG2);
+	size_t bytes = sizeof(*sdev->ring) + (sizeof(struct snpu_event_entry) << SNPU_EVENT_LOG2);
 
 	sdev->ring = dmam_alloc_coherent(&sdev->pdev->dev, PAGE_ALIGN(bytes), &sdev->ring_dma,
 					 GFP_KERNEL);
@@ -45,8 +45,8 @@ int snpu_event_check(const struct snpu_event_cursor *cur, u64 prod)
  *
  * Return: 0; -EPROTO if the entry is not this index's; -EINVAL if it makes no sense.
  */
-int snpu_event_next(const struct snpu_event_cursor *cur, const struct snpu_event *entry,
-		    struct snpu_event *ev)
+int snpu_event_next(const struct snpu_event_cursor *cur, const struct snpu_event_entry *entry,
+		    struct snpu_event_entry *ev)
 {
 	ev->type = READ_ONCE(entry->type);
 	ev->queue = READ_ONCE(entry->queue);
@@ -68,7 +68,7 @@ int snpu_event_next(const struct snpu_event_cursor *cur, const struct snpu_event
 	}
 }
 
-static void snpu_event_queue(struct snpu_device *sdev, const struct snpu_event *ev)
+static void snpu_event_queue(struct snpu_device *sdev, const struct snpu_event_entry *ev)
 {
 	struct snpu_queue *queue = snpu_queue_by_number(sdev, ev->queue);
 
@@ -81,7 +81,7 @@ static void snpu_event_queue(struct snpu_device *sdev, const struct snpu_event *
 	snpu_queue_put(queue);
 }
 
-static void snpu_event_handle(struct snpu_device *sdev, const struct snpu_event *ev)
+static void snpu_event_handle(struct snpu_device *sdev, const struct snpu_event_entry *ev)
 {
 	trace_snpu_event(sdev, ev);
 	switch (ev->type) {
@@ -124,7 +124,7 @@ void snpu_events_handle(struct snpu_device *sdev)
 		.num_queues = sdev->facts.num_queues,
 	};
 	struct snpu_event_ring *ring = sdev->ring;
-	struct snpu_event ev;
+	struct snpu_event_entry ev;
 	u64 lost;
 	int n, ret;
 

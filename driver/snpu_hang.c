@@ -100,8 +100,8 @@ static void snpu_hang_work(struct work_struct *work)
 	snpu_fences_signal(&done, 0);
 
 	if (snpu_queue_check_fault(queue))
-		hung = again = false;
-	if (again)
+		hung = false;
+	else if (again)
 		queue_delayed_work(queue->sdev->wq, &queue->hang_work, snpu_hang_period());
 	if (hung) {
 		trace_snpu_queue_hang(queue, cpl.completed);

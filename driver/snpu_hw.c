@@ -330,7 +330,7 @@ int snpu_hw_start(struct snpu_device *sdev)
 	pci_set_master(sdev->pdev);
 	mutex_lock(&sdev->admin.lock);
 	memset(sdev->ring, 0, sizeof(*sdev->ring) +
-	       (sizeof(struct snpu_event) << SNPU_EVENT_LOG2));
+	       (sizeof(struct snpu_event_entry) << SNPU_EVENT_LOG2));
 	sdev->ring_cons = 0;
 	sdev->ring_lost = 0;
 	snpu_write64(sdev, SNPU_REG_ADMIN_ADDR, sdev->admin.dma);

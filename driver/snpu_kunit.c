@@ -116,7 +116,8 @@ static void snpu_test_pte(struct kunit *test)
 {
 	u64 rw = SNPU_PTE_READ | SNPU_PTE_WRITE;
 
-	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_HBM, 0x1000, 0, SNPU_PTE_READ), 0x100bull);
+	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_HBM, 0x1000, 0, SNPU_PTE_READ),
+			0x100bull);
 	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_HOST, 0x123456000, 0, rw),
 			0x12345601full);
 	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_FABRIC, 0, 1023, rw),
@@ -255,8 +256,8 @@ static void snpu_test_event_check(struct kunit *test)
 static void snpu_test_event_next(struct kunit *test)
 {
 	struct snpu_event_cursor cur = { .cons = 0xffffffff, .log2 = 4, .num_queues = 8 };
-	struct snpu_event in = { .type = SNPU_EVT_QUEUE_FAULT, .queue = 7, .seq = 0, .code = 4 };
-	struct snpu_event out;
+	struct snpu_event_entry in = { .type = SNPU_EVT_QUEUE_FAULT, .queue = 7, .code = 4 };
+	struct snpu_event_entry out;
 
 	/* the sequence number wraps with the index */
 	KUNIT_EXPECT_EQ(test, 0, snpu_event_next(&cur, &in, &out));
@@ -325,4 +326,5 @@ static struct kunit_suite snpu_kunit_suite = {
 	.name = "snpu",
 	.test_cases = snpu_kunit_cases,
 };
+
 kunit_test_suite(snpu_kunit_suite);

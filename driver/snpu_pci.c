@@ -122,7 +122,7 @@ static int snpu_hw_up(struct snpu_device *sdev)
 	struct pci_dev *pdev = sdev->pdev;
 	int ret;
 
-	/* whatever an earlier owner left is gone afterwards, and the PCI command register is, too */
+	/* what an earlier owner left is gone afterwards; the PCI command register may be, too */
 	pci_save_state(pdev);
 	ret = snpu_hw_reset(sdev);
 	pci_restore_state(pdev);

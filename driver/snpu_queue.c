@@ -114,6 +114,17 @@ static int snpu_queue_map_cpl(struct snpu_queue *queue)
 	return 0;
 }
 
+/* The device has let go of the queue: its record is ours, and who still polls it is told */
+static void snpu_queue_stopped(struct snpu_queue *queue)
+{
+	if (READ_ONCE(queue->cpl->state) == SNPU_QSTATE_FAULT)
+		return;
+	WRITE_ONCE(queue->cpl->error, SNPU_ERR_ABORTED);
+	WRITE_ONCE(queue->cpl->need_wake, 0);
+	/* state is what is looked at first: the rest stands before it */
+	smp_store_release(&queue->cpl->state, SNPU_QSTATE_STOPPED);
+}
+
 /* Takes the memory back that the device had: it no longer has the queue */
 static void snpu_queue_unmap(struct snpu_queue *queue)
 {
@@ -123,12 +134,7 @@ static void snpu_queue_unmap(struct snpu_queue *queue)
 		dma_unmap_page_attrs(&queue->sdev->pdev->dev, queue->cpl_dma, PAGE_SIZE,
 				     DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 		queue->cpl_dma = 0;
-		/* who still polls the record is told */
-		if (READ_ONCE(queue->cpl->state) != SNPU_QSTATE_FAULT) {
-			WRITE_ONCE(queue->cpl->error, SNPU_ERR_ABORTED);
-			WRITE_ONCE(queue->cpl->need_wake, 0);
-			smp_store_release(&queue->cpl->state, SNPU_QSTATE_STOPPED);
-		}
+		snpu_queue_stopped(queue);
 	}
 	mutex_unlock(&queue->wait_lock);
 }
@@ -269,12 +275,7 @@ static void snpu_queue_lost(struct snpu_queue *queue)
 		queue->fault.fault_index = READ_ONCE(queue->cpl->completed);
 	}
 	spin_unlock_irq(&queue->lock);
-	/* the device is off: the record is ours, and who polls it is told */
-	if (READ_ONCE(queue->cpl->state) != SNPU_QSTATE_FAULT) {
-		WRITE_ONCE(queue->cpl->error, SNPU_ERR_ABORTED);
-		WRITE_ONCE(queue->cpl->need_wake, 0);
-		smp_store_release(&queue->cpl->state, SNPU_QSTATE_STOPPED);
-	}
+	snpu_queue_stopped(queue);
 	snpu_queue_fail(queue, -ENODEV, DRM_SNPU_QUEUE_LOST);
 	if (queue->eventfd)
 		eventfd_signal(queue->eventfd);

@@ -174,6 +174,8 @@ static int snpu_bind_op(struct snpu_vm *vm, const struct drm_snpu_bind_op *op,
 {
 	struct snpu_bind bind = { .vm = vm };
 	struct drm_exec exec;
+	/* a large leaf may be split at either end */
+	u64 tables = 2;
 	unsigned int i;
 	int ret;
 
@@ -189,8 +191,10 @@ static int snpu_bind_op(struct snpu_vm *vm, const struct drm_snpu_bind_op *op,
 		if (!bind.spare[i])
 			goto out;
 	}
-	ret = snpu_vm_reserve(vm, obj ? snpu_vm_tables(to_snpu_bo(obj)->segs, to_snpu_bo(obj)->nsegs,
-						       op->va, op->size, op->offset) : 2);
+	if (obj)
+		tables = snpu_vm_tables(to_snpu_bo(obj)->segs, to_snpu_bo(obj)->nsegs, op->va,
+					op->size, op->offset);
+	ret = snpu_vm_reserve(vm, tables);
 	if (ret)
 		goto out;
 	/* duplicates: one BO may be mapped many times in the range */
