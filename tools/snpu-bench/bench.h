@@ -31,6 +31,7 @@ struct bench {
 /* main.c */
 uint64_t bench_now(void);
 double bench_median(double *v, size_t n);
+double bench_best(const double *v, size_t n);
 int bench_fail(int ret, const char *what);
 
 /* rows.c */

@@ -29,7 +29,7 @@ static int copy(struct snpu_queue *q, uint64_t dst, uint64_t src, double *rate)
 	return ret;
 }
 
-/* Median rate of a copy, in turns with the CPU's own copies so that both see the same machine */
+/* Best rate of a copy, in turns with the CPU's own copies so that both see the same machine */
 static int measure(struct snpu_queue *q, uint64_t dst, uint64_t src, struct bench_copier *c,
 		   double *rate)
 {
@@ -45,7 +45,7 @@ static int measure(struct snpu_queue *q, uint64_t dst, uint64_t src, struct benc
 		ret = copy(q, dst, src, &sample[i]);
 	}
 	if (!ret)
-		*rate = bench_median(sample, ROUNDS);
+		*rate = bench_best(sample, ROUNDS);
 	return ret;
 }
 
@@ -143,7 +143,7 @@ int bench_peer_copy(struct bench *b)
 	if (ret)
 		ret = bench_row_missing(name, bench_why(ret));
 	else
-		ret = bench_row(name, rate, bench_copier_best(c), true, "64 MiB");
+		ret = bench_row(name, rate, bench_copier_best(c), true, "64 MiB, best of 15");
 	bench_copier_destroy(c);
 	return ret;
 }
@@ -197,15 +197,15 @@ int bench_dma(struct bench *b)
 {
 	double to = NAN, back = NAN, limit = b->limit;
 	struct bench_copier *c = NULL;
-	const char *note = "64 MiB";
+	const char *note = "64 MiB, best of 15";
 	int ret = 0;
 
 	if (!b->guest)
-		note = "64 MiB, direct: no guest";
+		note = "64 MiB, best of 15; direct, not a guest";
 	if (!limit) {
 		ret = bench_copier_create(&c);
 		if (b->guest)
-			note = "64 MiB; limit measured in the guest, give --limit";
+			note = "64 MiB, best of 15; limit measured in the guest, give --limit";
 	}
 	if (!ret)
 		ret = dma(b, c, &to, &back);

@@ -95,6 +95,22 @@ double bench_median(double *v, size_t n)
 }
 
 /**
+ * bench_best - largest value: what the machine can do when nothing disturbs it
+ * @v: values
+ * @n: how many
+ *
+ * Return: the largest, NAN of none
+ */
+double bench_best(const double *v, size_t n)
+{
+	double best = NAN;
+
+	while (n--)
+		best = v[n] <= best ? best : v[n];
+	return best;
+}
+
+/**
  * bench_fail - says on stderr why a call of the library failed
  * @ret: negative errno
  * @what: what could not be done
