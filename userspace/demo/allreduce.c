@@ -174,6 +174,32 @@ static int download(struct demo *d, struct work *w, unsigned int r)
 	return demo_run(d, &ns);
 }
 
+/*
+ * Compares the result of NPU 0 with sums that are exact, byte for byte. They replace the table,
+ * which all NPUs have read by now.
+ */
+static bool exact(struct work *w, const struct job *job)
+{
+	const uint64_t period = PERIOD * snpu_dtype_size(job->dtype);
+	uint16_t *t16 = w->table;
+	float *t32 = w->table;
+	unsigned int i;
+	uint64_t at;
+
+	for (i = 0; i < PERIOD; i++) {
+		if (job->dtype == SNPU_DT_F32)
+			t32[i] = (float)w->sum[i];
+		else
+			t16[i] = bf16_of((float)w->sum[i]);
+	}
+	for (at = 0; at < BYTES; at += period) {
+		if (memcmp((char *)w->back[0] + at, w->table,
+			   BYTES - at < period ? BYTES - at : period))
+			return false;
+	}
+	return true;
+}
+
 /* Compares the result of NPU 0 with the sums: the worst error as a part of the bound */
 static void compare(struct work *w, const struct job *job, double *worst, uint64_t *wrong)
 {
@@ -185,6 +211,8 @@ static void compare(struct work *w, const struct job *job, double *worst, uint64
 
 	*worst = 0;
 	*wrong = 0;
+	if (!job->reals && exact(w, job))
+		return;
 	for (i = 0; i < count; i++) {
 		err = fabs((job->dtype == SNPU_DT_F32 ? y32[i] : bf16_value(y16[i])) - w->sum[at]);
 		if (!(err <= w->limit[at]))	/* a NaN is wrong too */
