@@ -26,10 +26,18 @@ static bool dt_in(unsigned int dtype, unsigned int set)
 	return dtype <= SNPU_DT_MAX && (set >> dtype & 1);
 }
 
-/* A byte range of the address space that an operand takes, gaps included */
+/**
+ * struct span - what an operand takes of the address space
+ * @va: first byte
+ * @bytes: to the last byte, gaps included
+ * @pitch: bytes from row to row, 0: it is one row
+ * @width: bytes of a row, if there is more than one
+ */
 struct span {
 	uint64_t va;
 	uint64_t bytes;
+	uint64_t pitch;
+	uint64_t width;
 };
 
 static bool span_ok(const struct span *s)
@@ -42,6 +50,26 @@ static bool overlap(const struct span *a, const struct span *b)
 	return a->va < b->va + b->bytes && b->va < a->va + a->bytes;
 }
 
+/*
+ * Whether two matrices share a byte. Rows may lie in the gaps of the other: column blocks of one wide
+ * matrix are apart although their spans are not. That is looked at for equal pitches, and for a single
+ * row beside a matrix; anything else whose spans meet counts as overlap.
+ */
+static bool mats_overlap(const struct span *a, const struct span *b)
+{
+	uint64_t pitch = a->pitch ? a->pitch : b->pitch, wide_a, wide_b, off;
+
+	if (!overlap(a, b))
+		return false;
+	if (!pitch || (a->pitch && b->pitch && a->pitch != b->pitch))
+		return true;
+	wide_a = a->pitch ? a->width : a->bytes;
+	wide_b = b->pitch ? b->width : b->bytes;
+	off = b->va > a->va ? (b->va - a->va) % pitch : (pitch - (a->va - b->va) % pitch) % pitch;
+	/* where a row of b begins, seen from the row of a before it */
+	return off < wide_a || wide_b > pitch - off;
+}
+
 /* Bytes from the first element of a matrix to its last; 0: dimensions out of range */
 static uint64_t mat_bytes(uint64_t rows, uint64_t cols, uint64_t ld, unsigned int size)
 {
@@ -52,6 +80,13 @@ static uint64_t mat_bytes(uint64_t rows, uint64_t cols, uint64_t ld, unsigned in
 		return 0;
 	elems = (rows - 1) * ld + cols;
 	return elems <= SNPU_MAX_ELEMS ? elems * size : 0;
+}
+
+/* The span of a matrix of elements; bytes 0: dimensions out of range */
+static struct span mat_span(uint64_t va, uint64_t rows, uint64_t cols, uint64_t ld, unsigned int size)
+{
+	return (struct span){ va, mat_bytes(rows, cols, ld, size), rows > 1 ? ld * size : 0,
+			      cols * size };
 }
 
 static uint64_t vec_bytes(uint64_t count, unsigned int size)
@@ -79,7 +114,7 @@ static bool hdr_is(const union snpu_pkt *p, unsigned int flags, bool dtype, bool
 static unsigned int check_copy(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_copy *c = &p->copy;
-	struct span s = { c->src, c->bytes }, d = { c->dst, c->bytes };
+	struct span s = { .va = c->src, .bytes = c->bytes }, d = { .va = c->dst, .bytes = c->bytes };
 
 	if (!hdr_is(p, 0, false, false, false) || !RSVD_ZERO(c->rsvd) ||
 	    c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
@@ -93,17 +128,17 @@ static unsigned int check_copy2d(const union snpu_pkt *p)
 	struct span s, d;
 
 	if (!hdr_is(p, 0, false, false, false) || !RSVD_ZERO(c->rsvd) || !c->width || !c->rows ||
-	    c->rows > SNPU_MAX_DIM || c->src_pitch < c->width || c->dst_pitch < c->width ||
-	    c->src_pitch >= VA_END || c->dst_pitch >= VA_END ||
-	    (uint64_t)c->width * c->rows > SNPU_MAX_BYTES)
+	    c->rows > SNPU_MAX_DIM || c->src_pitch < c->width || c->dst_pitch < c->width)
 		return SNPU_ERR_FIELD;
 	/* the products stay below 2^72: divide instead */
 	if ((c->rows > 1) && (VA_END / (c->rows - 1) < c->src_pitch ||
 			      VA_END / (c->rows - 1) < c->dst_pitch))
 		return SNPU_ERR_FIELD;
-	s = (struct span){ c->src, (c->rows - 1) * c->src_pitch + c->width };
-	d = (struct span){ c->dst, (c->rows - 1) * c->dst_pitch + c->width };
-	if (!span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+	s = (struct span){ c->src, (c->rows - 1) * c->src_pitch + c->width,
+			   c->rows > 1 ? c->src_pitch : 0, c->width };
+	d = (struct span){ c->dst, (c->rows - 1) * c->dst_pitch + c->width,
+			   c->rows > 1 ? c->dst_pitch : 0, c->width };
+	if (!span_ok(&s) || !span_ok(&d) || mats_overlap(&s, &d))
 		return SNPU_ERR_FIELD;
 	return SNPU_ERR_NONE;
 }
@@ -111,7 +146,7 @@ static unsigned int check_copy2d(const union snpu_pkt *p)
 static unsigned int check_fill(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_fill *c = &p->fill;
-	struct span d = { c->dst, c->bytes };
+	struct span d = { .va = c->dst, .bytes = c->bytes };
 	uint32_t size = c->hdr.arg;
 
 	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
@@ -138,13 +173,14 @@ static unsigned int check_matmul(const union snpu_pkt *p)
 		return SNPU_ERR_FIELD;
 	if ((c->hdr.flags & SNPU_PF_ACCUM) && !dt_in(dc, F32 | I32))
 		return SNPU_ERR_FIELD;
-	a = (struct span){ c->a, mat_bytes(ta ? c->k : c->m, ta ? c->m : c->k, c->lda, size) };
-	b = (struct span){ c->b, mat_bytes(tb ? c->n : c->k, tb ? c->k : c->n, c->ldb, size) };
-	d = (struct span){ c->c, mat_bytes(c->m, c->n, c->ldc, size_c) };
-	r = (struct span){ c->bias, bias ? c->n * 4ull : 0 };
-	if (!span_ok(&a) || !span_ok(&b) || !span_ok(&d) || overlap(&a, &d) || overlap(&b, &d))
+	a = mat_span(c->a, ta ? c->k : c->m, ta ? c->m : c->k, c->lda, size);
+	b = mat_span(c->b, tb ? c->n : c->k, tb ? c->k : c->n, c->ldb, size);
+	d = mat_span(c->c, c->m, c->n, c->ldc, size_c);
+	r = (struct span){ .va = c->bias, .bytes = bias ? c->n * 4ull : 0 };
+	if (!span_ok(&a) || !span_ok(&b) || !span_ok(&d) ||
+	    mats_overlap(&a, &d) || mats_overlap(&b, &d))
 		return SNPU_ERR_FIELD;
-	if (bias ? !span_ok(&r) || overlap(&r, &d) : c->bias != 0)
+	if (bias ? !span_ok(&r) || mats_overlap(&r, &d) : c->bias != 0)
 		return SNPU_ERR_FIELD;
 	/* m * n is below 2^48, so the product cannot wrap once it is bounded */
 	if ((uint64_t)c->m * c->n > SNPU_MAX_MACS / c->k)
@@ -171,7 +207,7 @@ static unsigned int check_eltwise(const union snpu_pkt *p)
 	bool scale = c->hdr.arg == SNPU_ELT_SCALE;
 	unsigned int size = snpu_dt_size(c->hdr.dtype);
 	uint64_t bytes = vec_bytes(c->count, size);
-	struct span a = { c->a, bytes }, b = { c->b, bytes }, d = { c->dst, bytes };
+	struct span a = { .va = c->a, .bytes = bytes }, b = { .va = c->b, .bytes = bytes }, d = { .va = c->dst, .bytes = bytes };
 
 	if (!hdr_is(p, 0, true, false, true) || !RSVD_ZERO(c->rsvd) || c->rsvd0 ||
 	    c->hdr.arg > SNPU_ELT_MAX || !dt_in(c->hdr.dtype, scale ? FLOATS : FLOATS | I32) ||
@@ -189,11 +225,11 @@ static unsigned int check_convert(const union snpu_pkt *p)
 	const struct snpu_pkt_convert *c = &p->convert;
 	unsigned int from = c->hdr.dtype, to = c->hdr.dtype2;
 	unsigned int size = snpu_dt_size(from), size2 = snpu_dt_size(to);
-	struct span s = { c->src, vec_bytes(c->count, size) };
-	struct span d = { c->dst, vec_bytes(c->count, size2) };
+	struct span s = { .va = c->src, .bytes = vec_bytes(c->count, size) };
+	struct span d = { .va = c->dst, .bytes = vec_bytes(c->count, size2) };
 
 	if (!hdr_is(p, 0, true, true, false) || !RSVD_ZERO(c->rsvd) || c->rsvd0 || !size || !size2 ||
-	    (from == to && !(from == SNPU_DT_F32 && c->scale)) || !is_finite_bits(c->scale) ||
+	    (from == to && !(from == SNPU_DT_F32 && c->scale)) ||
 	    !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
 		return SNPU_ERR_FIELD;
 	return c->src % size || c->dst % size2 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
@@ -203,8 +239,8 @@ static unsigned int check_rows(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_rows *c = &p->rows;
 	unsigned int dt = c->hdr.dtype, size = snpu_dt_size(dt), out = size;
-	struct span s = { c->src, mat_bytes(c->rows, c->cols, c->ld_src, size) }, d = { c->dst, 0 };
-	struct span w = { c->weight, 0 };
+	struct span s = mat_span(c->src, c->rows, c->cols, c->ld_src, size);
+	struct span d = { .va = c->dst }, w = { .va = c->weight };
 	bool inplace = false;
 
 	if (c->rsvd || !span_ok(&s))
@@ -227,25 +263,24 @@ static unsigned int check_rows(const union snpu_pkt *p)
 		break;
 	case SNPU_OP_SOFTMAX:
 		if (!hdr_is(p, SNPU_PF_CAUSAL, true, false, false) || c->weight ||
-		    !dt_in(dt, FLOATS) || !is_finite_bits(c->param) ||
-		    (c->offset && !(c->hdr.flags & SNPU_PF_CAUSAL)))
+		    !dt_in(dt, FLOATS) || (c->offset && !(c->hdr.flags & SNPU_PF_CAUSAL)))
 			return SNPU_ERR_FIELD;
 		inplace = true;
 		break;
 	default: /* RMSNORM */
 		if (!hdr_is(p, 0, true, false, false) || c->offset || !dt_in(dt, FLOATS) ||
-		    !is_finite_bits(c->param) || c->param >> 31)
+		    !is_finite_bits(c->param) || c->param > 0x80000000u)
 			return SNPU_ERR_FIELD;
 		w.bytes = (uint64_t)c->cols * size;
 		inplace = true;
 	}
 	if (inplace)
-		d.bytes = mat_bytes(c->rows, c->cols, c->ld_dst, size);
+		d = mat_span(c->dst, c->rows, c->cols, c->ld_dst, size);
 	if (!span_ok(&d))
 		return SNPU_ERR_FIELD;
-	if (overlap(&s, &d) && !(inplace && c->src == c->dst && c->ld_src == c->ld_dst))
+	if (mats_overlap(&s, &d) && !(inplace && c->src == c->dst && c->ld_src == c->ld_dst))
 		return SNPU_ERR_FIELD;
-	if (w.bytes && (!span_ok(&w) || overlap(&w, &d)))
+	if (w.bytes && (!span_ok(&w) || mats_overlap(&w, &d)))
 		return SNPU_ERR_FIELD;
 	if (c->src % size || c->dst % out || c->weight % size)
 		return SNPU_ERR_ALIGN;
@@ -257,7 +292,7 @@ static unsigned int check_act(const union snpu_pkt *p)
 	const struct snpu_pkt_act *c = &p->act;
 	unsigned int size = snpu_dt_size(c->hdr.dtype);
 	uint64_t bytes = vec_bytes(c->count, size);
-	struct span s = { c->src, bytes }, d = { c->dst, bytes };
+	struct span s = { .va = c->src, .bytes = bytes }, d = { .va = c->dst, .bytes = bytes };
 
 	if (!hdr_is(p, 0, true, false, true) || !RSVD_ZERO(c->rsvd) || c->hdr.arg > SNPU_ACT_GELU ||
 	    !dt_in(c->hdr.dtype, FLOATS) || !span_ok(&s) || !span_ok(&d) || aliases_badly(&s, &d))
@@ -269,12 +304,12 @@ static unsigned int check_gather(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_gather *c = &p->gather;
 	unsigned int size = snpu_dt_size(c->hdr.dtype);
-	struct span t = { c->table, mat_bytes(c->table_rows, c->cols, c->ld_table, size) };
-	struct span d = { c->dst, mat_bytes(c->count, c->cols, c->ld_dst, size) };
-	struct span i = { c->index, c->count * 4ull };
+	struct span t = mat_span(c->table, c->table_rows, c->cols, c->ld_table, size);
+	struct span d = mat_span(c->dst, c->count, c->cols, c->ld_dst, size);
+	struct span i = { .va = c->index, .bytes = c->count * 4ull };
 
 	if (!hdr_is(p, 0, true, false, false) || c->rsvd || c->rsvd0 || !span_ok(&t) ||
-	    !span_ok(&d) || !span_ok(&i) || overlap(&t, &d) || overlap(&i, &d))
+	    !span_ok(&d) || !span_ok(&i) || mats_overlap(&t, &d) || mats_overlap(&i, &d))
 		return SNPU_ERR_FIELD;
 	return c->table % size || c->dst % size || c->index % 4 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
 }
@@ -282,7 +317,7 @@ static unsigned int check_gather(const union snpu_pkt *p)
 static unsigned int check_crc32c(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_crc32c *c = &p->crc32c;
-	struct span s = { c->src, c->bytes }, d = { c->dst, 4 };
+	struct span s = { .va = c->src, .bytes = c->bytes }, d = { .va = c->dst, .bytes = 4 };
 
 	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) || c->bytes > SNPU_MAX_BYTES ||
 	    !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
@@ -293,7 +328,7 @@ static unsigned int check_crc32c(const union snpu_pkt *p)
 static unsigned int check_sem(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_sem *c = &p->sem;
-	struct span s = { c->addr, 8 };
+	struct span s = { .va = c->addr, .bytes = 8 };
 
 	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
 	    c->hdr.arg > SNPU_SEM_ADD || !span_ok(&s) ||
@@ -305,7 +340,7 @@ static unsigned int check_sem(const union snpu_pkt *p)
 static unsigned int check_misc(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_misc *c = &p->misc;
-	struct span s = { c->addr, 8 };
+	struct span s = { .va = c->addr, .bytes = 8 };
 
 	if (!hdr_is(p, 0, false, false, c->hdr.op == SNPU_OP_INTERRUPT) || !RSVD_ZERO(c->rsvd) ||
 	    c->rsvd0)
@@ -433,12 +468,34 @@ void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
 	}
 }
 
-bool snpu_pkt_is_heavy(const union snpu_pkt *p)
+uint64_t snpu_pkt_cost(const union snpu_pkt *p)
 {
 	struct snpu_work w;
+	uint64_t ns;
 
 	if (p->hdr.op < SNPU_OP_COPY || p->hdr.op > SNPU_OP_CRC32C)
-		return false;
+		return 0;
 	snpu_pkt_work(p, &w);
-	return w.bytes_read + w.bytes_written > (128u << 10) || w.flops > 200000;
+	/* scattered memory copied at 6 GB/s; a row of its own costs more than its bytes */
+	ns = (w.bytes_read + w.bytes_written) / 6;
+	switch (p->hdr.op) {
+	case SNPU_OP_COPY2D:
+		return ns + p->copy2d.rows * 50ull;
+	case SNPU_OP_GATHER:
+		return ns + p->gather.count * 100ull;
+	case SNPU_OP_MATMUL:
+		return ns + w.flops / 50;
+	case SNPU_OP_REDUCE_SUM:
+	case SNPU_OP_SOFTMAX:
+	case SNPU_OP_RMSNORM:
+	case SNPU_OP_ARGMAX:
+		return ns + p->rows.rows * 50ull + w.flops / 2;
+	default:
+		return ns + w.flops / 4;
+	}
+}
+
+bool snpu_pkt_is_heavy(const union snpu_pkt *p)
+{
+	return snpu_pkt_cost(p) > 20000;
 }

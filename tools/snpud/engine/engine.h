@@ -81,6 +81,14 @@ unsigned int snpu_pkt_check(const union snpu_pkt *p);
  */
 void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w);
 
+/**
+ * snpu_pkt_cost() - about how long a checked packet keeps a worker
+ * @p: packet
+ *
+ * Return: nanoseconds on a present-day core; 0 for the ops that are not the engine's.
+ */
+uint64_t snpu_pkt_cost(const union snpu_pkt *p);
+
 /** snpu_pkt_is_heavy() - true if a checked packet is likely to run for more than about 20 us */
 bool snpu_pkt_is_heavy(const union snpu_pkt *p);
 

@@ -416,33 +416,27 @@ static void narrow_f64(float *restrict dst, const double *restrict src, size_t n
 		dst[i] = (float)src[i];
 }
 
-/* Sixteen running maxima: comparisons of one chain would wait for each other */
+/* F32 bits as an integer of the same order; a NaN is next to the infinity of its sign, beyond it */
+static inline int32_t ordered(uint32_t u)
+{
+	return (int32_t)(u ^ (-(u >> 31) & 0x7fffffffu));
+}
+
+/* Maxima of integers, because those of floats have an order that stops the vectoriser */
 static float max(const float *src, float sign, size_t n)
 {
-	float lane[LANES], m = -INFINITY;
-	uint32_t nan[LANES] = { 0 }, any = 0;
-	size_t i, j;
+	uint32_t flip = f32_bits(sign) & 0x80000000u;
+	int32_t m = INT32_MIN, nan = 0;
+	size_t i;
 
-	for (j = 0; j < LANES; j++)
-		lane[j] = -INFINITY;
-	for (i = 0; i + LANES <= n; i += LANES)
-		for (j = 0; j < LANES; j++) {
-			float v = src[i + j] * sign;
+	for (i = 0; i < n; i++) {
+		uint32_t u = f32_bits(src[i]) ^ flip;
+		int32_t v = ordered(u);
 
-			lane[j] = v > lane[j] ? v : lane[j];
-			nan[j] |= v != v;
-		}
-	for (j = 0; i + j < n; j++) {
-		float v = src[i + j] * sign;
-
-		lane[j] = v > lane[j] ? v : lane[j];
-		nan[j] |= v != v;
+		m = v > m ? v : m;
+		nan |= (u & 0x7fffffffu) > 0x7f800000u;
 	}
-	for (j = 0; j < LANES; j++) {
-		m = lane[j] > m ? lane[j] : m;
-		any |= nan[j];
-	}
-	return any ? NAN : m;
+	return nan ? NAN : bits_f32((uint32_t)ordered((uint32_t)m));
 }
 
 static void exp_sub(float *dst, const float *src, double scale, double max, size_t n)
@@ -461,25 +455,45 @@ static void norm(float *dst, const float *src, const float *weight, double facto
 		dst[i] = (float)((double)src[i] * factor * (double)weight[i]);
 }
 
-static size_t argmax_f32(const float *src, size_t n)
+typedef int32_t __attribute__((may_alias)) any32;
+
+/* Index of the first element that is @a or @b, else 0. Whole blocks first: they vectorise */
+static inline size_t find_i32(const any32 *src, int32_t a, int32_t b, size_t n)
 {
-	float lane[LANES], m = -INFINITY;
 	size_t i, j;
 
-	for (j = 0; j < LANES; j++)
-		lane[j] = -INFINITY;
-	/* a NaN is never greater */
-	for (i = 0; i + LANES <= n; i += LANES)
-		for (j = 0; j < LANES; j++)
-			lane[j] = src[i + j] > lane[j] ? src[i + j] : lane[j];
-	for (j = 0; i + j < n; j++)
-		lane[j] = src[i + j] > lane[j] ? src[i + j] : lane[j];
-	for (j = 0; j < LANES; j++)
-		m = lane[j] > m ? lane[j] : m;
-	for (i = 0; i < n; i++)
-		if (src[i] == m)
+	for (i = 0; i + 64 <= n; i += 64) {
+		int32_t hit = 0;
+
+		for (j = 0; j < 64; j++)
+			hit |= (src[i + j] == a) | (src[i + j] == b);
+		if (hit)
+			break;
+	}
+	for (; i < n; i++)
+		if (src[i] == a || src[i] == b)
 			return i;
-	return 0;	/* nothing but NaN */
+	return 0;
+}
+
+static size_t argmax_f32(const float *src, size_t n)
+{
+	int32_t m = INT32_MIN;
+	uint32_t best;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t u = f32_bits(src[i]);
+		int32_t v = (u & 0x7fffffffu) > 0x7f800000u ? INT32_MIN : ordered(u);
+
+		m = v > m ? v : m;
+	}
+	if (m == INT32_MIN)
+		return 0;	/* nothing but NaN */
+	best = (uint32_t)ordered((uint32_t)m);
+	/* the two zeros are equal */
+	return find_i32((const any32 *)src, (int32_t)best,
+			(int32_t)(best << 1 ? best : best ^ 0x80000000u), n);
 }
 
 static size_t argmax_i32(const int32_t *src, size_t n)
@@ -489,10 +503,7 @@ static size_t argmax_i32(const int32_t *src, size_t n)
 
 	for (i = 0; i < n; i++)
 		m = src[i] > m ? src[i] : m;
-	for (i = 0; i < n; i++)
-		if (src[i] == m)
-			return i;
-	return 0;	/* someone writes the row meanwhile */
+	return find_i32(src, m, m, n);
 }
 
 const struct snpu_kernels SNPU_KERNELS = {

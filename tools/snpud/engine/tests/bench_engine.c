@@ -290,11 +290,18 @@ static void bench_others(void)
 	double t;
 
 	memset(mem, 0, 3 * BYTES);
-	for (i = 0; i < N; i++)
-		((float *)mem)[i] = (float)((int)(i * 2654435761u >> 16) - 32768) / 4096;
-	for (i = 0; i < sizeof(one) / sizeof(one[0]); i++)
+	for (i = 0; i < sizeof(one) / sizeof(one[0]); i++) {
+		for (j = 0; j < N; j++) {
+			float v = (float)((int)(j * 2654435761u >> 16) - 32768) / 4096;
+
+			if (one[i].p.hdr.dtype == SNPU_DT_BF16)
+				memcpy(mem + j * 2, (uint8_t *)&v + 2, 2);
+			else
+				memcpy(mem + j * 4, &v, 4);
+		}
 		if (wanted(one[i].name))
 			line(one[i].name, best(run_pkt, &one[i].p) / N, "ns/elem", NULL, 0);
+	}
 	if (wanted("fill"))
 		line("fill", (double)BYTES / best(run_pkt, &fill), "GB/s", NULL, 0);
 	if (wanted("crc32c"))

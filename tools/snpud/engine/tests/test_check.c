@@ -156,14 +156,14 @@ static void test_ranges(void)
 	BAD(SNPU_OP_ELTWISE, eltwise.dst, A(0) + 4);
 	BAD(SNPU_OP_ELTWISE, eltwise.scalar, 1);
 	BAD(SNPU_OP_CONVERT, hdr.dtype2, SNPU_DT_F32);
-	BAD(SNPU_OP_CONVERT, convert.scale, 0x7f800000);
 	BAD(SNPU_OP_CONVERT, convert.dst, A(0));
 	BAD(SNPU_OP_REDUCE_SUM, hdr.dtype2, SNPU_DT_I32);
 	BAD(SNPU_OP_REDUCE_SUM, rows.ld_dst, 4);
-	BAD(SNPU_OP_SOFTMAX, rows.param, 0x7fc00000);
 	BAD(SNPU_OP_SOFTMAX, rows.ld_dst, 3);
 	BAD(SNPU_OP_SOFTMAX, hdr.flags, 0);			/* offset without the mask */
 	BAD(SNPU_OP_RMSNORM, rows.param, 0xbf800000);
+	BAD(SNPU_OP_RMSNORM, rows.param, 0x7f800000);
+	BAD(SNPU_OP_RMSNORM, rows.param, 0x7fc00000);
 	BAD(SNPU_OP_RMSNORM, rows.weight, A(1));
 	BAD(SNPU_OP_ARGMAX, hdr.dtype, SNPU_DT_I8);
 	BAD(SNPU_OP_ACT, hdr.arg, SNPU_ACT_GELU + 1);
@@ -196,6 +196,183 @@ static void test_ranges(void)
 	}
 }
 
+/* Every pair of types: exactly those that the header lists are taken */
+static void test_types(void)
+{
+	enum { F32 = SNPU_DT_F32, BF16 = SNPU_DT_BF16, F16 = SNPU_DT_F16, I8 = SNPU_DT_I8,
+	       I32 = SNPU_DT_I32 };
+	static const struct { uint8_t op, n, pair[8][2]; } legal[] = {
+		{ SNPU_OP_MATMUL, 6, { { F32, F32 }, { BF16, F32 }, { BF16, BF16 }, { F16, F32 },
+				       { F16, F16 }, { I8, I32 } } },
+		{ SNPU_OP_ELTWISE, 4, { { F32 }, { BF16 }, { F16 }, { I32 } } },
+		{ SNPU_OP_REDUCE_SUM, 5, { { F32, F32 }, { BF16, F32 }, { F16, F32 }, { I8, I32 },
+					   { I32, I32 } } },
+		{ SNPU_OP_SOFTMAX, 3, { { F32 }, { BF16 }, { F16 } } },
+		{ SNPU_OP_RMSNORM, 3, { { F32 }, { BF16 }, { F16 } } },
+		{ SNPU_OP_ACT, 3, { { F32 }, { BF16 }, { F16 } } },
+		{ SNPU_OP_GATHER, 5, { { F32 }, { BF16 }, { F16 }, { I8 }, { I32 } } },
+		{ SNPU_OP_ARGMAX, 4, { { F32 }, { BF16 }, { F16 }, { I32 } } },
+		{ SNPU_OP_COPY, 1, { { 0 } } }, { SNPU_OP_COPY2D, 1, { { 0 } } },
+		{ SNPU_OP_FILL, 1, { { 0 } } }, { SNPU_OP_CRC32C, 1, { { 0 } } },
+		{ SNPU_OP_NOP, 1, { { 0 } } }, { SNPU_OP_SEM_WAIT, 1, { { 0 } } },
+		{ SNPU_OP_INDIRECT, 1, { { 0 } } },
+	};
+	unsigned int l, i, a, b;
+
+	for (l = 0; l < sizeof(legal) / sizeof(legal[0]); l++)
+		for (a = 0; a <= SNPU_DT_MAX + 1; a++)
+			for (b = 0; b <= SNPU_DT_MAX + 1; b++) {
+				union snpu_pkt p = *find(legal[l].op);
+				bool ok = false;
+
+				for (i = 0; i < legal[l].n; i++)
+					ok |= legal[l].pair[i][0] == a && legal[l].pair[i][1] == b;
+				p.hdr.dtype = (uint8_t)a;
+				p.hdr.dtype2 = (uint8_t)b;
+				expect(&p, ok ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "types", a * 10 + b);
+			}
+	for (a = 0; a <= SNPU_DT_MAX + 1; a++)
+		for (b = 0; b <= SNPU_DT_MAX + 1; b++) {
+			union snpu_pkt p = *find(SNPU_OP_CONVERT);
+			bool known = a && b && a <= SNPU_DT_MAX && b <= SNPU_DT_MAX;
+
+			p.hdr.dtype = (uint8_t)a;
+			p.hdr.dtype2 = (uint8_t)b;
+			expect(&p, known && a != b ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "convert",
+			       a * 10 + b);
+			p.convert.scale = 0x40000000;
+			expect(&p, known && (a != b || a == F32) ? SNPU_ERR_NONE : SNPU_ERR_FIELD,
+			       "convert with a factor", a * 10 + b);
+		}
+	for (a = 0; a < 2; a++) {
+		union snpu_pkt p = *find(SNPU_OP_MATMUL);
+
+		p.hdr.dtype = SNPU_DT_BF16;
+		p.hdr.dtype2 = a ? SNPU_DT_BF16 : SNPU_DT_F32;
+		p.hdr.flags = SNPU_PF_ACCUM;
+		expect(&p, a ? SNPU_ERR_FIELD : SNPU_ERR_NONE, "accumulate into type",
+		       p.hdr.dtype2);
+		p = *find(SNPU_OP_ELTWISE);
+		p.hdr.arg = SNPU_ELT_SCALE;
+		p.eltwise.b = 0;
+		p.hdr.dtype = a ? SNPU_DT_I32 : SNPU_DT_F32;
+		expect(&p, a ? SNPU_ERR_FIELD : SNPU_ERR_NONE, "scale of type", p.hdr.dtype);
+	}
+}
+
+#define VA_END (1ull << 48)
+
+/* The last byte of the address space may be used, the one after it may not */
+static void test_space_end(void)
+{
+	static const struct { uint8_t op, word; uint32_t bytes; } end[] = {
+		{ SNPU_OP_TIMESTAMP, 1, 8 }, { SNPU_OP_INDIRECT, 1, 192 }, { SNPU_OP_SEM_SIGNAL, 1, 8 },
+		{ SNPU_OP_COPY, 1, 100 }, { SNPU_OP_COPY, 2, 100 }, { SNPU_OP_COPY2D, 1, 256 },
+		{ SNPU_OP_COPY2D, 2, 256 }, { SNPU_OP_FILL, 1, 64 }, { SNPU_OP_MATMUL, 1, 64 },
+		{ SNPU_OP_MATMUL, 2, 64 }, { SNPU_OP_MATMUL, 3, 64 }, { SNPU_OP_ELTWISE, 1, 64 },
+		{ SNPU_OP_ELTWISE, 2, 64 }, { SNPU_OP_ELTWISE, 3, 64 }, { SNPU_OP_CONVERT, 1, 64 },
+		{ SNPU_OP_CONVERT, 2, 16 }, { SNPU_OP_REDUCE_SUM, 1, 64 }, { SNPU_OP_REDUCE_SUM, 2, 16 },
+		{ SNPU_OP_SOFTMAX, 1, 64 }, { SNPU_OP_SOFTMAX, 2, 64 }, { SNPU_OP_RMSNORM, 3, 16 },
+		{ SNPU_OP_ARGMAX, 2, 16 }, { SNPU_OP_ACT, 1, 64 }, { SNPU_OP_ACT, 2, 64 },
+		{ SNPU_OP_GATHER, 1, 64 }, { SNPU_OP_GATHER, 2, 8 }, { SNPU_OP_GATHER, 3, 32 },
+		{ SNPU_OP_CRC32C, 1, 10 }, { SNPU_OP_CRC32C, 3, 4 },
+	};
+	static const uint64_t far[] = { VA_END, VA_END + 64, 1ull << 63, ~63ull };
+	unsigned int r, i;
+
+	for (r = 0; r < sizeof(end) / sizeof(end[0]); r++) {
+		union snpu_pkt p = *find(end[r].op);
+
+		p.q[end[r].word] = VA_END - end[r].bytes;
+		expect(&p, SNPU_ERR_NONE, "up to the end, word", end[r].word);
+		p.q[end[r].word] = VA_END - end[r].bytes + 64;
+		expect(&p, SNPU_ERR_FIELD, "beyond the end, word", end[r].word);
+		for (i = 0; i < 4; i++) {
+			p.q[end[r].word] = far[i];
+			expect(&p, SNPU_ERR_FIELD, "far away, word", end[r].word);
+		}
+	}
+	for (i = 0; i < 2; i++) {
+		union snpu_pkt p = *find(SNPU_OP_COPY2D);
+
+		/* 2^40 * (2^24 - 1) wraps nowhere, 2^63 * 3 does */
+		p.copy2d.src_pitch = i ? 1ull << 63 : 1ull << 40;
+		p.copy2d.rows = i ? 4 : SNPU_MAX_DIM;
+		expect(&p, SNPU_ERR_FIELD, "pitch", i);
+		p.copy2d.rows = 1;
+		expect(&p, SNPU_ERR_NONE, "pitch of the only row", i);
+	}
+}
+
+static void test_overlap(void)
+{
+	union snpu_pkt p = *find(SNPU_OP_COPY);
+	unsigned int i;
+
+	p.copy.dst = A(0) + 100;
+	expect(&p, SNPU_ERR_NONE, "copy right behind", 0);
+	p.copy.dst = A(0) + 99;
+	expect(&p, SNPU_ERR_FIELD, "copy by one byte", 0);
+	p.copy.src = A(0) + 198;
+	expect(&p, SNPU_ERR_FIELD, "copy by one byte, other end", 0);
+	p.copy.src = A(0) + 199;
+	expect(&p, SNPU_ERR_NONE, "copy right before", 0);
+
+	/* column blocks of one wide matrix */
+	p = *find(SNPU_OP_COPY2D);
+	p.copy2d.src_pitch = p.copy2d.dst_pitch = 256;
+	for (i = 0; i < 512; i++) {
+		p.copy2d.dst = A(0) + i;
+		expect(&p, i % 256 >= 64 && i % 256 <= 192 ? SNPU_ERR_NONE : SNPU_ERR_FIELD,
+		       "copy2d beside itself at", i);
+		p.copy2d.dst = A(0) - i;
+		expect(&p, i % 256 >= 64 && i % 256 <= 192 ? SNPU_ERR_NONE : SNPU_ERR_FIELD,
+		       "copy2d beside itself before", i);
+	}
+	p.copy2d.dst = A(0) + 128;
+	p.copy2d.dst_pitch = 512;
+	expect(&p, SNPU_ERR_FIELD, "copy2d with other pitch inside the span", 512);
+
+	p = *find(SNPU_OP_MATMUL);
+	p.matmul.lda = p.matmul.ldb = p.matmul.ldc = 16;
+	for (i = 0; i < 16; i++) {
+		p.matmul.a = A(2) + i * 4;
+		p.matmul.b = A(1);
+		expect(&p, i >= 4 && i <= 12 ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "A beside C at", i);
+		p.matmul.b = A(2) + i * 4;
+		p.matmul.a = A(1);
+		expect(&p, i >= 4 && i <= 12 ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "B beside C at", i);
+		p.matmul.b = A(0);
+		p.hdr.flags = SNPU_PF_BIAS;
+		p.matmul.bias = A(2) + i * 4;
+		expect(&p, i >= 4 && i <= 12 ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "bias in a gap at", i);
+		p.hdr.flags = 0;
+		p.matmul.bias = 0;
+	}
+	p.matmul.a = p.matmul.b = A(5);
+	expect(&p, SNPU_ERR_NONE, "A is B", 0);
+
+	/* in place, and by one element */
+	p = *find(SNPU_OP_ELTWISE);
+	p.eltwise.dst = A(1);
+	expect(&p, SNPU_ERR_NONE, "eltwise in place", 0);
+	p.eltwise.dst = A(1) + 60;
+	expect(&p, SNPU_ERR_FIELD, "eltwise over the last element", 0);
+	p.eltwise.dst = A(1) + 64;
+	expect(&p, SNPU_ERR_NONE, "eltwise behind the last element", 0);
+	p = *find(SNPU_OP_SOFTMAX);
+	p.rows.dst = A(0);
+	expect(&p, SNPU_ERR_NONE, "softmax in place", 0);
+	p.rows.ld_dst = 5;
+	expect(&p, SNPU_ERR_FIELD, "softmax in place with another ld", 0);
+	p = *find(SNPU_OP_REDUCE_SUM);
+	p.rows.dst = A(0);
+	expect(&p, SNPU_ERR_FIELD, "sum over its source", 0);
+	p = *find(SNPU_OP_GATHER);
+	p.gather.dst = A(1) + 4;
+	expect(&p, SNPU_ERR_FIELD, "gather over the index", 0);
+}
+
 static void test_heavy(void)
 {
 	union snpu_pkt p = *find(SNPU_OP_COPY);
@@ -204,6 +381,10 @@ static void test_heavy(void)
 	CHECK(!snpu_pkt_is_heavy(find(SNPU_OP_NOP)), "nop is heavy");
 	p.copy.bytes = 1 << 20;
 	CHECK(snpu_pkt_is_heavy(&p), "1 MiB is not heavy");
+	p = *find(SNPU_OP_COPY2D);
+	p.copy2d.width = p.copy2d.src_pitch = p.copy2d.dst_pitch = 1;
+	p.copy2d.rows = 4096;
+	CHECK(snpu_pkt_is_heavy(&p), "4,096 rows of a byte are not heavy");
 }
 
 int main(int argc, char **argv)
@@ -214,6 +395,9 @@ int main(int argc, char **argv)
 		{ "reserved", test_reserved },
 		{ "addresses", test_addresses },
 		{ "ranges", test_ranges },
+		{ "types", test_types },
+		{ "space_end", test_space_end },
+		{ "overlap", test_overlap },
 		{ "heavy", test_heavy },
 	};
 

@@ -459,7 +459,7 @@ static void rows_one(struct fake f[2], unsigned int op, unsigned int flags, unsi
 
 				if (op == SNPU_OP_SOFTMAX) {
 					want = j < seen ? exp(arg) / den : 0;
-					bound = j < seen ? (16 + cols) * E * (1 + fabs(arg)) * want +
+					bound = j < seen ? 16 * E * (1 + fabs(arg)) * want +
 							   unit(dt) * want : 0;
 				} else {
 					want = x * rms * get(w, dt, j);
