@@ -7,7 +7,7 @@
 
 #include "bench.h"
 
-#define ROUNDS		15
+#define ROUNDS		30
 #define WARM_UP		3
 #define LIMIT_NS	(20ull * 1000 * 1000 * 1000)
 
@@ -143,7 +143,7 @@ int bench_peer_copy(struct bench *b)
 	if (ret)
 		ret = bench_row_missing(name, bench_why(ret));
 	else
-		ret = bench_row(name, rate, bench_copier_best(c), true, "64 MiB, best of 15");
+		ret = bench_row(name, rate, bench_copier_best(c), true, "64 MiB, best of 30");
 	bench_copier_destroy(c);
 	return ret;
 }
@@ -197,15 +197,15 @@ int bench_dma(struct bench *b)
 {
 	double to = NAN, back = NAN, limit = b->limit;
 	struct bench_copier *c = NULL;
-	const char *note = "64 MiB, best of 15";
+	const char *note = "64 MiB, best of 30";
 	int ret = 0;
 
 	if (!b->guest)
-		note = "64 MiB, best of 15; direct, not a guest";
+		note = "64 MiB, best of 30; direct, not a guest";
 	if (!limit) {
 		ret = bench_copier_create(&c);
 		if (b->guest)
-			note = "64 MiB, best of 15; limit measured in the guest, give --limit";
+			note = "64 MiB, best of 30; limit measured in the guest, give --limit";
 	}
 	if (!ret)
 		ret = dma(b, c, &to, &back);

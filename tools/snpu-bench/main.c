@@ -206,7 +206,7 @@ static int copy_limit(void)
 
 	if (ret)
 		return bench_fail(ret, "copy-limit");
-	for (i = 0; i < 15; i++)
+	for (i = 0; i < 30; i++)
 		bench_copier_round(c);
 	printf("%.3f\n", bench_copier_best(c));
 	bench_copier_destroy(c);

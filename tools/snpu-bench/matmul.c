@@ -15,7 +15,7 @@
 
 #define DIM		2048
 #define ELEMS		((size_t)DIM * DIM)
-#define ROUNDS		7
+#define ROUNDS		15
 #define LIMIT_NS	(60ull * 1000 * 1000 * 1000)
 
 /* The calls that are used, by name and type */
@@ -281,7 +281,7 @@ int bench_matmul(struct bench *b)
 			row = bench_row_missing(types[i].row, bench_why(ret));
 			continue;
 		}
-		snprintf(note, sizeof(note), "2048^3, best of 7, %u thread%s", b->threads,
+		snprintf(note, sizeof(note), "2048^3, best of 15, %u thread%s", b->threads,
 			 b->threads > 1 ? "s" : "");
 		row = bench_row(types[i].row, gops[0], gops[1], true, note);
 	}
