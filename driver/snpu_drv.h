@@ -175,6 +175,7 @@ struct snpu_import {
  * @bo_lock: guards @bos
  * @bos: BOs that hold DMA mappings or were exported
  * @nvec: vectors the system gave us
+ * @event_irq: interrupt of vector 0; pci_irq_vector() takes a lock that a reset must not wait for
  * @vec: completion vectors, 1 .. @nvec - 1
  * @ring: event ring
  * @ring_dma: its DMA address
@@ -224,6 +225,7 @@ struct snpu_device {
 	struct list_head bos;
 
 	int nvec;
+	int event_irq;
 	struct snpu_vector vec[SNPU_MSIX_VECTORS];
 	struct snpu_event_ring *ring;
 	dma_addr_t ring_dma;

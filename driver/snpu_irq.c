@@ -55,7 +55,8 @@ int snpu_irq_init(struct snpu_device *sdev)
 		return ret;
 	}
 	sdev->nvec = ret;
-	ret = request_threaded_irq(pci_irq_vector(pdev, 0), NULL, snpu_irq_events, IRQF_ONESHOT,
+	sdev->event_irq = pci_irq_vector(pdev, 0);
+	ret = request_threaded_irq(sdev->event_irq, NULL, snpu_irq_events, IRQF_ONESHOT,
 				   "snpu-events", sdev);
 	if (ret)
 		goto err_vectors;
@@ -74,7 +75,7 @@ int snpu_irq_init(struct snpu_device *sdev)
 err_irqs:
 	while (--i > 0)
 		free_irq(pci_irq_vector(pdev, i), &sdev->vec[i]);
-	free_irq(pci_irq_vector(pdev, 0), sdev);
+	free_irq(sdev->event_irq, sdev);
 err_vectors:
 	pci_free_irq_vectors(pdev);
 	sdev->nvec = 0;
@@ -90,7 +91,7 @@ void snpu_irq_fini(struct snpu_device *sdev)
 	for (i = 1; i < sdev->nvec; i++)
 		free_irq(pci_irq_vector(sdev->pdev, i), &sdev->vec[i]);
 	if (sdev->nvec)
-		free_irq(pci_irq_vector(sdev->pdev, 0), sdev);
+		free_irq(sdev->event_irq, sdev);
 	pci_free_irq_vectors(sdev->pdev);
 	sdev->nvec = 0;
 }

@@ -25,9 +25,21 @@ void snpu_reset_stop(struct snpu_device *sdev)
 	snpu_hw_stop(sdev);
 	/* the ring begins anew */
 	if (sdev->nvec)
-		synchronize_irq(pci_irq_vector(sdev->pdev, 0));
+		synchronize_irq(sdev->event_irq);
 	snpu_queues_lost(sdev);
 	dma_fence_end_signalling(cookie);
+}
+
+/*
+ * Documentation/gpu/drm-uapi.rst, "Device Wedging". drm_dev_wedged_event() takes it for granted that a
+ * device has a primary minor, which accel devices have not.
+ */
+static void snpu_reset_uevent(struct snpu_device *sdev, char *what)
+{
+	char *env[] = { what, NULL };
+
+	if (sdev->drm.registered)
+		kobject_uevent_env(&sdev->drm.accel->kdev->kobj, KOBJ_CHANGE, env);
 }
 
 /**
@@ -57,8 +69,7 @@ int snpu_reset_start(struct snpu_device *sdev)
 	snpu_hw_set_power(sdev, SNPU_POWER_WEDGED);
 	snpu_hw_stop(sdev);
 	drm_err(&sdev->drm, "device is wedged; unbind and bind it to try again\n");
-	drm_dev_wedged_event(&sdev->drm, DRM_WEDGE_RECOVERY_REBIND | DRM_WEDGE_RECOVERY_BUS_RESET,
-			     NULL);
+	snpu_reset_uevent(sdev, "WEDGED=rebind,bus-reset");
 	return -EIO;
 }
 
@@ -76,7 +87,7 @@ static void snpu_reset_work(struct work_struct *work)
 		ret = snpu_reset_start(sdev);
 		trace_snpu_reset(sdev, reason, ret);
 		if (!ret)
-			drm_dev_wedged_event(&sdev->drm, DRM_WEDGE_RECOVERY_NONE, NULL);
+			snpu_reset_uevent(sdev, "WEDGED=none");
 	}
 	drm_dev_exit(idx);
 }
