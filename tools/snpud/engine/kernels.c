@@ -386,6 +386,26 @@ static uint32_t sum_int(const void *src, unsigned int dtype, size_t n)
 	return s;
 }
 
+static void add_row(uint32_t *dst, const uint32_t *src, const uint32_t *add, bool accum, size_t n)
+{
+	size_t i;
+
+	if (accum)
+		for (i = 0; i < n; i++)
+			dst[i] += src[i] + add[i];
+	else
+		for (i = 0; i < n; i++)
+			dst[i] = src[i] + add[i];
+}
+
+static void flip(uint8_t *restrict dst, const uint8_t *restrict src, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		dst[i] = src[i] ^ 0x80;
+}
+
 static void add_f64(double *restrict acc, const float *restrict src, size_t n)
 {
 	size_t i;
@@ -507,6 +527,8 @@ static size_t argmax_i32(const int32_t *src, size_t n)
 }
 
 const struct snpu_kernels SNPU_KERNELS = {
+	.add_row = add_row,
+	.flip = flip,
 	.copy_nt = copy_nt,
 	.load = load,
 	.store = store,

@@ -6,6 +6,7 @@
 #ifndef SNPU_ENGINE_KERNELS_H
 #define SNPU_ENGINE_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -13,6 +14,8 @@
 
 /**
  * struct snpu_kernels - inner loops of one instruction set
+ * @add_row: dst = src + add (+ dst, if @accum), integers, wraps; dst may be src
+ * @flip: dst = src + 128, bytes
  * @copy_nt: memcpy() around the cache; the caller fences
  * @load: @n elements of a float type, or I8, I32, as F32
  * @store: @n F32 as elements of a float type, one rounding to nearest even
@@ -35,6 +38,8 @@
  * @argmax_i32: lowest index of the largest value; below @n even if the row changes meanwhile
  */
 struct snpu_kernels {
+	void (*add_row)(uint32_t *dst, const uint32_t *src, const uint32_t *add, bool accum, size_t n);
+	void (*flip)(uint8_t *dst, const uint8_t *src, size_t n);
 	void (*copy_nt)(void *dst, const void *src, size_t bytes);
 	void (*load)(float *dst, const void *src, unsigned int dtype, size_t n);
 	void (*store)(void *dst, const float *src, unsigned int dtype, size_t n);

@@ -15,6 +15,7 @@
 #define SPAN_MAX	(256ull << 20)	/* bytes of an operand, gaps included, that keeps its layout */
 #define PART_MIN	16u		/* rows or columns worked on at a time at least */
 #define MAX_ROWS	65536u		/* and at most */
+#define S8_K		512u		/* 255 * 128 * S8_K is below 2^24 */
 #define EXACT_K		1024u		/* products of two I8 whose sum an F32 holds exactly */
 
 #define SLOT_A		0
@@ -23,6 +24,9 @@
 #define SLOT_BIAS	3
 #define SLOT_WIDE	4	/* what is multiplied in another type, and integer results */
 #define SLOT_WORK	5	/* oneDNN's own scratch */
+#define SLOT_SUMS	6	/* of the columns of B */
+
+#define DT_U8		(SNPU_DT_MAX + 1)	/* A, beside a B of I8 */
 
 /**
  * struct gemm_key - what a kernel was made for
@@ -109,6 +113,8 @@ static dnnl_data_type_t dnnl_type(unsigned int dtype)
 		return dnnl_f16;
 	case SNPU_DT_I8:
 		return dnnl_s8;
+	case DT_U8:
+		return dnnl_u8;
 	case SNPU_DT_I32:
 		return dnnl_s32;
 	default:
@@ -137,7 +143,8 @@ static dnnl_status_t entry_build(struct snpu_gemm *g, struct gemm_entry *e, dnnl
 
 	st = desc(&md[0], k->m, k->k, k->dtype, k->lda, k->flags & SNPU_PF_TRANS_A);
 	if (!st)
-		st = desc(&md[1], k->k, k->n, k->dtype, k->ldb, k->flags & SNPU_PF_TRANS_B);
+		st = desc(&md[1], k->k, k->n, k->dtype == DT_U8 ? SNPU_DT_I8 : k->dtype, k->ldb,
+			  k->flags & SNPU_PF_TRANS_B);
 	if (!st && (k->flags & SNPU_PF_BIAS))
 		st = desc(&md[2], 1, k->n, SNPU_DT_F32, k->n, false);
 	if (!st)
@@ -268,11 +275,13 @@ static bool native_i8(void)
  * @n: columns
  * @row: first row
  * @col: first column
+ * @sums: I8: sums of the columns of B, once the first block of rows is done
  */
 struct block {
 	struct snpu_mat a, b, c, bias;
 	int64_t m, n;
 	uint64_t row, col;
+	uint32_t *sums;
 };
 
 static struct gemm_key block_key(const union snpu_pkt *p, const struct block *k)
@@ -367,39 +376,76 @@ static int gemm_i8_wide(struct snpu_exec *x, const union snpu_pkt *p, struct blo
 	return err;
 }
 
-/* Integers: bias and C are added here, since oneDNN adds them in F32 */
-static int block_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+
+/*
+ * Integers with dot-product instructions. oneDNN's sums of s8 products pass through F32, and are exact
+ * up to S8_K of them; those of u8 and s8 stay integers. So A goes in as A + 128, and 128 times the sum
+ * of each column of B is taken away from the result. Returns that factor, or 0, in @times.
+ */
+static int gemm_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k, int32_t *dst,
+		   int64_t ldc, uint8_t *a, uint32_t *times)
 {
-	bool add = p->hdr.flags & (SNPU_PF_BIAS | SNPU_PF_ACCUM), native = native_i8();
-	uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, i, j;
+	const struct snpu_kernels *f = snpu_kernels();
 	struct gemm_key key = block_key(p, k);
-	int32_t *c = (int32_t *)k->c.ptr;
-	int err;
+	uint32_t *sums = k->sums;
+	uint64_t i;
 
 	key.flags &= ~(SNPU_PF_BIAS | SNPU_PF_ACCUM);
-	if (add || !native) {
-		uint64_t bytes = m * n * 4;
+	key.ldc = ldc;
+	if (p->matmul.k <= S8_K)
+		return gemm_run(x, entry_get(x, &key), k->a.ptr, k->b.ptr, NULL, dst);
+	for (i = 0; i < k->a.rows; i++)
+		f->flip(a + i * k->a.row_bytes, k->a.ptr + i * k->a.pitch, k->a.row_bytes);
+	if (!k->row && !(p->hdr.flags & SNPU_PF_TRANS_B))
+		memset(sums, 0, (uint64_t)k->n * 4);
+	for (i = 0; !k->row && i < k->b.rows; i++) {
+		if (p->hdr.flags & SNPU_PF_TRANS_B)
+			sums[i] = f->sum_int(k->b.ptr + i * k->b.pitch, SNPU_DT_I8, p->matmul.k);
+		else
+			f->add_int(sums, k->b.ptr + i * k->b.pitch, SNPU_DT_I8, (uint64_t)k->n);
+	}
+	key.dtype = DT_U8;
+	key.lda = (int64_t)k->a.row_bytes;
+	*times = 128;
+	return gemm_run(x, entry_get(x, &key), a, k->b.ptr, NULL, dst);
+}
 
-		if (!native)
-			bytes += (m * EXACT_K + EXACT_K * n + m * n) * 4;
-		c = snpu_scratch(x->e, SLOT_WIDE, bytes);
-		if (!c)
-			return SNPU_ERR_INTERNAL;
-		key.ldc = k->n;
+/* Bias and C are added here: oneDNN adds them in F32 */
+static int block_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+{
+	uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, depth = p->matmul.k, put, room, i, j;
+	bool native = native_i8(), accum = p->hdr.flags & SNPU_PF_ACCUM;
+	const uint32_t *bias = (const uint32_t *)k->bias.ptr;
+	bool aside = bias || accum || !native;
+	int32_t *c = (int32_t *)k->c.ptr, *tmp;
+	int64_t ldc = (int64_t)k->c.pitch / 4;
+	uint32_t times = 0, *add;
+	int err;
+
+	room = native ? (depth > S8_K ? m * depth : 0) : (m * EXACT_K + EXACT_K * n + m * n) * 4;
+	put = aside ? m * n : 0;
+	tmp = snpu_scratch(x->e, SLOT_WIDE, put * 4 + room + 1);
+	k->sums = snpu_scratch(x->e, SLOT_SUMS, n * 8);
+	if (!tmp || !k->sums)
+		return SNPU_ERR_INTERNAL;
+	add = k->sums + n;
+	if (aside) {
+		c = tmp;
+		ldc = k->n;
 	}
 	if (native)
-		err = gemm_run(x, entry_get(x, &key), k->a.ptr, k->b.ptr, NULL, c);
+		err = gemm_i8(x, p, k, c, ldc, (uint8_t *)(tmp + put), &times);
 	else
-		err = gemm_i8_wide(x, p, k, c, (float *)c + m * n);
-	for (i = 0; !err && c != (int32_t *)k->c.ptr && i < m; i++) {
-		uint32_t *row = (uint32_t *)(k->c.ptr + i * k->c.pitch);
-		const uint32_t *bias = (const uint32_t *)k->bias.ptr;
-		bool accum = p->hdr.flags & SNPU_PF_ACCUM;
-
-		for (j = 0; j < n; j++)
-			row[j] = (uint32_t)c[i * n + j] + (bias ? bias[j] : 0) + (accum ? row[j] : 0);
-	}
-	return err;
+		err = gemm_i8_wide(x, p, k, c, (float *)tmp + put);
+	if (err || (!aside && !times))
+		return err;
+	/* what every row gets: the bias, less 128 times the sums */
+	for (j = 0; j < n; j++)
+		add[j] = (bias ? bias[j] : 0) - times * (times ? k->sums[j] : 0);
+	for (i = 0; i < m; i++)
+		snpu_kernels()->add_row((uint32_t *)(k->c.ptr + i * k->c.pitch),
+					(const uint32_t *)c + i * (uint64_t)ldc, add, accum, n);
+	return SNPU_ERR_NONE;
 }
 
 static int block_float(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include "engine.h"
 
-#define SNPU_NUM_SCRATCH	6	/* operands, then room for the ops themselves */
+#define SNPU_NUM_SCRATCH	7	/* operands, then room for the ops themselves */
 #define SNPU_CHUNK		(1ull << 20)	/* bytes moved between two checkpoints */
 
 /**

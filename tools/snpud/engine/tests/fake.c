@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fake.h"
 
@@ -21,18 +22,34 @@ double fake_uniform(uint64_t *state)
 	return (double)(int64_t)fake_rand(state) / 9223372036854775808.0;
 }
 
-void fake_init(struct fake *f, bool scatter, uint64_t seed)
+static uint8_t *map(int fd, uint64_t bytes, int prot)
 {
-	uint64_t bytes = (uint64_t)FAKE_PAGES * FAKE_PAGE;
+	/* a page that nobody may touch on either side */
 	uint8_t *m = mmap(NULL, bytes + 2 * FAKE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint32_t i;
 
-	if (m == MAP_FAILED || mprotect(m + FAKE_PAGE, bytes, PROT_READ | PROT_WRITE)) {
+	if (m == MAP_FAILED ||
+	    mmap(m + FAKE_PAGE, bytes, prot, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
 		perror("mmap");
 		exit(99);
 	}
+	return m + FAKE_PAGE;
+}
+
+void fake_init(struct fake *f, bool scatter, uint64_t seed)
+{
+	uint64_t bytes = (uint64_t)FAKE_PAGES * FAKE_PAGE;
+	int fd = memfd_create("fake", 0);
+	uint32_t i;
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes)) {
+		perror("memfd");
+		exit(99);
+	}
 	memset(f, 0, sizeof(*f));
-	f->mem = m + FAKE_PAGE;
+	f->mem = map(fd, bytes, PROT_READ | PROT_WRITE);
+	f->view[0] = map(fd, bytes, PROT_READ | PROT_WRITE);
+	f->view[1] = map(fd, bytes, PROT_NONE);
+	close(fd);
 	for (i = 0; i < FAKE_PAGES; i++) {
 		f->page[i] = i;
 		f->kind[i] = FAKE_RW;
@@ -49,7 +66,11 @@ void fake_init(struct fake *f, bool scatter, uint64_t seed)
 
 void fake_free(struct fake *f)
 {
-	munmap(f->mem - FAKE_PAGE, (uint64_t)(FAKE_PAGES + 2) * FAKE_PAGE);
+	uint64_t bytes = (uint64_t)(FAKE_PAGES + 2) * FAKE_PAGE;
+
+	munmap(f->mem - FAKE_PAGE, bytes);
+	munmap(f->view[0] - FAKE_PAGE, bytes);
+	munmap(f->view[1] - FAKE_PAGE, bytes);
 }
 
 static void copy(struct fake *f, uint64_t va, uint8_t *buf, uint64_t len, bool write)
@@ -95,10 +116,14 @@ static int resolve(void *ctx, uint64_t va, uint64_t len, unsigned int access, vo
 	if (err)
 		return err;
 	*run = FAKE_PAGE - in;
-	if (f->kind[i] == FAKE_SLOW) {
+	if (f->kind[i] == FAKE_SLOW || f->kind[i] == FAKE_BUS) {
 		*host = NULL;
+		/* what the slow path reaches is one piece, broken pages and all */
+		while (*run < len && ++i < FAKE_PAGES &&
+		       (f->kind[i] == FAKE_SLOW || f->kind[i] == FAKE_BUS))
+			*run += FAKE_PAGE;
 	} else {
-		*host = f->mem + (uint64_t)f->page[i] * FAKE_PAGE + in;
+		*host = f->view[f->now] + (uint64_t)f->page[i] * FAKE_PAGE + in;
 		while (*run < len && ++i < FAKE_PAGES && f->kind[i] == f->kind[i - 1] &&
 		       f->page[i] == f->page[i - 1] + 1)
 			*run += FAKE_PAGE;
@@ -114,6 +139,8 @@ static int slow(struct fake *f, uint64_t va, uint8_t *buf, uint64_t len, bool wr
 	for (a = va & ~(FAKE_PAGE - 1ull); a < va + len; a += FAKE_PAGE) {
 		int err = access_error(f, a, write);
 
+		if (!err && f->kind[(a - FAKE_BASE) / FAKE_PAGE] == FAKE_BUS)
+			err = SNPU_ERR_BUS;
 		if (err)
 			return err;
 	}
@@ -135,6 +162,15 @@ static int checkpoint(void *ctx)
 {
 	struct fake *f = ctx;
 
+	uint64_t bytes = (uint64_t)FAKE_PAGES * FAKE_PAGE;
+
+	/* whoever still uses a pointer from before is found out */
+	if (mprotect(f->view[f->now], bytes, PROT_NONE) ||
+	    mprotect(f->view[!f->now], bytes, PROT_READ | PROT_WRITE)) {
+		perror("mprotect");
+		exit(99);
+	}
+	f->now = !f->now;
 	f->checkpoints++;
 	return f->abort_after && f->checkpoints >= f->abort_after ? SNPU_ERR_ABORTED : 0;
 }

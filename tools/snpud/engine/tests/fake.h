@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fake address space for the engine's tests: pages of 4 KiB in any order, holes, read-only pages,
- * pages that only the slow path reaches; and checks that print what they saw.
+ * pages that only the slow path reaches, or not even it; and checks that print what they saw.
  */
 #ifndef SNPU_ENGINE_FAKE_H
 #define SNPU_ENGINE_FAKE_H
@@ -16,11 +16,13 @@
 #define FAKE_PAGES	8192u
 #define FAKE_PAGE	4096u
 
-enum fake_kind { FAKE_NONE, FAKE_RW, FAKE_RO, FAKE_SLOW };
+enum fake_kind { FAKE_NONE, FAKE_RW, FAKE_RO, FAKE_SLOW, FAKE_BUS };
 
 /**
  * struct fake - one address space at FAKE_BASE
- * @mem: backing memory, surrounded by guard pages
+ * @mem: backing memory, surrounded by guard pages; for the test
+ * @view: the same memory twice, for the engine: each checkpoint takes one away and shows the other
+ * @now: the one that is shown
  * @page: backing page of each page
  * @kind: how it is mapped
  * @abort_after: checkpoints until SNPU_ERR_ABORTED, 0: never
@@ -28,6 +30,8 @@ enum fake_kind { FAKE_NONE, FAKE_RW, FAKE_RO, FAKE_SLOW };
  */
 struct fake {
 	uint8_t *mem;
+	uint8_t *view[2];
+	unsigned int now;
 	uint32_t page[FAKE_PAGES];
 	uint8_t kind[FAKE_PAGES];
 	unsigned int abort_after;
