@@ -337,10 +337,18 @@ int snpu_syncobj_export(int fd, uint32_t handle, uint64_t point)
 	return ret ?: a.fd;
 }
 
-/** snpu_sync_file_status() - @status: 1 signalled, 0 pending, negative: error of the fence */
+/**
+ * snpu_sync_file_status() - state of a sync_file
+ * @status: 1 signalled, 0 pending, negative: error of the fence
+ *
+ * The fences inside are asked for: a chain, as a timeline has it, does not hand their errors on.
+ */
 int snpu_sync_file_status(int sync_file, int *status)
 {
-	struct sync_file_info info = { 0 };
+	struct sync_fence_info fence[16];
+	struct sync_file_info info = {
+		.num_fences = 16, .sync_fence_info = (uintptr_t)fence,
+	};
 	int ret = snpu_ioctl(sync_file, SYNC_IOC_FILE_INFO, &info);
 
 	*status = info.status;
