@@ -288,13 +288,22 @@ boot()
 	awk -v up="$up" -v t="$start" -v hz="$hz" 'BEGIN { printf "%.2f", up - t / hz }'
 }
 
+# best CMD...: the smaller of the numbers that two runs print
+best()
+{
+	local a b
+
+	a=$("$@") && b=$("$@") || return 1
+	printf '%s\n' "$a" "$b" | sort -n | head -n 1
+}
+
 part_start()
 {
 	local with without
 
-	without=$(boot --npus 0 --no-module) || without=-
-	if with=$(boot --npus 8); then
-		row guest-start "$with" "$without" "8 NPUs"
+	without=$(best boot --npus 0 --no-module) || without=-
+	if with=$(best boot --npus 8); then
+		row guest-start "$with" "$without" "8 NPUs, best of 2"
 	else
 		tail -n 5 -- "$dir/err" >&2
 		missing guest-start "the guest did not start"
