@@ -106,14 +106,15 @@
 #define SNPU_PTE_VALID		(1ull << 0)
 #define SNPU_PTE_READ		(1ull << 1)	/* leaf only */
 #define SNPU_PTE_WRITE		(1ull << 2)	/* leaf only */
-#define SNPU_PTE_LEAF		(1ull << 3)	/* clear: ADDR is the HBM offset of the next table */
+#define SNPU_PTE_LEAF		(1ull << 3)	/* clear: ADDR is the next table */
 #define SNPU_PTE_APERTURE_SHIFT	4
 #define SNPU_PTE_APERTURE_MASK	(3ull << SNPU_PTE_APERTURE_SHIFT)
 #define SNPU_PTE_ADDR_MASK	0x000ffffffffff000ull	/* bits 51..12 */
 #define SNPU_PTE_IMPORT_SHIFT	52			/* bits 61..52: import slot, FABRIC only */
 #define SNPU_PTE_IMPORT_MASK	(0x3ffull << SNPU_PTE_IMPORT_SHIFT)
-#define SNPU_PTE_RSVD_MASK	(~(SNPU_PTE_VALID | SNPU_PTE_READ | SNPU_PTE_WRITE | SNPU_PTE_LEAF | \
-				   SNPU_PTE_APERTURE_MASK | SNPU_PTE_ADDR_MASK | SNPU_PTE_IMPORT_MASK))
+#define SNPU_PTE_RSVD_MASK	(~(SNPU_PTE_VALID | SNPU_PTE_READ | SNPU_PTE_WRITE | \
+				   SNPU_PTE_LEAF | SNPU_PTE_APERTURE_MASK | \
+				   SNPU_PTE_ADDR_MASK | SNPU_PTE_IMPORT_MASK))
 
 /* Where a leaf's ADDR points */
 #define SNPU_APERTURE_HBM	0	/* offset in this NPU's HBM */
@@ -217,8 +218,8 @@ struct snpu_cpl {
 #define SNPU_ADM_SEG_REVOKE	0x0a	/* export.seg: later accesses fail, earlier ones are done */
 #define SNPU_ADM_SEG_IMPORT	0x0b	/* import: names a remote segment for fabric PTEs */
 #define SNPU_ADM_SEG_UNIMPORT	0x0c	/* import.slot */
-#define SNPU_ADM_COUNTERS	0x0d	/* data[]: packets, bytes read, bytes written, flops, faults,
-					 * busy ns, of the whole NPU since power on
+#define SNPU_ADM_COUNTERS	0x0d	/* data[]: packets, bytes read, bytes written, flops,
+					 * faults, busy ns, of the whole NPU since power on
 					 */
 #define SNPU_ADM_OP_MAX		0x0d
 

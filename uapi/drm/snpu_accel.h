@@ -353,6 +353,8 @@ struct drm_snpu_queue_ctrl {
  *
  * A queue with such a fence pending is reset when it makes no progress for hang_ms: the fence then
  * signals with -ETIME; with -EIO on a fault, -ECANCELED on destruction, -ENODEV on removal.
+ * A binary syncobj keeps that error; the links of a timeline are not told it, by the nature of
+ * dma_fence_chain: there QUEUE_QUERY has it.
  */
 struct drm_snpu_queue_signal {
 	__u32 queue_id;
