@@ -266,7 +266,7 @@ static void hostile_guest(void)
 	       (unsigned long long)c.admin_cmds, (unsigned long long)c.admin_errors,
 	       (unsigned long long)c.packets, (unsigned long long)c.faults,
 	       (unsigned long long)c.events);
-	CHECK(c.packets > 1000 && c.faults > 100, "hardly anything ran");
+	CHECK(c.packets > 100 && c.faults > 10, "hardly anything ran");
 	t_drv_end(&d);
 	t_machine_end(m);
 }
