@@ -233,68 +233,10 @@ TEST_F_TIMEOUT(isolation, guess_offsets, SNPU_TEST_S)
 /* ---- bad pointers in every op ---------------------------------------------------------------- */
 
 /*
- * A good packet of each op, in memory that is mapped. The test replaces each address in turn by
- * one that is not, and expects exactly that one to be reported.
+ * Each address of a good packet in turn is replaced by one that is not mapped, and exactly that one
+ * has to be reported.
  */
-struct op_case {
-	const char *name;
-	union snpu_pkt pkt;
-	unsigned int addr[4];	/* byte offsets of its addresses, 0: no more */
-};
-
-#define AT(type, field) offsetof(struct snpu_pkt_##type, field)
-
-#define NUM_OPS	18
-
-static void make_ops(FIXTURE_DATA(isolation) *self, struct op_case op[NUM_OPS])
-{
-	uint64_t a = self->buf.va, b = a + (64 << 10), d = a + (128 << 10), w = a + (192 << 10);
-	const struct op_case all[NUM_OPS] = {
-		{ "COPY", { .copy = { { SNPU_OP_COPY }, .src = a, .dst = d, .bytes = 64 } },
-		  { AT(copy, src), AT(copy, dst) } },
-		{ "COPY2D", { .copy2d = { { SNPU_OP_COPY2D }, a, d, 64, 64, 16, 4 } },
-		  { AT(copy2d, src), AT(copy2d, dst) } },
-		{ "FILL", { .fill = { { SNPU_OP_FILL, .arg = 4 }, .dst = d, .bytes = 64 } },
-		  { AT(fill, dst) } },
-		{ "MATMUL", { .matmul = { { SNPU_OP_MATMUL, SNPU_PF_BIAS, SNPU_DT_F32, SNPU_DT_F32 },
-					  a, b, d, w, 8, 8, 8, 8, 8, 8 } },
-		  { AT(matmul, a), AT(matmul, b), AT(matmul, c), AT(matmul, bias) } },
-		{ "MATMUL i8", { .matmul = { { SNPU_OP_MATMUL, 0, SNPU_DT_I8, SNPU_DT_I32 },
-					     a, b, d, 0, 8, 8, 8, 8, 8, 8 } },
-		  { AT(matmul, a), AT(matmul, b), AT(matmul, c) } },
-		{ "ELTWISE", { .eltwise = { { SNPU_OP_ELTWISE, .dtype = SNPU_DT_F32 }, a, b, d, 16 } },
-		  { AT(eltwise, a), AT(eltwise, b), AT(eltwise, dst) } },
-		{ "CONVERT", { .convert = { { SNPU_OP_CONVERT, 0, SNPU_DT_F32, SNPU_DT_BF16 },
-					    a, d, 16 } },
-		  { AT(convert, src), AT(convert, dst) } },
-		{ "REDUCE_SUM", { .rows = { { SNPU_OP_REDUCE_SUM, 0, SNPU_DT_F32, SNPU_DT_F32 },
-					    a, d, 0, 4, 8, 8 } },
-		  { AT(rows, src), AT(rows, dst) } },
-		{ "SOFTMAX", { .rows = { { SNPU_OP_SOFTMAX, .dtype = SNPU_DT_F32 }, a, d, 0, 4, 8, 8,
-					 8 } },
-		  { AT(rows, src), AT(rows, dst) } },
-		{ "RMSNORM", { .rows = { { SNPU_OP_RMSNORM, .dtype = SNPU_DT_F32 }, a, d, w, 4, 8, 8,
-					 8 } },
-		  { AT(rows, src), AT(rows, dst), AT(rows, weight) } },
-		{ "ACT", { .act = { { SNPU_OP_ACT, .dtype = SNPU_DT_F32 }, a, d, 16 } },
-		  { AT(act, src), AT(act, dst) } },
-		{ "GATHER", { .gather = { { SNPU_OP_GATHER, .dtype = SNPU_DT_F32 }, a, b, d, 4, 8, 16,
-					  8, 8 } },
-		  { AT(gather, table), AT(gather, index), AT(gather, dst) } },
-		{ "ARGMAX", { .rows = { { SNPU_OP_ARGMAX, .dtype = SNPU_DT_F32 }, a, d, 0, 4, 8, 8 } },
-		  { AT(rows, src), AT(rows, dst) } },
-		{ "CRC32C", { .crc32c = { { SNPU_OP_CRC32C }, a, 64, d } },
-		  { AT(crc32c, src), AT(crc32c, dst) } },
-		{ "SEM_SIGNAL", { .sem = { { SNPU_OP_SEM_SIGNAL }, d, 1 } }, { AT(sem, addr) } },
-		{ "SEM_WAIT", { .sem = { { SNPU_OP_SEM_WAIT }, d, 0 } }, { AT(sem, addr) } },
-		{ "TIMESTAMP", { .misc = { { SNPU_OP_TIMESTAMP }, d } }, { AT(misc, addr) } },
-		{ "INDIRECT", { .misc = { { SNPU_OP_INDIRECT }, a, 2 } }, { AT(misc, addr) } },
-	};
-
-	memcpy(op, all, sizeof(all));
-}
-
-static int fault_at(FIXTURE_DATA(isolation) *self, const struct op_case *op, unsigned int which,
+static int fault_at(FIXTURE_DATA(isolation) *self, const struct snpu_op_case *op, unsigned int which,
 		    uint64_t va, uint32_t error, uint64_t fault_va)
 {
 	union snpu_pkt pkt = op->pkt;
@@ -325,10 +267,10 @@ static int fault_at(FIXTURE_DATA(isolation) *self, const struct op_case *op, uns
 /* First, that the packets are good */
 TEST_F_TIMEOUT(isolation, every_op_runs, SNPU_TEST_S)
 {
-	static struct op_case op[NUM_OPS];
+	static struct snpu_op_case op[SNPU_NUM_OPS];
 
-	make_ops(self, op);
-	for (size_t i = 0; i < NUM_OPS; i++) {
+	snpu_op_cases(self->buf.va, op);
+	for (size_t i = 0; i < SNPU_NUM_OPS; i++) {
 		ASSERT_EQ(0, snpu_run(&self->good, &op[i].pkt)) {
 			TH_LOG("%s, which is as it should be", op[i].name);
 		}
@@ -337,11 +279,11 @@ TEST_F_TIMEOUT(isolation, every_op_runs, SNPU_TEST_S)
 
 TEST_F_TIMEOUT(isolation, every_op_bad_pointer, SNPU_TEST_S)
 {
-	static struct op_case op[NUM_OPS];
+	static struct snpu_op_case op[SNPU_NUM_OPS];
 	uint64_t hole = SNPU_NOWHERE + 0x1240;
 
-	make_ops(self, op);
-	for (size_t i = 0; i < NUM_OPS; i++) {
+	snpu_op_cases(self->buf.va, op);
+	for (size_t i = 0; i < SNPU_NUM_OPS; i++) {
 		for (unsigned int k = 0; k < ARRAY_SIZE(op[i].addr) && op[i].addr[k]; k++)
 			EXPECT_EQ(0, fault_at(self, &op[i], k, hole, SNPU_ERR_UNMAPPED, hole));
 	}
@@ -350,11 +292,11 @@ TEST_F_TIMEOUT(isolation, every_op_bad_pointer, SNPU_TEST_S)
 /* The last bytes that are mapped, and the first that are not: that one is told */
 TEST_F_TIMEOUT(isolation, every_op_across_the_end, SNPU_TEST_S)
 {
-	static struct op_case op[NUM_OPS];
+	static struct snpu_op_case op[SNPU_NUM_OPS];
 	uint64_t end = self->buf.va + self->buf.size;
 
-	make_ops(self, op);
-	for (size_t i = 0; i < NUM_OPS; i++) {
+	snpu_op_cases(self->buf.va, op);
+	for (size_t i = 0; i < SNPU_NUM_OPS; i++) {
 		for (unsigned int k = 0; k < ARRAY_SIZE(op[i].addr) && op[i].addr[k]; k++) {
 			uint8_t n = op[i].pkt.hdr.op;
 
@@ -380,15 +322,15 @@ TEST_F_TIMEOUT(isolation, every_op_across_the_end, SNPU_TEST_S)
 TEST_F_TIMEOUT(isolation, every_op_rights, SNPU_TEST_S)
 {
 	uint64_t ro = snpu_va_alloc(&self->c, SNPU_2M), wo = snpu_va_alloc(&self->c, SNPU_2M);
-	static struct op_case op[NUM_OPS];
+	static struct snpu_op_case op[SNPU_NUM_OPS];
 
 	ASSERT_EQ(0, snpu_map(self->c.fd, self->buf.handle, SNPU_2M, ro, SNPU_2M,
 			      DRM_SNPU_BIND_READ));
 	ASSERT_EQ(0, snpu_map(self->c.fd, self->buf.handle, SNPU_2M, wo, SNPU_2M,
 			      DRM_SNPU_BIND_WRITE));
-	make_ops(self, op);
-	for (size_t i = 0; i < NUM_OPS; i++) {
-		uint64_t d = self->buf.va + (128 << 10);
+	snpu_op_cases(self->buf.va, op);
+	for (size_t i = 0; i < SNPU_NUM_OPS; i++) {
+		uint64_t d = self->buf.va + SNPU_OP_RESULT;
 		uint8_t n = op[i].pkt.hdr.op;
 
 		for (unsigned int k = 0; k < ARRAY_SIZE(op[i].addr) && op[i].addr[k]; k++) {
@@ -415,12 +357,12 @@ TEST_F_TIMEOUT(isolation, every_op_rights, SNPU_TEST_S)
 TEST_F_TIMEOUT(isolation, gather_index, SNPU_TEST_S)
 {
 	int32_t *index = self->buf.map + (64 << 10);
-	static struct op_case op[NUM_OPS];
+	static struct snpu_op_case op[SNPU_NUM_OPS];
 	static const int32_t bad[] = { 16, -1, 0x7fffffff, INT32_MIN };
-	struct op_case *gather = NULL;
+	struct snpu_op_case *gather = NULL;
 
-	make_ops(self, op);
-	for (size_t i = 0; i < NUM_OPS; i++) {
+	snpu_op_cases(self->buf.va, op);
+	for (size_t i = 0; i < SNPU_NUM_OPS; i++) {
 		if (!strcmp(op[i].name, "GATHER"))
 			gather = &op[i];
 	}

@@ -211,6 +211,25 @@ static inline union snpu_pkt snpu_pkt_indirect(uint64_t addr, uint32_t count)
 	};
 }
 
+/* ---- good packets --------------------------------------------------------------------------- */
+
+#define SNPU_NUM_OPS	18
+#define SNPU_OP_RESULT	(128ull << 10)
+
+/**
+ * struct snpu_op_case - a packet that runs without a fault
+ * @name: for messages
+ * @pkt: packet
+ * @addr: byte offsets of its addresses, 0: no more
+ */
+struct snpu_op_case {
+	const char *name;
+	union snpu_pkt pkt;
+	unsigned int addr[4];
+};
+
+void snpu_op_cases(uint64_t base, struct snpu_op_case op[SNPU_NUM_OPS]);
+
 /* ---- fences --------------------------------------------------------------------------------- */
 
 int snpu_syncobj_create(int fd, uint32_t flags, uint32_t *handle);
