@@ -346,7 +346,15 @@ static int snpu_bo_args_check(struct snpu_device *sdev, const struct drm_snpu_bo
 }
 
 /**
- * snpu_ioctl_bo_create() - DRM_IOCTL_SNPU_BO_CREATE
+ * snpu_ioctl_bo_create() - DRM_IOCTL_SNPU_BO_CREATE: make a buffer object
+ * @drm: device
+ * @data: struct drm_snpu_bo_create
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -ENOSPC (HBM), -ENOMEM, -EIO, -ENODEV, -EOPNOTSUPP (host memory that is
+ * not coherent for the device).
  */
 int snpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)
 {

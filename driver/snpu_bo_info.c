@@ -70,6 +70,10 @@ const struct vm_operations_struct snpu_bo_vm_ops = {
 
 /**
  * snpu_bo_mmap() - drm_gem_object_funcs.mmap
+ * @obj: BO
+ * @vma: mapping to be set up
+ *
+ * Return: 0; -EINVAL (private mapping); -EOPNOTSUPP (memory of others).
  */
 int snpu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 {
@@ -89,7 +93,14 @@ int snpu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 }
 
 /**
- * snpu_ioctl_bo_info() - DRM_IOCTL_SNPU_BO_INFO
+ * snpu_ioctl_bo_info() - DRM_IOCTL_SNPU_BO_INFO: tell about a buffer object
+ * @drm: device
+ * @data: struct drm_snpu_bo_info
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -ENOENT.
  */
 int snpu_ioctl_bo_info(struct drm_device *drm, void *data, struct drm_file *file)
 {

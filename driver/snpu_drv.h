@@ -65,9 +65,7 @@ struct snpu_device;
 struct snpu_queue;
 struct snpu_vm;
 
-/**
- * struct snpu_facts - registers that never change, range-checked once at probe
- */
+/* Registers that never change, range-checked once at probe; see snpu_hw.h for each */
 struct snpu_facts {
 	u32 version;
 	u32 caps;
@@ -454,6 +452,7 @@ void snpu_fabric_leave(struct snpu_device *sdev);
 int snpu_fabric_restore(struct snpu_device *sdev);
 struct snpu_import *snpu_import_get(struct snpu_device *sdev, struct snpu_device *peer);
 void snpu_import_put(struct snpu_device *sdev, struct snpu_import *imp);
+void snpu_imports_fini(struct snpu_device *sdev);
 int snpu_fabric_peers(struct snpu_device *sdev, struct drm_snpu_peer **peers, u32 *count);
 
 /* ---- snpu_table.c: page-table memory -------------------------------------------------------- */

@@ -149,6 +149,25 @@ err:
 	return ERR_PTR(ret);
 }
 
+static void snpu_import_free(struct snpu_device *sdev, struct snpu_import *imp)
+{
+	list_del(&imp->link);
+	ida_free(&sdev->import_ida, imp->slot);
+	kfree(imp);
+}
+
+/**
+ * snpu_imports_fini() - free the slots that the device kept
+ * @sdev: device that is gone, as are all BOs
+ */
+void snpu_imports_fini(struct snpu_device *sdev)
+{
+	struct snpu_import *imp, *next;
+
+	list_for_each_entry_safe(imp, next, &sdev->imports, link)
+		snpu_import_free(sdev, imp);
+}
+
 /**
  * snpu_import_put() - drop a use of an import slot
  * @sdev: importing device
@@ -160,17 +179,20 @@ void snpu_import_put(struct snpu_device *sdev, struct snpu_import *imp)
 		.op = SNPU_ADM_SEG_UNIMPORT,
 		.import = { .slot = imp->slot },
 	};
+	u32 generation = READ_ONCE(sdev->generation);
 	int ret;
 
 	mutex_lock(&snpu_fabric_lock);
-	if (!--imp->users) {
-		list_del(&imp->link);
-		ret = snpu_admin_exec(sdev, &cmd, NULL);
-		if (ret && ret != -ENODEV && ret != -EIO)
-			drm_err(&sdev->drm, "import slot %u: %pe\n", imp->slot, ERR_PTR(ret));
-		ida_free(&sdev->import_ida, imp->slot);
-		kfree(imp);
+	if (--imp->users)
+		goto out;
+	ret = snpu_admin_exec(sdev, &cmd, NULL);
+	if (ret && ret != -ENODEV && snpu_is_current(sdev, generation)) {
+		/* the device keeps the slot, and so do we: the next user of the peer finds it */
+		drm_dbg(&sdev->drm, "import slot %u stays: %pe\n", imp->slot, ERR_PTR(ret));
+		goto out;
 	}
+	snpu_import_free(sdev, imp);
+out:
 	mutex_unlock(&snpu_fabric_lock);
 }
 

@@ -185,7 +185,14 @@ bool snpu_queue_check_fault(struct snpu_queue *queue)
 }
 
 /**
- * snpu_ioctl_queue_signal() - DRM_IOCTL_SNPU_QUEUE_SIGNAL
+ * snpu_ioctl_queue_signal() - DRM_IOCTL_SNPU_QUEUE_SIGNAL: make a fence of a queue's position
+ * @drm: device
+ * @data: struct drm_snpu_queue_signal
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL (position not submitted), -ENOENT, -ENOMEM.
  */
 int snpu_ioctl_queue_signal(struct drm_device *drm, void *data, struct drm_file *file)
 {

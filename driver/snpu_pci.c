@@ -63,6 +63,7 @@ static void snpu_ida_release(struct drm_device *drm, void *arg)
 {
 	struct snpu_device *sdev = arg;
 
+	snpu_imports_fini(sdev);
 	ida_destroy(&sdev->ctx_ida);
 	ida_destroy(&sdev->queue_ids);
 	ida_destroy(&sdev->import_ida);

@@ -136,7 +136,14 @@ static int snpu_query_peers(struct snpu_device *sdev, struct drm_snpu_dev_query 
 }
 
 /**
- * snpu_ioctl_dev_query() - DRM_IOCTL_SNPU_DEV_QUERY
+ * snpu_ioctl_dev_query() - DRM_IOCTL_SNPU_DEV_QUERY: answer a query
+ * @drm: device
+ * @data: struct drm_snpu_dev_query
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -EFAULT, -ENOMEM, -EIO, -ENODEV.
  */
 int snpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -160,6 +167,8 @@ int snpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *fi
 
 /**
  * snpu_show_fdinfo() - drm_driver.show_fdinfo: see Documentation/gpu/drm-usage-stats.rst
+ * @p: printer
+ * @file: client
  */
 void snpu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 {

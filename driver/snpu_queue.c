@@ -385,7 +385,15 @@ static int snpu_queue_setup(struct snpu_queue *queue, const struct drm_snpu_queu
 }
 
 /**
- * snpu_ioctl_queue_create() - DRM_IOCTL_SNPU_QUEUE_CREATE
+ * snpu_ioctl_queue_create() - DRM_IOCTL_SNPU_QUEUE_CREATE: make a queue
+ * @drm: device
+ * @data: struct drm_snpu_queue_create
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -EACCES (priority), -ENOSPC (queues), -EBADF (eventfd), -ENOMEM, -EIO,
+ * -ENODEV.
  */
 int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -460,7 +468,14 @@ err_charge:
 }
 
 /**
- * snpu_ioctl_queue_destroy() - DRM_IOCTL_SNPU_QUEUE_DESTROY
+ * snpu_ioctl_queue_destroy() - DRM_IOCTL_SNPU_QUEUE_DESTROY: end a queue
+ * @drm: device
+ * @data: struct drm_snpu_queue_destroy
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -ENOENT.
  */
 int snpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -483,7 +498,14 @@ int snpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file
 }
 
 /**
- * snpu_ioctl_queue_query() - DRM_IOCTL_SNPU_QUEUE_QUERY
+ * snpu_ioctl_queue_query() - DRM_IOCTL_SNPU_QUEUE_QUERY: tell how a queue is
+ * @drm: device
+ * @data: struct drm_snpu_queue_query
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -ENOENT.
  */
 int snpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -515,7 +537,14 @@ int snpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *
 }
 
 /**
- * snpu_ioctl_queue_ctrl() - DRM_IOCTL_SNPU_QUEUE_CTRL
+ * snpu_ioctl_queue_ctrl() - DRM_IOCTL_SNPU_QUEUE_CTRL: wake the device, suspend or resume a queue
+ * @drm: device
+ * @data: struct drm_snpu_queue_ctrl
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL, -ENOENT, the error that ended the queue, -EIO, -ENODEV.
  */
 int snpu_ioctl_queue_ctrl(struct drm_device *drm, void *data, struct drm_file *file)
 {

@@ -31,12 +31,12 @@ void snpu_reset_stop(struct snpu_device *sdev)
 }
 
 /*
- * Documentation/gpu/drm-uapi.rst, "Device Wedging". drm_dev_wedged_event() takes it for granted that a
- * device has a primary minor, which accel devices have not.
+ * Documentation/gpu/drm-uapi.rst, "Device Wedging". drm_dev_wedged_event() takes it for granted
+ * that a device has a primary minor, which accel devices have not.
  */
 static void snpu_reset_uevent(struct snpu_device *sdev, char *what)
 {
-	char *env[] = { what, NULL };
+	char *env[2] = { what };
 
 	if (sdev->drm.registered)
 		kobject_uevent_env(&sdev->drm.accel->kdev->kobj, KOBJ_CHANGE, env);

@@ -250,7 +250,15 @@ static int snpu_bind_check(struct drm_file *file, const struct drm_snpu_bind_op 
 }
 
 /**
- * snpu_ioctl_vm_bind() - DRM_IOCTL_SNPU_VM_BIND
+ * snpu_ioctl_vm_bind() - DRM_IOCTL_SNPU_VM_BIND: change the client's address space
+ * @drm: device
+ * @data: struct drm_snpu_vm_bind
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; what the first operation that failed got: -EINVAL, -ENOENT, -EFAULT, -E2BIG,
+ * -ENOMEM, -ENOSPC, -ENODEV (a revoked import), -EIO, -EINTR.
  */
 int snpu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
 {

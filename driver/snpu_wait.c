@@ -135,7 +135,15 @@ static int snpu_wait_add(struct snpu_queue *queue, struct dma_fence *fence, u64 
 }
 
 /**
- * snpu_ioctl_queue_wait() - DRM_IOCTL_SNPU_QUEUE_WAIT
+ * snpu_ioctl_queue_wait() - DRM_IOCTL_SNPU_QUEUE_WAIT: make a semaphore of a fence
+ * @drm: device
+ * @data: struct drm_snpu_queue_wait
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EINVAL (no fence), -ENOENT, -EBUSY (slots), -ENOMEM, -ENOSPC, the error that ended
+ * the queue.
  */
 int snpu_ioctl_queue_wait(struct drm_device *drm, void *data, struct drm_file *file)
 {
