@@ -87,7 +87,7 @@ run: build
 	$(Q)$(VM)/snpu-vm run --npus $(NPUS) $(ARGS) -- sh -c '$(CMD)'
 
 bench: build
-	$(Q)$(VM)/bench $(if $(JSON),--json '$(JSON)') $(ARGS)
+	$(Q)tools/snpu-bench/bench.sh $(if $(JSON),--json '$(JSON)') $(ARGS)
 
 check:
 	$(Q)$(VM)/check $(STEPS)
