@@ -306,7 +306,8 @@ TEST_F_TIMEOUT(kind, zeroed_after_reuse, SNPU_TEST_S)
 	for (int round = 0; round < ROUNDS; round++) {
 		ASSERT_EQ(0, snpu_client_open(&self->c, 0));
 		for (int i = 0; i < BUFS; i++) {
-			ASSERT_EQ(0, snpu_buf_make(&self->c, &buf[i], variant->size, variant->flags));
+			ASSERT_EQ(0, snpu_buf_make(&self->c, &buf[i], variant->size,
+						   variant->flags));
 			EXPECT_EQ(0, snpu_cmp_byte("memory another client had", 0, buf[i].map,
 						   buf[i].size)) {
 				TH_LOG("round %d buffer %d", round, i);
@@ -366,7 +367,7 @@ TEST_F_TIMEOUT(bo, foreign_offset, SNPU_TEST_S)
 					  MAP_SHARED);
 
 			EXPECT_TRUE(ret == -EACCES || ret == -EINVAL) {
-				TH_LOG("client of NPU %d, %s BO: expected -EACCES or -EINVAL, got %d",
+				TH_LOG("client of NPU %d, %s BO: expected -EACCES, -EINVAL, got %d",
 				       i, k ? "host" : "HBM", ret);
 			}
 		}
@@ -378,7 +379,9 @@ TEST_F_TIMEOUT(bo, foreign_offset, SNPU_TEST_S)
 
 TEST_F_TIMEOUT(bo, bad_offset, SNPU_TEST_S)
 {
-	static const uint64_t bad[] = { 0, SNPU_4K, 1ull << 20, 1ull << 40, (1ull << 62) + SNPU_4K };
+	static const uint64_t bad[] = {
+		0, SNPU_4K, 1ull << 20, 1ull << 40, (1ull << 62) + SNPU_4K,
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		int ret = try_map(self->fd, bad[i], SNPU_4K, PROT_READ, MAP_SHARED);

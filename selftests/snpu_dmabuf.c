@@ -332,8 +332,9 @@ static int use_foreign(FIXTURE_DATA(dmabuf) *self, int dmabuf, uint64_t bytes)
 		ret = bo_info(&self->c[i], handle, &info);
 		if (ret)
 			return ret;
-		if (info.flags != DRM_SNPU_BO_IMPORTED || info.node_id != ~0u || info.size != bytes) {
-			snpu_diag("BO_INFO: expected flags %#x node ~0 size %#llx, got %#x %#x %#llx",
+		if (info.flags != DRM_SNPU_BO_IMPORTED || info.node_id != ~0u ||
+		    info.size != bytes) {
+			snpu_diag("BO_INFO: want flags %#x node ~0 size %#llx, got %#x %#x %#llx",
 				  DRM_SNPU_BO_IMPORTED, (unsigned long long)bytes, info.flags,
 				  info.node_id, (unsigned long long)info.size);
 			return -EPROTO;
@@ -448,7 +449,7 @@ TEST_F_TIMEOUT(dmabuf, mmap, SNPU_TEST_S)
 		sync.flags = DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW;
 		EXPECT_EQ(0, snpu_ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync));
 		ASSERT_EQ(0, snpu_copy(&self->q[0], self->host[0].va, a.va, BYTES));
-		EXPECT_EQ(0, snpu_cmp("written through the dma-buf", map, self->host[0].map, BYTES));
+		EXPECT_EQ(0, snpu_cmp("written through it", map, self->host[0].map, BYTES));
 		part = mmap(NULL, SNPU_4K, PROT_READ, MAP_SHARED, fd, SNPU_2M);
 		ASSERT_NE(MAP_FAILED, part);
 		EXPECT_EQ(0, snpu_cmp("page at 2 MiB", map + SNPU_2M, part, SNPU_4K));

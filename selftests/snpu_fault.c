@@ -314,7 +314,7 @@ static int do_open(FIXTURE_DATA(inject) *self __attribute__((unused)))
 		if (snpu_accel_name(0, name, sizeof(name)))
 			return -EPROTO;
 		strcat(path, name);
-		strcpy(known, path);
+		snprintf(known, sizeof(known), "%s", path);
 	}
 	fd = open(known, O_RDWR | O_CLOEXEC);
 	if (fd < 0)

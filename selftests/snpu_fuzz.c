@@ -76,7 +76,7 @@ static uint64_t pick(uint64_t *seed)
 
 	switch (r % 4) {
 	case 0:
-		return edge[(r >> 8) % (sizeof(edge) / sizeof(edge[0]))];
+		return edge[(r >> 8) % ARRAY_SIZE(edge)];
 	case 1:
 		return (r >> 8) % 64;
 	case 2:
@@ -118,7 +118,9 @@ static uint64_t bo_size(uint64_t *seed, uint32_t flags)
 
 static uint64_t va(uint64_t *seed)
 {
-	return snpu_random(seed) % 4 ? (1ull << 32) + (snpu_random(seed) % 2048) * 4096 : pick(seed);
+	if (snpu_random(seed) % 4)
+		return (1ull << 32) + (snpu_random(seed) % 2048) * 4096;
+	return pick(seed);
 }
 
 static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t size)
@@ -181,9 +183,10 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 				.handle = map ? from(p->bo, seed) : JUNK(32), .pad = JUNK(64),
 				.offset = map && snpu_random(seed) % 2 ? pick(seed) : 0,
 				.va = va(seed),
-				.size = snpu_random(seed) % 8 ? (1 + snpu_random(seed) % 1024) * 4096 :
-								pick(seed),
+				.size = (1 + snpu_random(seed) % 1024) * 4096,
 			};
+			if (!(snpu_random(seed) % 8))
+				op[i].size = pick(seed);
 		}
 		a.ops = (struct drm_snpu_obj_array){
 			.stride = snpu_random(seed) % 16 ? sizeof(op[0]) : (uint32_t)pick(seed),

@@ -180,7 +180,7 @@ TEST_F_TIMEOUT(isolation, two_processes, SNPU_TEST_S)
 			       map[i].what, ret);
 		}
 	}
-	/* its ids and handles, by this file: they may name something of ours, never of the victim */
+	/* its ids and handles, by this file: they name something of ours, or nothing */
 	struct drm_snpu_bo_info bo = { .handle = v->handle };
 
 	if (!snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_BO_INFO, &bo))
@@ -236,8 +236,8 @@ TEST_F_TIMEOUT(isolation, guess_offsets, SNPU_TEST_S)
  * Each address of a good packet in turn is replaced by one that is not mapped, and exactly that one
  * has to be reported.
  */
-static int fault_at(FIXTURE_DATA(isolation) *self, const struct snpu_op_case *op, unsigned int which,
-		    uint64_t va, uint32_t error, uint64_t fault_va)
+static int fault_at(FIXTURE_DATA(isolation) *self, const struct snpu_op_case *op,
+		    unsigned int which, uint64_t va, uint32_t error, uint64_t fault_va)
 {
 	union snpu_pkt pkt = op->pkt;
 	struct snpu_queue q;

@@ -168,7 +168,8 @@ TEST_F_TIMEOUT(queue, packets, SNPU_TEST_S)
 	/* copy, unaligned */
 	snpu_pattern(host, 65536, 99);
 	ASSERT_EQ(0, snpu_copy(&self->q, self->hbm.va + 4093, self->host.va + 5, 33333));
-	ASSERT_EQ(0, snpu_copy(&self->q, self->host.va + (1 << 20) + 1, self->hbm.va + 4093, 33333));
+	ASSERT_EQ(0, snpu_copy(&self->q, self->host.va + (1 << 20) + 1, self->hbm.va + 4093,
+			       33333));
 	EXPECT_EQ(0, snpu_cmp("unaligned copy", host + 5, host + (1 << 20) + 1, 33333));
 	/* crc */
 	pkt = snpu_pkt_crc(self->host.va + (1 << 20), self->host.va + 1, 50001);

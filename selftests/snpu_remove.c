@@ -172,7 +172,8 @@ static int load_round(struct snpu_proc *p, unsigned int target, int *told)
 		/* the fence may have come with an error; then the queue is dead */
 		end = snpu_now_ms() + SNPU_WAIT_MS;
 		while (!ret && q.cpl->completed < q.wr) {
-			if (q.cpl->state == SNPU_QSTATE_STOPPED || q.cpl->state == SNPU_QSTATE_FAULT)
+			if (q.cpl->state == SNPU_QSTATE_STOPPED ||
+			    q.cpl->state == SNPU_QSTATE_FAULT)
 				ret = -EIO;
 			else if (snpu_now_ms() > end)
 				ret = -ETIMEDOUT;
@@ -693,7 +694,7 @@ static bool can_unload(void)
 	return !stat(MODULE "/initstate", &st) && !stat(MODULE "/refcnt", &st);
 }
 
-#define NEEDS_RMMOD "snpu cannot be unloaded: needs CONFIG_DRM_ACCEL_SNPU=m and CONFIG_MODULE_UNLOAD"
+#define NEEDS_RMMOD "cannot be unloaded: needs CONFIG_DRM_ACCEL_SNPU=m, CONFIG_MODULE_UNLOAD"
 
 TEST_F_TIMEOUT(remove, rmmod_in_use, SNPU_TEST_S)
 {

@@ -141,10 +141,11 @@ static void queue_print(struct snpu_queue *q, const char *what)
 {
 	const volatile struct snpu_cpl *c = q->cpl;
 
-	snpu_diag("queue %u, %s: submitted %llu completed %llu state %u need_wake %u error %u aux %#x packet %llu va %#llx",
-		  q->id, what, (unsigned long long)q->wr, (unsigned long long)c->completed, c->state,
-		  c->need_wake, c->error, c->error_aux, (unsigned long long)c->fault_index,
-		  (unsigned long long)c->fault_va);
+	snpu_diag("queue %u, %s: submitted %llu completed %llu state %u need_wake %u", q->id, what,
+		  (unsigned long long)q->wr, (unsigned long long)c->completed, c->state,
+		  c->need_wake);
+	snpu_diag("error %u aux %#x packet %llu va %#llx", c->error, c->error_aux,
+		  (unsigned long long)c->fault_index, (unsigned long long)c->fault_va);
 }
 
 /**
@@ -236,8 +237,8 @@ int snpu_want_fault(struct snpu_queue *q, uint32_t error, uint64_t index, uint64
 	}
 	if (info.state != SNPU_QSTATE_FAULT || info.error != error || info.flags ||
 	    (index != ~0ull && info.fault_index != index) || (va != ~0ull && info.fault_va != va)) {
-		snpu_diag("expected state %u error %u packet %lld va %#llx flags 0", SNPU_QSTATE_FAULT,
-			  error, (long long)index, (unsigned long long)va);
+		snpu_diag("expected state %u error %u packet %lld va %#llx flags 0",
+			  SNPU_QSTATE_FAULT, error, (long long)index, (unsigned long long)va);
 		snpu_diag("got      state %u error %u packet %lld va %#llx flags %#x aux %#x",
 			  info.state, info.error, (long long)info.fault_index,
 			  (unsigned long long)info.fault_va, info.flags, info.error_aux);
@@ -316,7 +317,8 @@ int snpu_syncobj_export(int fd, uint32_t handle, uint64_t point)
 {
 	struct drm_syncobj_transfer t = { .src_handle = handle, .src_point = point };
 	struct drm_syncobj_handle a = {
-		.handle = handle, .flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE, .fd = -1,
+		.handle = handle, .fd = -1,
+		.flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
 	};
 	int ret;
 

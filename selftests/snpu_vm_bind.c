@@ -427,7 +427,8 @@ TEST_F_TIMEOUT(bind, ends_of_va, SNPU_TEST_S)
 	uint64_t start = self->c.info.va_start, end = self->c.info.va_end;
 
 	ASSERT_EQ(0, snpu_map(self->fd, self->handle, SNPU_4K, start, SNPU_4K, SNPU_RW));
-	ASSERT_EQ(0, snpu_map(self->fd, self->handle, 5 * SNPU_4K, end - SNPU_4K, SNPU_4K, SNPU_RW));
+	ASSERT_EQ(0, snpu_map(self->fd, self->handle, 5 * SNPU_4K, end - SNPU_4K, SNPU_4K,
+			      SNPU_RW));
 	EXPECT_EQ(0, shows(self, start, SNPU_4K, SNPU_4K));
 	EXPECT_EQ(0, shows(self, end - SNPU_4K, 5 * SNPU_4K, SNPU_4K));
 }
