@@ -11,10 +11,12 @@
  * struct kmd_npu - an NPU's device node
  * @fd: opened for queries; that of NPU 0 also holds the set's fences and timelines
  * @minor: N of accelN
+ * @node: fabric address
  */
 struct kmd_npu {
 	int fd;
 	int minor;
+	uint32_t node;
 };
 
 /* A GEM handle of a context; importing the same memory twice gives the same handle */
