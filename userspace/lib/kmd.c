@@ -108,6 +108,34 @@ static void kmd_close(struct snpu *s)
 	}
 }
 
+static int query(int fd, uint32_t type, void *buf, uint32_t size)
+{
+	struct drm_snpu_dev_query q = { .type = type, .size = size, .pointer = (uintptr_t)buf };
+
+	return kmd_ioctl(fd, DRM_IOCTL_SNPU_DEV_QUERY, &q);
+}
+
+/* Minors are given out in the order of probing, which varies; fabric addresses do not */
+static int by_node(const void *a, const void *b)
+{
+	const struct kmd_npu *x = ((const struct snpu_npu *)a)->priv;
+	const struct kmd_npu *y = ((const struct snpu_npu *)b)->priv;
+
+	return x->node < y->node ? -1 : x->node > y->node;
+}
+
+static int open_npu(struct kmd_npu *k)
+{
+	struct drm_snpu_device_info d = { 0 };
+	int ret = open_node(k->minor, &k->fd);
+
+	if (ret)
+		return ret;
+	ret = query(k->fd, DRM_SNPU_QUERY_DEVICE, &d, sizeof(d));
+	k->node = d.node_id;
+	return ret ? snpu_fail(ret, ACCEL_DIR "/accel%d: device query", k->minor) : 0;
+}
+
 static int kmd_open(struct snpu *s)
 {
 	int minors[256], ret = 0;
@@ -128,18 +156,16 @@ static int kmd_open(struct snpu *s)
 		s->npus[i] = (struct snpu_npu){ .snpu = s, .index = i, .priv = k };
 		s->count = i + 1;
 		k->minor = minors[i];
-		ret = open_node(minors[i], &k->fd);
+		ret = open_npu(k);
 	}
-	if (ret)
+	if (ret) {
 		kmd_close(s);
-	return ret;
-}
-
-static int query(int fd, uint32_t type, void *buf, uint32_t size)
-{
-	struct drm_snpu_dev_query q = { .type = type, .size = size, .pointer = (uintptr_t)buf };
-
-	return kmd_ioctl(fd, DRM_IOCTL_SNPU_DEV_QUERY, &q);
+		return ret;
+	}
+	qsort(s->npus, n, sizeof(*s->npus), by_node);
+	for (i = 0; i < n; i++)
+		s->npus[i].index = i;
+	return 0;
 }
 
 static void pci_address(int minor, struct snpu_info *info)
