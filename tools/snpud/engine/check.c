@@ -51,9 +51,9 @@ static bool overlap(const struct span *a, const struct span *b)
 }
 
 /*
- * Whether two matrices share a byte. Rows may lie in the gaps of the other: column blocks of one wide
- * matrix are apart although their spans are not. That is looked at for equal pitches, and for a single
- * row beside a matrix; anything else whose spans meet counts as overlap.
+ * Whether two matrices share a byte. Rows may lie in the gaps of the other: column blocks of one
+ * wide matrix are apart although their spans are not. That is looked at for equal pitches, and for
+ * a single row beside a matrix; anything else whose spans meet counts as overlap.
  */
 static bool mats_overlap(const struct span *a, const struct span *b)
 {
@@ -83,7 +83,8 @@ static uint64_t mat_bytes(uint64_t rows, uint64_t cols, uint64_t ld, unsigned in
 }
 
 /* The span of a matrix of elements; bytes 0: dimensions out of range */
-static struct span mat_span(uint64_t va, uint64_t rows, uint64_t cols, uint64_t ld, unsigned int size)
+static struct span mat_span(uint64_t va, uint64_t rows, uint64_t cols, uint64_t ld,
+			    unsigned int size)
 {
 	return (struct span){ va, mat_bytes(rows, cols, ld, size), rows > 1 ? ld * size : 0,
 			      cols * size };
@@ -114,7 +115,8 @@ static bool hdr_is(const union snpu_pkt *p, unsigned int flags, bool dtype, bool
 static unsigned int check_copy(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_copy *c = &p->copy;
-	struct span s = { .va = c->src, .bytes = c->bytes }, d = { .va = c->dst, .bytes = c->bytes };
+	struct span s = { .va = c->src, .bytes = c->bytes },
+		    d = { .va = c->dst, .bytes = c->bytes };
 
 	if (!hdr_is(p, 0, false, false, false) || !RSVD_ZERO(c->rsvd) ||
 	    c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
@@ -207,7 +209,8 @@ static unsigned int check_eltwise(const union snpu_pkt *p)
 	bool scale = c->hdr.arg == SNPU_ELT_SCALE;
 	unsigned int size = snpu_dt_size(c->hdr.dtype);
 	uint64_t bytes = vec_bytes(c->count, size);
-	struct span a = { .va = c->a, .bytes = bytes }, b = { .va = c->b, .bytes = bytes }, d = { .va = c->dst, .bytes = bytes };
+	struct span a = { .va = c->a, .bytes = bytes }, b = { .va = c->b, .bytes = bytes },
+		    d = { .va = c->dst, .bytes = bytes };
 
 	if (!hdr_is(p, 0, true, false, true) || !RSVD_ZERO(c->rsvd) || c->rsvd0 ||
 	    c->hdr.arg > SNPU_ELT_MAX || !dt_in(c->hdr.dtype, scale ? FLOATS : FLOATS | I32) ||
@@ -228,9 +231,9 @@ static unsigned int check_convert(const union snpu_pkt *p)
 	struct span s = { .va = c->src, .bytes = vec_bytes(c->count, size) };
 	struct span d = { .va = c->dst, .bytes = vec_bytes(c->count, size2) };
 
-	if (!hdr_is(p, 0, true, true, false) || !RSVD_ZERO(c->rsvd) || c->rsvd0 || !size || !size2 ||
-	    (from == to && !(from == SNPU_DT_F32 && c->scale)) ||
-	    !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+	if (!hdr_is(p, 0, true, true, false) || !RSVD_ZERO(c->rsvd) || c->rsvd0 || !size ||
+	    !size2 || (from == to && !(from == SNPU_DT_F32 && c->scale)) || !span_ok(&s) ||
+	    !span_ok(&d) || overlap(&s, &d))
 		return SNPU_ERR_FIELD;
 	return c->src % size || c->dst % size2 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
 }
@@ -438,7 +441,8 @@ void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
 		break;
 	case SNPU_OP_REDUCE_SUM:
 		w->bytes_read = cells * size;
-		w->bytes_written = (p->hdr.flags & SNPU_PF_COLUMNS ? p->rows.cols : p->rows.rows) * 4ull;
+		w->bytes_written = (p->hdr.flags & SNPU_PF_COLUMNS ? p->rows.cols : p->rows.rows) *
+				   4ull;
 		w->flops = cells;
 		break;
 	case SNPU_OP_ARGMAX:

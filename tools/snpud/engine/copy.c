@@ -30,8 +30,8 @@ static bool past_cache(uint64_t bytes)
 }
 
 /*
- * Stores that went around the cache have no order. They must have arrived before a checkpoint, after
- * which the memory may belong to someone else, and before the packet counts as done.
+ * Stores that went around the cache have no order. They must have arrived before a checkpoint,
+ * after which the memory may belong to someone else, and before the packet counts as done.
  */
 static void drain(bool nt)
 {

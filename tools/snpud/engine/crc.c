@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * CRC32C. The instruction takes 3 cycles and a new one can start in each, so long ranges go in three
- * streams side by side, whose results are then joined: the CRC of a range followed by n zero bytes is
- * a linear function of the CRC, kept as a table for the two lengths of stream that are used.
+ * CRC32C. The instruction takes 3 cycles and a new one can start in each, so long ranges go in
+ * three streams side by side, whose results are then joined: the CRC of a range followed by n zero
+ * bytes is a linear function of the CRC, kept as a table for the two lengths of stream that are
+ * used.
  */
 #include <stdbool.h>
 #include <string.h>

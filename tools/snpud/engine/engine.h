@@ -19,8 +19,8 @@
 /**
  * struct snpu_mem_ops - memory as the packet's queue sees it
  * @resolve: finds the longest contiguous piece at @va, at most @len bytes. Returns SNPU_ERR_*; sets
- *	*@run (1 .. @len) and *@host. *@host NULL: only @slow_read and @slow_write reach it. Pointers
- *	stay valid until the next @checkpoint or the end of the engine call
+ *	*@run (1 .. @len) and *@host. *@host NULL: only @slow_read and @slow_write reach it.
+ *	Pointers stay valid until the next @checkpoint or the end of the engine call
  * @slow_read: copies @len bytes out; SNPU_ERR_*
  * @slow_write: copies @len bytes in; SNPU_ERR_*
  * @checkpoint: called every few milliseconds of work. Nonzero aborts with that SNPU_ERR_*

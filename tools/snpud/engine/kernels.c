@@ -503,8 +503,8 @@ static size_t argmax_f32(const float *src, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		uint32_t u = f32_bits(src[i]);
-		int32_t v = (u & 0x7fffffffu) > 0x7f800000u ? INT32_MIN : ordered(u);
+		uint32_t u = f32_bits(src[i]), nan = -(uint32_t)(u << 1 > 0xff000000u);
+		int32_t v = (int32_t)(((uint32_t)ordered(u) & ~nan) | (nan & 0x80000000u));
 
 		m = v > m ? v : m;
 	}

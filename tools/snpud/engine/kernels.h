@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inner loops. Compiled once for each instruction set; all give the same bits (no contraction, fixed
- * order of sums), so it does not matter which machine a result comes from.
+ * Inner loops. Compiled once for each instruction set; all give the same bits (no contraction,
+ * fixed order of sums), so it does not matter which machine a result comes from.
  */
 #ifndef SNPU_ENGINE_KERNELS_H
 #define SNPU_ENGINE_KERNELS_H
@@ -38,7 +38,8 @@
  * @argmax_i32: lowest index of the largest value; below @n even if the row changes meanwhile
  */
 struct snpu_kernels {
-	void (*add_row)(uint32_t *dst, const uint32_t *src, const uint32_t *add, bool accum, size_t n);
+	void (*add_row)(uint32_t *dst, const uint32_t *src, const uint32_t *add, bool accum,
+			size_t n);
 	void (*flip)(uint8_t *dst, const uint8_t *src, size_t n);
 	void (*copy_nt)(void *dst, const void *src, size_t bytes);
 	void (*load)(float *dst, const void *src, unsigned int dtype, size_t n);

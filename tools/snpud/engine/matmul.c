@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * MATMUL by oneDNN, in panels of columns and blocks of rows, between which there is a checkpoint;
- * kernels are kept by shape. oneDNN runs in the calling thread alone: the device has workers of its own.
+ * kernels are kept by shape. oneDNN runs in the calling thread alone: the device has workers of its
+ * own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include "range.h"
 
 #define CACHE_ENTRIES	64
-#define SPAN_MAX	(256ull << 20)	/* bytes of an operand, gaps included, that keeps its layout */
+#define SPAN_MAX (256ull << 20) /* bytes of an operand, gaps included, that keeps its layout */
 #define PART_MIN	16u		/* rows or columns worked on at a time at least */
 #define MAX_ROWS	65536u		/* and at most */
 #define S8_K		512u		/* 255 * 128 * S8_K is below 2^24 */
@@ -161,7 +162,8 @@ static dnnl_status_t entry_build(struct snpu_gemm *g, struct gemm_entry *e, dnnl
 			st = dnnl_primitive_attr_set_post_ops(*attr, *ops);
 	}
 	if (!st)
-		st = dnnl_matmul_primitive_desc_create(pd, g->eng, md[0], md[1], md[2], md[3], *attr);
+		st = dnnl_matmul_primitive_desc_create(pd, g->eng, md[0], md[1], md[2], md[3],
+						       *attr);
 	if (!st)
 		st = dnnl_primitive_desc_query(*pd, dnnl_query_impl_info_str, 0, &impl);
 	if (!st)
@@ -259,10 +261,17 @@ static int gemm_run(struct snpu_exec *x, struct gemm_entry *e, const void *a, co
 	return SNPU_ERR_NONE;
 }
 
-static bool native_i8(void)
+/*
+ * Whether oneDNN has dot products to use, which is not always what the CPU has, and whether they
+ * are exact: its kernels for AVX2 pass sums of u8 by s8 through F32 too.
+ */
+static bool native_i8(uint64_t depth)
 {
+	unsigned int isa = dnnl_get_effective_cpu_isa();
+	unsigned int wide = dnnl_cpu_isa_avx512_core_vnni, narrow = dnnl_cpu_isa_avx2_vnni;
+
 	return !(snpu_tune.no_kernel >> SNPU_DT_I8 & 1) &&
-	       (__builtin_cpu_supports("avx512vnni") || __builtin_cpu_supports("avxvnni"));
+	       ((isa & wide) == wide || ((isa & narrow) == narrow && depth <= S8_K));
 }
 
 /**
@@ -336,8 +345,9 @@ static int gemm_wide(struct snpu_exec *x, const union snpu_pkt *p, struct block 
 }
 
 /*
- * Integers without dot-product instructions: oneDNN's s8 products would saturate. As F32 they do not,
- * and a sum of EXACT_K products stays below 2^24, so it is exact; longer sums are added as integers.
+ * Integers without dot-product instructions: oneDNN's s8 products would saturate. As F32 they do
+ * not, and a sum of EXACT_K products stays below 2^24, so it is exact; longer sums are added as
+ * integers.
  */
 static int gemm_i8_wide(struct snpu_exec *x, const union snpu_pkt *p, struct block *k,
 			int32_t *dst, float *a)
@@ -376,11 +386,11 @@ static int gemm_i8_wide(struct snpu_exec *x, const union snpu_pkt *p, struct blo
 	return err;
 }
 
-
 /*
- * Integers with dot-product instructions. oneDNN's sums of s8 products pass through F32, and are exact
- * up to S8_K of them; those of u8 and s8 stay integers. So A goes in as A + 128, and 128 times the sum
- * of each column of B is taken away from the result. Returns that factor, or 0, in @times.
+ * Integers with dot-product instructions. oneDNN's sums of s8 products pass through F32, and are
+ * exact up to S8_K of them; those of u8 and s8 stay integers. So A goes in as A + 128, and 128
+ * times the sum of each column of B is taken away from the result. Returns that factor, or 0, in
+ * @times.
  */
 static int gemm_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k, int32_t *dst,
 		   int64_t ldc, uint8_t *a, uint32_t *times)
@@ -414,7 +424,7 @@ static int gemm_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k
 static int block_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
 {
 	uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, depth = p->matmul.k, put, room, i, j;
-	bool native = native_i8(), accum = p->hdr.flags & SNPU_PF_ACCUM;
+	bool accum = p->hdr.flags & SNPU_PF_ACCUM, native = native_i8(depth);
 	const uint32_t *bias = (const uint32_t *)k->bias.ptr;
 	bool aside = bias || accum || !native;
 	int32_t *c = (int32_t *)k->c.ptr, *tmp;
@@ -463,8 +473,8 @@ static int block_float(struct snpu_exec *x, const union snpu_pkt *p, struct bloc
 
 /*
  * How an operand is laid out for oneDNN may decide in which order it sums, so it follows from the
- * packet alone: rows are where the packet has them, or packed if that takes too much room, no matter
- * whether the memory could be used in place. One row or column is dense for oneDNN anyway.
+ * packet alone: rows are where the packet has them, or packed if that takes too much room, no
+ * matter whether the memory could be used in place. One row or column is dense for oneDNN anyway.
  */
 static void set_layout(struct snpu_mat *m, bool line)
 {
@@ -489,7 +499,8 @@ static int block_get(struct snpu_exec *x, const struct snpu_pkt_matmul *c, struc
 				  .va_pitch = c->ldc * size_c, .rows = m, .row_bytes = n * size_c };
 	set_layout(&k->a, m == 1 || c->k == 1);
 	set_layout(&k->c, m == 1 || n == 1);
-	/* a panel of B that was gathered serves all rows; a pointer does not survive a checkpoint */
+	/* a panel of B that was gathered serves all rows; a pointer does not survive a checkpoint
+	 */
 	if (!row || !k->b.bounced) {
 		k->b = (struct snpu_mat){ .va = c->b + (tb ? col * c->ldb : col) * size,
 					  .va_pitch = c->ldb * size, .rows = tb ? n : c->k,
@@ -513,9 +524,9 @@ static int block_get(struct snpu_exec *x, const struct snpu_pkt_matmul *c, struc
 }
 
 /*
- * Columns of B in a panel, and rows in a block: what is worked on at a time stays small enough, and no
- * part gets so small that oneDNN would take it for something else (a vector). Depends on the packet
- * only, so that results do too.
+ * Columns of B in a panel, and rows in a block: what is worked on at a time stays small enough, and
+ * no part gets so small that oneDNN would take it for something else (a vector). Depends on the
+ * packet only, so that results do too.
  */
 static uint64_t panel_cols(const struct snpu_pkt_matmul *c)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * REDUCE_SUM, SOFTMAX, RMSNORM, ARGMAX: matrices row by row, in blocks of rows. A row is worked on as
- * F32 in scratch memory, so that neither type nor layout changes the order of a sum. Rows too long for
- * that between two checkpoints are copied in and out in pieces; the arithmetic is the same.
+ * REDUCE_SUM, SOFTMAX, RMSNORM, ARGMAX: matrices row by row, in blocks of rows. A row is worked on
+ * as F32 in scratch memory, so that neither type nor layout changes the order of a sum. Rows too
+ * long for that between two checkpoints are copied in and out in pieces; the arithmetic is the
+ * same.
  */
 #include <math.h>
 #include <string.h>
@@ -196,7 +197,8 @@ static int do_block(struct rows *r, uint64_t row, uint64_t n)
 	else if (!err && !r->columns)
 		err = snpu_vec_get(x, &d, SLOT_DST, SNPU_MEM_WRITE, c->dst + row * 4, n * 4);
 	for (i = 0; !err && i < n; i++)
-		err = do_row(r, d.ptr + i * (r->matrix ? d.pitch : 4), s.ptr + i * s.pitch, row + i);
+		err = do_row(r, d.ptr + i * (r->matrix ? d.pitch : 4), s.ptr + i * s.pitch,
+			     row + i);
 	return err || r->columns ? err : snpu_mat_put(x, &d);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the engine costs by itself, on memory in one piece and one thread, next to what it could cost:
- * memcpy and a non-temporal copy, oneDNN called directly. Fewest nanoseconds of several runs.
+ * What the engine costs by itself, on memory in one piece and one thread, next to what it could
+ * cost: memcpy and a non-temporal copy, oneDNN called directly. Fewest nanoseconds of several runs.
  * usage: bench_engine [NAME...]; prints name, value, unit, reference, ratio.
  */
 #include <stdio.h>
@@ -238,6 +238,32 @@ static void bench_matmul(void)
 		}
 }
 
+/* Packets of a shape that was never seen: oneDNN generates code for it */
+static void bench_new_shapes(void)
+{
+	static const uint8_t dt[] = { SNPU_DT_F32, SNPU_DT_BF16, SNPU_DT_I8 };
+	unsigned int t, i;
+	char name[32];
+
+	for (t = 0; t < 3; t++) {
+		double start = now();
+
+		snprintf(name, sizeof(name), "new_shape_%u", dt[t]);
+		if (!wanted(name))
+			continue;
+		for (i = 0; i < 100; i++) {
+			union snpu_pkt p = { .matmul = {
+				.hdr = { SNPU_OP_MATMUL, 0, dt[t],
+					 dt[t] == SNPU_DT_I8 ? SNPU_DT_I32 : SNPU_DT_F32, 0 },
+				.a = BASE, .b = BASE + BYTES, .c = BASE + 2 * BYTES, .m = 5 + i,
+				.n = 9 + i, .k = 16, .lda = 16, .ldb = 9 + i, .ldc = 9 + i } };
+
+			run_pkt(&p);
+		}
+		line(name, (now() - start) / 1e5, "us", NULL, 0);
+	}
+}
+
 static void bench_others(void)
 {
 	enum { N = 1 << 20, R = 1024, C = 1024 };
@@ -248,7 +274,13 @@ static void bench_others(void)
 #define T(op, flags, dt, dt2, arg) { SNPU_OP_##op, flags, SNPU_DT_##dt, SNPU_DT_##dt2, arg }
 #define VEC3(n, h) { n, { .eltwise = { .hdr = h, .a = BASE, .b = BASE + BYTES, \
 				       .dst = BASE + 2 * BYTES, .count = N } } }
-#define VEC2(n, h) { n, { .convert = { .hdr = h, .src = BASE, .dst = BASE + 2 * BYTES, .count = N } } }
+#define VEC2(n, h) \
+	{ \
+		n, \
+		{ \
+			.convert = {.hdr = h, .src = BASE, .dst = BASE + 2 * BYTES, .count = N } \
+		} \
+	}
 #define ROWS(n, h, ld, w) { n, { .rows = { .hdr = h, .src = BASE, .dst = BASE + 2 * BYTES, \
 					   .weight = w, .rows = R, .cols = C, .ld_src = C, \
 					   .ld_dst = ld } } }
@@ -332,6 +364,7 @@ int main(int argc, char **argv)
 	memset(mem, 1, 3 * BYTES);
 	bench_copy();
 	bench_matmul();
+	bench_new_shapes();
 	bench_others();
 	snpu_engine_destroy(eng);
 	return 0;

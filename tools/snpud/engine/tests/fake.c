@@ -25,7 +25,8 @@ double fake_uniform(uint64_t *state)
 static uint8_t *map(int fd, uint64_t bytes, int prot)
 {
 	/* a page that nobody may touch on either side */
-	uint8_t *m = mmap(NULL, bytes + 2 * FAKE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *m = mmap(NULL, bytes + 2 * FAKE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
 
 	if (m == MAP_FAILED ||
 	    mmap(m + FAKE_PAGE, bytes, prot, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {

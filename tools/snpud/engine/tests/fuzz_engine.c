@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "good.h"
+#include "range.h"
 
 static uint64_t place(uint64_t *s)
 {
@@ -88,13 +89,14 @@ int main(int argc, char **argv)
 	uint64_t s = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
 	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : 20000, i, ran = 0, done = 0;
 	struct snpu_engine *e = snpu_engine_create();
+	const struct snpu_tune keep = snpu_tune;
 	struct fake f;
 	unsigned int j;
 
 	fake_init(&f, true, s);
 	for (j = 0; j < FAKE_PAGES; j++)
 		if (fake_rand(&s) % 64 == 0)
-			f.kind[j] = fake_rand(&s) % 2 ? FAKE_NONE : FAKE_RO;
+			f.kind[j] = (uint8_t[]){ FAKE_NONE, FAKE_RO, FAKE_BUS }[fake_rand(&s) % 3];
 	for (i = 0; i < count; i++) {
 		union snpu_pkt p = good[fake_rand(&s) % NUM_GOOD];
 		struct snpu_fault fault;
@@ -107,6 +109,12 @@ int main(int argc, char **argv)
 			((uint8_t *)&p)[fake_rand(&s) % 64] ^= (uint8_t)(1u << fake_rand(&s) % 8);
 		/* one flipped bit makes a size that is allowed and would take minutes */
 		f.abort_after = fake_rand(&s) % 8 ? 20 : 1;
+		/* every way of the engine, whatever the sizes */
+		snpu_tune.copy_nt = fake_rand(&s) % 2 ? 4096 : 1ull << 40;
+		snpu_tune.block_flops = fake_rand(&s) % 2 ? 100000 : keep.block_flops;
+		snpu_tune.panel_bytes = fake_rand(&s) % 2 ? 8192 : keep.panel_bytes;
+		snpu_tune.row_bytes = fake_rand(&s) % 2 ? 256 : keep.row_bytes;
+		snpu_tune.no_kernel = (unsigned int)fake_rand(&s) % 64;
 		err = fake_exec(&f, e, &p, &fault);
 		ran += !snpu_pkt_check(&p);
 		done += !err;

@@ -41,23 +41,32 @@ static void test_opcodes(void)
 /* Bytes that the op documents as reserved: each of their bits */
 static void test_reserved(void)
 {
-	static const struct { uint8_t op, from, to; } rsvd[] = {
-		{ SNPU_OP_NOP, 1, 64 }, { SNPU_OP_BARRIER, 1, 64 }, { SNPU_OP_TIMESTAMP, 1, 8 },
-		{ SNPU_OP_TIMESTAMP, 16, 64 }, { SNPU_OP_INTERRUPT, 1, 4 }, { SNPU_OP_INTERRUPT, 8, 64 },
-		{ SNPU_OP_INDIRECT, 1, 8 }, { SNPU_OP_INDIRECT, 20, 64 }, { SNPU_OP_SEM_SIGNAL, 1, 4 },
-		{ SNPU_OP_SEM_SIGNAL, 24, 64 }, { SNPU_OP_SEM_WAIT, 1, 4 }, { SNPU_OP_SEM_WAIT, 32, 64 },
-		{ SNPU_OP_COPY, 1, 8 }, { SNPU_OP_COPY, 32, 64 }, { SNPU_OP_COPY2D, 1, 8 },
-		{ SNPU_OP_COPY2D, 48, 64 }, { SNPU_OP_FILL, 1, 4 }, { SNPU_OP_FILL, 28, 64 },
-		{ SNPU_OP_MATMUL, 4, 8 }, { SNPU_OP_MATMUL, 32, 40 }, { SNPU_OP_ELTWISE, 1, 2 },
-		{ SNPU_OP_ELTWISE, 3, 4 }, { SNPU_OP_ELTWISE, 40, 64 }, { SNPU_OP_CONVERT, 1, 2 },
-		{ SNPU_OP_CONVERT, 4, 8 }, { SNPU_OP_CONVERT, 36, 64 }, { SNPU_OP_REDUCE_SUM, 4, 8 },
-		{ SNPU_OP_REDUCE_SUM, 24, 32 }, { SNPU_OP_REDUCE_SUM, 44, 64 }, { SNPU_OP_SOFTMAX, 3, 8 },
-		{ SNPU_OP_SOFTMAX, 24, 32 }, { SNPU_OP_SOFTMAX, 56, 64 }, { SNPU_OP_RMSNORM, 1, 2 },
-		{ SNPU_OP_RMSNORM, 3, 8 }, { SNPU_OP_RMSNORM, 52, 64 }, { SNPU_OP_ARGMAX, 1, 2 },
-		{ SNPU_OP_ARGMAX, 3, 8 }, { SNPU_OP_ARGMAX, 24, 32 }, { SNPU_OP_ARGMAX, 44, 64 },
-		{ SNPU_OP_ACT, 1, 2 }, { SNPU_OP_ACT, 3, 4 }, { SNPU_OP_ACT, 32, 64 },
-		{ SNPU_OP_GATHER, 1, 2 }, { SNPU_OP_GATHER, 3, 8 }, { SNPU_OP_GATHER, 52, 64 },
-		{ SNPU_OP_CRC32C, 1, 4 }, { SNPU_OP_CRC32C, 32, 64 },
+	static const struct { uint8_t op, from, to;
+	} rsvd[] = {
+		{ SNPU_OP_NOP, 1, 64 },		{ SNPU_OP_BARRIER, 1, 64 },
+		{ SNPU_OP_TIMESTAMP, 1, 8 },	{ SNPU_OP_TIMESTAMP, 16, 64 },
+		{ SNPU_OP_INTERRUPT, 1, 4 },	{ SNPU_OP_INTERRUPT, 8, 64 },
+		{ SNPU_OP_INDIRECT, 1, 8 },	{ SNPU_OP_INDIRECT, 20, 64 },
+		{ SNPU_OP_SEM_SIGNAL, 1, 4 },	{ SNPU_OP_SEM_SIGNAL, 24, 64 },
+		{ SNPU_OP_SEM_WAIT, 1, 4 },	{ SNPU_OP_SEM_WAIT, 32, 64 },
+		{ SNPU_OP_COPY, 1, 8 },		{ SNPU_OP_COPY, 32, 64 },
+		{ SNPU_OP_COPY2D, 1, 8 },	{ SNPU_OP_COPY2D, 48, 64 },
+		{ SNPU_OP_FILL, 1, 4 },		{ SNPU_OP_FILL, 28, 64 },
+		{ SNPU_OP_MATMUL, 4, 8 },	{ SNPU_OP_MATMUL, 32, 40 },
+		{ SNPU_OP_ELTWISE, 1, 2 },	{ SNPU_OP_ELTWISE, 3, 4 },
+		{ SNPU_OP_ELTWISE, 40, 64 },	{ SNPU_OP_CONVERT, 1, 2 },
+		{ SNPU_OP_CONVERT, 4, 8 },	{ SNPU_OP_CONVERT, 36, 64 },
+		{ SNPU_OP_REDUCE_SUM, 4, 8 },	{ SNPU_OP_REDUCE_SUM, 24, 32 },
+		{ SNPU_OP_REDUCE_SUM, 44, 64 }, { SNPU_OP_SOFTMAX, 3, 8 },
+		{ SNPU_OP_SOFTMAX, 24, 32 },	{ SNPU_OP_SOFTMAX, 56, 64 },
+		{ SNPU_OP_RMSNORM, 1, 2 },	{ SNPU_OP_RMSNORM, 3, 8 },
+		{ SNPU_OP_RMSNORM, 52, 64 },	{ SNPU_OP_ARGMAX, 1, 2 },
+		{ SNPU_OP_ARGMAX, 3, 8 },	{ SNPU_OP_ARGMAX, 24, 32 },
+		{ SNPU_OP_ARGMAX, 44, 64 },	{ SNPU_OP_ACT, 1, 2 },
+		{ SNPU_OP_ACT, 3, 4 },		{ SNPU_OP_ACT, 32, 64 },
+		{ SNPU_OP_GATHER, 1, 2 },	{ SNPU_OP_GATHER, 3, 8 },
+		{ SNPU_OP_GATHER, 52, 64 },	{ SNPU_OP_CRC32C, 1, 4 },
+		{ SNPU_OP_CRC32C, 32, 64 },
 	};
 	unsigned int r, i, bit;
 
@@ -76,18 +85,25 @@ static void test_reserved(void)
 /* Operand addresses that are unaligned, leave the address space, or wrap */
 static void test_addresses(void)
 {
-	static const struct { uint8_t op, word, align; } addr[] = {
-		{ SNPU_OP_TIMESTAMP, 1, 8 }, { SNPU_OP_INDIRECT, 1, 64 }, { SNPU_OP_SEM_SIGNAL, 1, 8 },
-		{ SNPU_OP_SEM_WAIT, 1, 8 }, { SNPU_OP_COPY, 1, 1 }, { SNPU_OP_COPY, 2, 1 },
-		{ SNPU_OP_COPY2D, 1, 1 }, { SNPU_OP_COPY2D, 2, 1 }, { SNPU_OP_FILL, 1, 4 },
-		{ SNPU_OP_MATMUL, 1, 4 }, { SNPU_OP_MATMUL, 2, 4 }, { SNPU_OP_MATMUL, 3, 4 },
-		{ SNPU_OP_ELTWISE, 1, 4 }, { SNPU_OP_ELTWISE, 2, 4 }, { SNPU_OP_ELTWISE, 3, 4 },
-		{ SNPU_OP_CONVERT, 1, 4 }, { SNPU_OP_CONVERT, 2, 1 }, { SNPU_OP_REDUCE_SUM, 1, 4 },
-		{ SNPU_OP_REDUCE_SUM, 2, 4 }, { SNPU_OP_SOFTMAX, 1, 4 }, { SNPU_OP_SOFTMAX, 2, 4 },
-		{ SNPU_OP_RMSNORM, 1, 4 }, { SNPU_OP_RMSNORM, 2, 4 }, { SNPU_OP_RMSNORM, 3, 4 },
-		{ SNPU_OP_ARGMAX, 1, 4 }, { SNPU_OP_ARGMAX, 2, 4 }, { SNPU_OP_ACT, 1, 4 },
-		{ SNPU_OP_ACT, 2, 4 }, { SNPU_OP_GATHER, 1, 4 }, { SNPU_OP_GATHER, 2, 4 },
-		{ SNPU_OP_GATHER, 3, 4 }, { SNPU_OP_CRC32C, 1, 1 }, { SNPU_OP_CRC32C, 3, 4 },
+	static const struct { uint8_t op, word, align;
+	} addr[] = {
+		{ SNPU_OP_TIMESTAMP, 1, 8 },  { SNPU_OP_INDIRECT, 1, 64 },
+		{ SNPU_OP_SEM_SIGNAL, 1, 8 }, { SNPU_OP_SEM_WAIT, 1, 8 },
+		{ SNPU_OP_COPY, 1, 1 },	      { SNPU_OP_COPY, 2, 1 },
+		{ SNPU_OP_COPY2D, 1, 1 },     { SNPU_OP_COPY2D, 2, 1 },
+		{ SNPU_OP_FILL, 1, 4 },	      { SNPU_OP_MATMUL, 1, 4 },
+		{ SNPU_OP_MATMUL, 2, 4 },     { SNPU_OP_MATMUL, 3, 4 },
+		{ SNPU_OP_ELTWISE, 1, 4 },    { SNPU_OP_ELTWISE, 2, 4 },
+		{ SNPU_OP_ELTWISE, 3, 4 },    { SNPU_OP_CONVERT, 1, 4 },
+		{ SNPU_OP_CONVERT, 2, 1 },    { SNPU_OP_REDUCE_SUM, 1, 4 },
+		{ SNPU_OP_REDUCE_SUM, 2, 4 }, { SNPU_OP_SOFTMAX, 1, 4 },
+		{ SNPU_OP_SOFTMAX, 2, 4 },    { SNPU_OP_RMSNORM, 1, 4 },
+		{ SNPU_OP_RMSNORM, 2, 4 },    { SNPU_OP_RMSNORM, 3, 4 },
+		{ SNPU_OP_ARGMAX, 1, 4 },     { SNPU_OP_ARGMAX, 2, 4 },
+		{ SNPU_OP_ACT, 1, 4 },	      { SNPU_OP_ACT, 2, 4 },
+		{ SNPU_OP_GATHER, 1, 4 },     { SNPU_OP_GATHER, 2, 4 },
+		{ SNPU_OP_GATHER, 3, 4 },     { SNPU_OP_CRC32C, 1, 1 },
+		{ SNPU_OP_CRC32C, 3, 4 },
 	};
 	unsigned int r, i;
 
@@ -229,7 +245,8 @@ static void test_types(void)
 					ok |= legal[l].pair[i][0] == a && legal[l].pair[i][1] == b;
 				p.hdr.dtype = (uint8_t)a;
 				p.hdr.dtype2 = (uint8_t)b;
-				expect(&p, ok ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "types", a * 10 + b);
+				expect(&p, ok ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "types",
+				       a * 10 + b);
 			}
 	for (a = 0; a <= SNPU_DT_MAX + 1; a++)
 		for (b = 0; b <= SNPU_DT_MAX + 1; b++) {
@@ -265,17 +282,23 @@ static void test_types(void)
 /* The last byte of the address space may be used, the one after it may not */
 static void test_space_end(void)
 {
-	static const struct { uint8_t op, word; uint32_t bytes; } end[] = {
-		{ SNPU_OP_TIMESTAMP, 1, 8 }, { SNPU_OP_INDIRECT, 1, 192 }, { SNPU_OP_SEM_SIGNAL, 1, 8 },
-		{ SNPU_OP_COPY, 1, 100 }, { SNPU_OP_COPY, 2, 100 }, { SNPU_OP_COPY2D, 1, 256 },
-		{ SNPU_OP_COPY2D, 2, 256 }, { SNPU_OP_FILL, 1, 64 }, { SNPU_OP_MATMUL, 1, 64 },
-		{ SNPU_OP_MATMUL, 2, 64 }, { SNPU_OP_MATMUL, 3, 64 }, { SNPU_OP_ELTWISE, 1, 64 },
-		{ SNPU_OP_ELTWISE, 2, 64 }, { SNPU_OP_ELTWISE, 3, 64 }, { SNPU_OP_CONVERT, 1, 64 },
-		{ SNPU_OP_CONVERT, 2, 16 }, { SNPU_OP_REDUCE_SUM, 1, 64 }, { SNPU_OP_REDUCE_SUM, 2, 16 },
-		{ SNPU_OP_SOFTMAX, 1, 64 }, { SNPU_OP_SOFTMAX, 2, 64 }, { SNPU_OP_RMSNORM, 3, 16 },
-		{ SNPU_OP_ARGMAX, 2, 16 }, { SNPU_OP_ACT, 1, 64 }, { SNPU_OP_ACT, 2, 64 },
-		{ SNPU_OP_GATHER, 1, 64 }, { SNPU_OP_GATHER, 2, 8 }, { SNPU_OP_GATHER, 3, 32 },
-		{ SNPU_OP_CRC32C, 1, 10 }, { SNPU_OP_CRC32C, 3, 4 },
+	static const struct { uint8_t op, word; uint32_t bytes;
+	} end[] = {
+		{ SNPU_OP_TIMESTAMP, 1, 8 },   { SNPU_OP_INDIRECT, 1, 192 },
+		{ SNPU_OP_SEM_SIGNAL, 1, 8 },  { SNPU_OP_COPY, 1, 100 },
+		{ SNPU_OP_COPY, 2, 100 },      { SNPU_OP_COPY2D, 1, 256 },
+		{ SNPU_OP_COPY2D, 2, 256 },    { SNPU_OP_FILL, 1, 64 },
+		{ SNPU_OP_MATMUL, 1, 64 },     { SNPU_OP_MATMUL, 2, 64 },
+		{ SNPU_OP_MATMUL, 3, 64 },     { SNPU_OP_ELTWISE, 1, 64 },
+		{ SNPU_OP_ELTWISE, 2, 64 },    { SNPU_OP_ELTWISE, 3, 64 },
+		{ SNPU_OP_CONVERT, 1, 64 },    { SNPU_OP_CONVERT, 2, 16 },
+		{ SNPU_OP_REDUCE_SUM, 1, 64 }, { SNPU_OP_REDUCE_SUM, 2, 16 },
+		{ SNPU_OP_SOFTMAX, 1, 64 },    { SNPU_OP_SOFTMAX, 2, 64 },
+		{ SNPU_OP_RMSNORM, 3, 16 },    { SNPU_OP_ARGMAX, 2, 16 },
+		{ SNPU_OP_ACT, 1, 64 },	       { SNPU_OP_ACT, 2, 64 },
+		{ SNPU_OP_GATHER, 1, 64 },     { SNPU_OP_GATHER, 2, 8 },
+		{ SNPU_OP_GATHER, 3, 32 },     { SNPU_OP_CRC32C, 1, 10 },
+		{ SNPU_OP_CRC32C, 3, 4 },
 	};
 	static const uint64_t far[] = { VA_END, VA_END + 64, 1ull << 63, ~63ull };
 	unsigned int r, i;
@@ -345,7 +368,8 @@ static void test_overlap(void)
 		p.matmul.b = A(0);
 		p.hdr.flags = SNPU_PF_BIAS;
 		p.matmul.bias = A(2) + i * 4;
-		expect(&p, i >= 4 && i <= 12 ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "bias in a gap at", i);
+		expect(&p, i >= 4 && i <= 12 ? SNPU_ERR_NONE : SNPU_ERR_FIELD, "bias in a gap at",
+		       i);
 		p.hdr.flags = 0;
 		p.matmul.bias = 0;
 	}

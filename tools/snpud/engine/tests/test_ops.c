@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every packet against a reference in fp64, with the bounds of Documentation/hardware.rst, on memory in
- * one piece and on scattered memory, which must give the same bits.
+ * Every packet against a reference in fp64, on memory in one piece and on scattered memory, which
+ * must give the same bits. Bounds, with u = 2^-24 (F32), 2^-8 (BF16), 2^-11 (F16) and e = 2^-23,
+ * beside the smallest normal number of the type (half the smallest number of all for F16):
+ *
+ *   MATMUL      (k + 2) * e * sum |a||b| + u * |exact|; I8: none
+ *   ELTWISE     (u + 2^-24) * |exact|: rounded to F32, then to the type; I32: none
+ *   CONVERT     u * |exact|, of the product in F32 if there is a factor; for I32 plus 2^-24 *
+ *               |exact|, because it passes through F32
+ *   REDUCE_SUM  n * e * sum |x|; integers: none
+ *   SOFTMAX     16 * e * (1 + |scaled argument - largest|) * exact + u * exact
+ *   RMSNORM     (n + 8) * e * |exact| + u * |exact|
+ *   ACT         8 * e * (|x| + |exact|) + u * |exact|
+ *   others      none
  */
 #include <math.h>
 #include <stdlib.h>
@@ -167,8 +178,10 @@ static void matmul_one(struct fake f[2], unsigned int dt, unsigned int dc, unsig
 				continue;
 			}
 			for (l = 0; l < k; l++) {
-				double x = get(a, dt, ta ? (uint64_t)l * lda + i : (uint64_t)i * lda + l);
-				double y = get(b, dt, tb ? (uint64_t)j * ldb + l : (uint64_t)l * ldb + j);
+				double x = get(a, dt,
+					       ta ? (uint64_t)l * lda + i : (uint64_t)i * lda + l);
+				double y = get(b, dt,
+					       tb ? (uint64_t)j * ldb + l : (uint64_t)l * ldb + j);
 
 				s += x * y;
 				mag += fabs(x * y);
@@ -186,8 +199,9 @@ static void matmul_one(struct fake f[2], unsigned int dt, unsigned int dc, unsig
 			}
 			if (ints)
 				CHECK(((uint32_t *)c)[(uint64_t)i * ldc + j] == u,
-				      "int8 %ux%ux%u flags %x [%u,%u]: %d, expected %d", m, n, k, flags,
-				      i, j, ((int32_t *)c)[(uint64_t)i * ldc + j], (int32_t)u);
+				      "int8 %ux%ux%u flags %x [%u,%u]: %d, expected %d", m, n, k,
+				      flags, i, j, ((int32_t *)c)[(uint64_t)i * ldc + j],
+				      (int32_t)u);
 			else
 				near("matmul", dc, j, get(c, dc, (uint64_t)i * ldc + j), s,
 				     (k + 2) * E * mag + unit(dc) * fabs(s));
@@ -203,11 +217,13 @@ static void matmul_one(struct fake f[2], unsigned int dt, unsigned int dc, unsig
 static void test_matmul(void)
 {
 	static const uint32_t shape[][3] = {
-		{ 1, 1, 1 }, { 3, 5, 7 }, { 64, 64, 64 }, { 1, 127, 300 }, { 65, 33, 129 }, { 100, 1, 50 },
+		{ 1, 1, 1 },	 { 3, 5, 7 },	  { 64, 64, 64 },
+		{ 1, 127, 300 }, { 65, 33, 129 }, { 100, 1, 50 },
 	};
 	static const unsigned int type[][2] = {
-		{ SNPU_DT_F32, SNPU_DT_F32 }, { SNPU_DT_BF16, SNPU_DT_F32 }, { SNPU_DT_BF16, SNPU_DT_BF16 },
-		{ SNPU_DT_F16, SNPU_DT_F32 }, { SNPU_DT_F16, SNPU_DT_F16 }, { SNPU_DT_I8, SNPU_DT_I32 },
+		{ SNPU_DT_F32, SNPU_DT_F32 },	{ SNPU_DT_BF16, SNPU_DT_F32 },
+		{ SNPU_DT_BF16, SNPU_DT_BF16 }, { SNPU_DT_F16, SNPU_DT_F32 },
+		{ SNPU_DT_F16, SNPU_DT_F16 },	{ SNPU_DT_I8, SNPU_DT_I32 },
 	};
 	struct fake f[2];
 	unsigned int s, t, flags;
@@ -267,9 +283,13 @@ static void test_eltwise(void)
 				uint64_t n = counts[c], i, size = snpu_dt_size(dt);
 				bool scale = op == SNPU_ELT_SCALE;
 				union snpu_pkt p = { .eltwise = {
-					.hdr = { SNPU_OP_ELTWISE, 0, (uint8_t)dt, 0, op }, .a = VA(0) + size,
-					.b = scale ? 0 : VA(8), .dst = c % 2 ? VA(0) + size : VA(16),
-					.count = n, .scalar = scale ? 0x40490fdb : 0 } };
+							     .hdr = { SNPU_OP_ELTWISE, 0,
+								      (uint8_t)dt, 0, op },
+							     .a = VA(0) + size,
+							     .b = scale ? 0 : VA(8),
+							     .dst = c % 2 ? VA(0) + size : VA(16),
+							     .count = n,
+							     .scalar = scale ? 0x40490fdb : 0 } };
 				void *a, *b, *r;
 
 				if (scale && t == 3)
@@ -288,8 +308,9 @@ static void test_eltwise(void)
 						       (int32_t)(op == SNPU_ELT_ADD ?
 						       (uint32_t)(int32_t)x + (uint32_t)(int32_t)y :
 						       (uint32_t)(int32_t)x * (uint32_t)(int32_t)y);
-					near("eltwise", dt, i, get(r, dt, i), want, dt == SNPU_DT_I32 ? 0 :
-					     (unit(dt) + 0x1p-24) * fabs(want));
+					near("eltwise", dt, i, get(r, dt, i), want,
+					     dt == SNPU_DT_I32 ? 0 :
+								 (unit(dt) + 0x1p-24) * fabs(want));
 				}
 				free(a);
 				free(b);
@@ -314,10 +335,13 @@ static void test_convert(void)
 	for (from = 1; from <= SNPU_DT_MAX; from++)
 		for (to = 1; to <= SNPU_DT_MAX; to++)
 			for (s = 0; s < 2; s++) {
-				union snpu_pkt p = { .convert = {
-					.hdr = { SNPU_OP_CONVERT, 0, (uint8_t)from, (uint8_t)to, 0 },
-					.src = VA(0), .dst = VA(8), .count = N,
-					.scale = s ? 0x3f000000 : 0 } };
+				union snpu_pkt p = { .convert = { .hdr = { SNPU_OP_CONVERT, 0,
+									   (uint8_t)from,
+									   (uint8_t)to, 0 },
+								  .src = VA(0),
+								  .dst = VA(8),
+								  .count = N,
+								  .scale = s ? 0x3f000000 : 0 } };
 				void *a, *r;
 				uint32_t i;
 
@@ -326,7 +350,8 @@ static void test_convert(void)
 				a = operand(f, VA(0), from, N, 300);
 				r = result(f, &p, VA(8), N * snpu_dt_size(to));
 				for (i = 0; i < N; i++) {
-					double x = get(a, from, i), want = s ? (double)((float)x * 0.5f) : x;
+					double x = get(a, from, i),
+					       want = s ? (double)((float)x * 0.5f) : x;
 					double bound = unit(to) * fabs(want), got = get(r, to, i);
 
 					/* an I32 has more bits than the F32 it may pass through */
@@ -335,7 +360,8 @@ static void test_convert(void)
 					if (to == SNPU_DT_I8)
 						want = saturate(want, -128, 127), bound = 0;
 					if (to == SNPU_DT_I32)
-						want = saturate(want, -2147483648.0, 2147483647.0), bound = 0;
+						want = saturate(want, -2147483648.0, 2147483647.0),
+						bound = 0;
 					if (to == SNPU_DT_F16 && fabs(want) >= 65520)
 						CHECK(isinf(got), "f16 of %g is %g", want, got);
 					else
@@ -379,8 +405,8 @@ static void test_convert_exhaustive(void)
 			double want = get(h, dt, i);
 
 			CHECK(isnan(want) ? isnan(w[i]) : w[i] == (float)want, "%04x: %g", i, w[i]);
-			CHECK(isnan(want) ? isnan(get(back, dt, i)) : back[i] == h[i], "%04x: %04x", i,
-			      back[i]);
+			CHECK(isnan(want) ? isnan(get(back, dt, i)) : back[i] == h[i], "%04x: %04x",
+			      i, back[i]);
 		}
 		/* values between two neighbours: the compiler's conversion is the reference */
 		for (i = 0; i < 65536; i++) {
@@ -405,7 +431,8 @@ static void test_convert_exhaustive(void)
 static void rows_one(struct fake f[2], unsigned int op, unsigned int flags, unsigned int dt,
 		     uint32_t rows, uint32_t cols, uint32_t gap)
 {
-	bool ints = dt == SNPU_DT_I8 || dt == SNPU_DT_I32, columns = op == SNPU_OP_REDUCE_SUM && flags;
+	bool ints = dt == SNPU_DT_I8 || dt == SNPU_DT_I32,
+	     columns = op == SNPU_OP_REDUCE_SUM && flags;
 	bool matrix = op == SNPU_OP_SOFTMAX || op == SNPU_OP_RMSNORM;
 	uint32_t ld = cols + gap, i, j;
 	unsigned int td = op == SNPU_OP_ARGMAX || ints ? SNPU_DT_I32 :
@@ -430,7 +457,8 @@ static void rows_one(struct fake f[2], unsigned int op, unsigned int flags, unsi
 		if (op == SNPU_OP_SOFTMAX && flags)
 			seen = i < cols ? i : cols;
 		for (j = 0; j < n; j++) {
-			double x = get(s, dt, columns ? (uint64_t)j * ld + i : (uint64_t)i * ld + j);
+			double x = get(s, dt,
+				       columns ? (uint64_t)j * ld + i : (uint64_t)i * ld + j);
 
 			sum += x;
 			mag += fabs(x);
@@ -445,7 +473,8 @@ static void rows_one(struct fake f[2], unsigned int op, unsigned int flags, unsi
 			CHECK(((uint32_t *)r)[i] == best, "argmax row %u: %u, expected %u", i,
 			      ((uint32_t *)r)[i], best);
 		} else if (op == SNPU_OP_REDUCE_SUM && ints) {
-			CHECK(((uint32_t *)r)[i] == u, "sum %u: %u, expected %u", i, ((uint32_t *)r)[i], u);
+			CHECK(((uint32_t *)r)[i] == u, "sum %u: %u, expected %u", i,
+			      ((uint32_t *)r)[i], u);
 		} else if (op == SNPU_OP_REDUCE_SUM) {
 			near("sum", td, i, get(r, td, i), sum, n * E * mag);
 		} else {
@@ -477,14 +506,18 @@ static void rows_one(struct fake f[2], unsigned int op, unsigned int flags, unsi
 
 static void test_rows(void)
 {
-	static const uint32_t shape[][2] = { { 1, 1 }, { 3, 17 }, { 40, 1000 }, { 7, 4099 }, { 900, 3 } };
+	static const uint32_t shape[][2] = {
+		{ 1, 1 }, { 3, 17 }, { 40, 1000 }, { 7, 4099 }, { 900, 3 }
+	};
 	unsigned int s, t, flags;
 	struct fake f[2];
 
 	both(f);
 	for (s = 0; s < 5; s++)
 		for (t = 0; t < 5; t++) {
-			unsigned int dt = t < 3 ? float_types[t] : t == 3 ? SNPU_DT_I8 : SNPU_DT_I32;
+			unsigned int dt = t < 3	 ? float_types[t] :
+					  t == 3 ? SNPU_DT_I8 :
+						   SNPU_DT_I32;
 			uint32_t r = shape[s][0], c = shape[s][1], gap = s % 2 ? 5 : 0;
 
 			for (flags = 0; flags < 2; flags++) {
@@ -549,7 +582,8 @@ static void test_act_edges(void)
 		CHECK(!fake_exec(&f, eng, &p, &fault), "fault %u", fault.error);
 		fake_read(&f, VA(8), r, sizeof(r));
 		for (i = 0; i < 8; i++)
-			CHECK(r[i] == want[i], "act %u of %g: %g, expected %g", act, in[i], r[i], want[i]);
+			CHECK(r[i] == want[i], "act %u of %g: %g, expected %g", act, in[i], r[i],
+			      want[i]);
 	}
 	fake_free(&f);
 }
@@ -557,10 +591,15 @@ static void test_act_edges(void)
 static void test_moves(void)
 {
 	uint64_t n = 5 << 20, w = 1000, rows = 700, i;
-	union snpu_pkt copy = { .copy = { .hdr.op = SNPU_OP_COPY, .src = VA(0) + 3, .dst = VA(8) + 77,
-					  .bytes = n } };
-	union snpu_pkt c2d = { .copy2d = { .hdr.op = SNPU_OP_COPY2D, .src = VA(0) + 1, .dst = VA(8) + 5,
-					   .src_pitch = 1001, .dst_pitch = 4097, .width = 1000,
+	union snpu_pkt copy = {
+		.copy = { .hdr.op = SNPU_OP_COPY, .src = VA(0) + 3, .dst = VA(8) + 77, .bytes = n }
+	};
+	union snpu_pkt c2d = { .copy2d = { .hdr.op = SNPU_OP_COPY2D,
+					   .src = VA(0) + 1,
+					   .dst = VA(8) + 5,
+					   .src_pitch = 1001,
+					   .dst_pitch = 4097,
+					   .width = 1000,
 					   .rows = 700 } };
 	union snpu_pkt crc = { .crc32c = { .hdr.op = SNPU_OP_CRC32C, .src = VA(0), .bytes = 9,
 					   .dst = VA(16) } };
@@ -579,8 +618,10 @@ static void test_moves(void)
 	free(dst);
 	for (i = 1; i <= 8; i *= 2) {
 		union snpu_pkt fill = { .fill = { .hdr = { SNPU_OP_FILL, 0, 0, 0, (uint32_t)i },
-						  .dst = VA(8) + i, .bytes = (2 << 20) + i * 3,
-						  .pattern = 0x1122334455667788ull >> (64 - 8 * i) } };
+						  .dst = VA(8) + i,
+						  .bytes = (2 << 20) + i * 3,
+						  .pattern = 0x1122334455667788ull >>
+							     (64 - 8 * i) } };
 		uint64_t j;
 
 		dst = result(f, &fill, fill.fill.dst, fill.fill.bytes);
@@ -613,10 +654,15 @@ static void test_moves(void)
 static void test_gather(void)
 {
 	enum { COUNT = 500, COLS = 129, ROWS = 77 };
-	union snpu_pkt p = { .gather = {
-		.hdr = { SNPU_OP_GATHER, 0, SNPU_DT_F32, 0, 0 }, .table = VA(0), .index = VA(8),
-		.dst = VA(16), .count = COUNT, .cols = COLS, .table_rows = ROWS, .ld_table = COLS + 1,
-		.ld_dst = COLS } };
+	union snpu_pkt p = { .gather = { .hdr = { SNPU_OP_GATHER, 0, SNPU_DT_F32, 0, 0 },
+					 .table = VA(0),
+					 .index = VA(8),
+					 .dst = VA(16),
+					 .count = COUNT,
+					 .cols = COLS,
+					 .table_rows = ROWS,
+					 .ld_table = COLS + 1,
+					 .ld_dst = COLS } };
 	int32_t index[COUNT], bad = ROWS;
 	struct snpu_fault fault;
 	float *table, *r;
@@ -634,8 +680,8 @@ static void test_gather(void)
 		CHECK(!memcmp(r + i * COLS, table + index[i] * (COLS + 1), COLS * 4), "row %d", i);
 	fake_write(&f[0], VA(8) + 40, &bad, 4);
 	err = fake_exec(&f[0], eng, &p, &fault);
-	CHECK(err == SNPU_ERR_INDEX && fault.va == VA(8) + 40, "index out of range: %d at 0x%llx", err,
-	      (unsigned long long)fault.va);
+	CHECK(err == SNPU_ERR_INDEX && fault.va == VA(8) + 40, "index out of range: %d at 0x%llx",
+	      err, (unsigned long long)fault.va);
 	free(table);
 	free(r);
 	fake_free(&f[0]);
