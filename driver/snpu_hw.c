@@ -7,6 +7,8 @@
 #include <linux/fault-inject.h>
 #include <linux/iopoll.h>
 
+#include <snpu_admin.h>
+
 #include "snpu_drv.h"
 #include "snpu_trace.h"
 
@@ -135,30 +137,6 @@ int snpu_hw_reset(struct snpu_device *sdev)
 	return ret;
 }
 
-static int snpu_status_errno(u32 status)
-{
-	switch (status) {
-	case SNPU_ADM_S_OK:
-		return 0;
-	case SNPU_ADM_S_BAD_OP:
-		return -EOPNOTSUPP;
-	case SNPU_ADM_S_BAD_ARG:
-		return -EINVAL;
-	case SNPU_ADM_S_BUSY:
-		return -EBUSY;
-	case SNPU_ADM_S_NOENT:
-		return -ENOENT;
-	case SNPU_ADM_S_EXIST:
-		return -EEXIST;
-	case SNPU_ADM_S_DMA:
-		return -EFAULT;
-	case SNPU_ADM_S_NOMEM:
-		return -ENOSPC;
-	default:
-		return -EPROTO;
-	}
-}
-
 static int snpu_admin_run(struct snpu_device *sdev, const struct snpu_admin_mbox *cmd, u64 data[7])
 {
 	struct snpu_admin_mbox *mbox = sdev->admin.mbox;
@@ -195,7 +173,7 @@ static int snpu_admin_run(struct snpu_device *sdev, const struct snpu_admin_mbox
 	if (data)
 		for (i = 0; i < ARRAY_SIZE(mbox->rsp_data); i++)
 			data[i] = READ_ONCE(mbox->rsp_data[i]);
-	ret = snpu_status_errno(status);
+	ret = snpu_admin_errno(status);
 	trace_snpu_admin(sdev, cmd->op, ret, status);
 	if (ret == -EPROTO)
 		drm_err_ratelimited(&sdev->drm, "admin command %#x: unknown status %u\n", cmd->op,

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "direct.h"
+#include "snpu_admin.h"
 
 #define IOVA_START	0x100000000ull
 #define IOVA_END	(1ull << 47)
@@ -50,26 +51,6 @@ static int reg_write(struct dnpu *n, uint32_t off, uint64_t v, size_t len)
 	return direct_error(n, snpu_vfuc_write(n->c, SNPU_BAR_REGS, off, &v, len));
 }
 
-static int status_errno(uint32_t status)
-{
-	switch (status) {
-	case SNPU_ADM_S_OK:
-		return 0;
-	case SNPU_ADM_S_BUSY:
-		return -EBUSY;
-	case SNPU_ADM_S_NOENT:
-		return -ENOENT;
-	case SNPU_ADM_S_EXIST:
-		return -EEXIST;
-	case SNPU_ADM_S_DMA:
-		return -EFAULT;
-	case SNPU_ADM_S_NOMEM:
-		return -ENOSPC;
-	default:
-		return -EINVAL;
-	}
-}
-
 int direct_admin(struct dnpu *n, const struct snpu_admin_mbox *cmd, uint64_t *data)
 {
 	uint32_t seq;
@@ -86,7 +67,7 @@ int direct_admin(struct dnpu *n, const struct snpu_admin_mbox *cmd, uint64_t *da
 	if (!ret && *(volatile uint32_t *)&n->mbox->rsp_seq != seq)
 		ret = -EIO;
 	if (!ret)
-		ret = status_errno(n->mbox->rsp_status);
+		ret = snpu_admin_errno(n->mbox->rsp_status);
 	if (!ret && data)
 		memcpy(data, (const void *)n->mbox->rsp_data, sizeof(n->mbox->rsp_data));
 	pthread_mutex_unlock(&n->admin);
