@@ -31,14 +31,14 @@ help:
 	@echo '  make build              libsnpu, tools, tests, module: into build/'
 	@echo '  make module             snpu.ko only, for the stock kernel (KERNEL=debug: the debug kernel)'
 	@echo '  make debug-kernel       the kernel with KASAN, lockdep and more, once (about 7 minutes)'
-	@echo '  make install DESTDIR=D   library, headers, tools, man pages into D'
+	@echo '  make install DESTDIR=D  library, headers, tools, man pages into D'
 	@echo
 	@echo 'Test it:'
 	@echo '  make check              everything: host tests, sanitizers, guest tests on both kernels'
 	@echo '  make check STEPS="..."  some of it; STEPS=list shows the steps'
 	@echo '  make bench              figures against their bars (JSON=FILE: as JSON too)'
 	@echo '  make checkpatch sparse  kernel style, kernel annotations'
-	@echo '  make fuzz               hostile input for snpud (SECONDS=60)'
+	@echo '  make fuzz               hostile input for snpud, sanitized (SECONDS=60 SEED=N)'
 	@echo
 	@echo '  make clean              remove build/ (make distclean: the cache too)'
 	@echo
@@ -99,7 +99,7 @@ sparse:
 	$(Q)$(VM)/lint sparse
 
 fuzz: host-asan
-	$(Q)$(VM)/fuzz $(SECONDS)
+	$(Q)$(VM)/fuzz $(or $(SECONDS),60) $(SEED)
 
 clean:
 	$(Q)rm -rf build

@@ -58,16 +58,46 @@ take_lock()
 	fi
 }
 
-# progress LABEL PID ESTIMATE FUNC: until PID ends, show how far FUNC says it
+# Work that is waited for is put in the background, with a process group of its
+# own: only so does a signal end this script, and the work with it, at once.
+# start_job CMD...: $job is the group. stop_job ends it, if it still runs.
+job=
+
+start_job()
+{
+	set -m
+	"$@" &
+	job=$!
+	set +m
+}
+
+wait_job()
+{
+	local rc
+
+	wait "$job"
+	rc=$?
+	job=
+	return $rc
+}
+
+stop_job()
+{
+	[[ -n $job ]] || return 0
+	kill -TERM -- "-$job" 2>/dev/null && wait "$job" 2>/dev/null
+	job=
+}
+
+# progress LABEL ESTIMATE FUNC: until $job ends, show how far FUNC says it
 # is (it prints 0..1000) and the time left; ESTIMATE (seconds) serves until
 # there is something measured. One line redrawn on a terminal; else one line
-# each 15 seconds. Returns the exit code of PID.
+# each 15 seconds. Returns the exit code of the job.
 progress()
 {
-	local label=$1 pid=$2 est=$3 func=$4
+	local label=$1 est=$2 func=$3
 	local start=$SECONDS last=-15 done left line rc
 
-	while kill -0 "$pid" 2>/dev/null; do
+	while kill -0 "$job" 2>/dev/null; do
 		done=$($func)
 		local t=$((SECONDS - start))
 		if ((done >= 50)); then
@@ -84,7 +114,7 @@ progress()
 		fi
 		sleep 1
 	done
-	wait "$pid"
+	wait_job
 	rc=$?
 	[[ -t 2 ]] && printf '\r%-78s\r' '' >&2
 	((rc)) || msg "$label: done in $((SECONDS - start)) s"

@@ -4,7 +4,7 @@
 # snpud and QEMU: starting, watching and ending them. Sourced by snpu-vm.
 
 snpud_uid=61384
-snpud_pid= qemu_pid= snpud_log=
+snpud_pid= qemu_pid= cmd_pid= snpud_log= snpud_rc= snpud_why=
 
 # Kernel words that mean a fault. "Call Trace" is not one of them: fault
 # injection prints it for what it was asked to do.
@@ -14,7 +14,8 @@ cleanup()
 {
 	local p
 
-	for p in "$qemu_pid" "$snpud_pid"; do
+	stop_job
+	for p in "$qemu_pid" "$cmd_pid" "$snpud_pid"; do
 		[[ -n $p ]] && kill -TERM "$p" 2>/dev/null
 	done
 	if [[ -n $snpud_pid ]]; then
@@ -29,6 +30,17 @@ cleanup()
 snpud_alive()
 {
 	[[ -n $snpud_pid ]] && kill -0 "$snpud_pid" 2>/dev/null
+}
+
+# snpud_end: $snpud_why says how an snpud that is gone has ended
+snpud_end()
+{
+	if [[ -z $snpud_rc ]]; then
+		wait "$snpud_pid" 2>/dev/null
+		snpud_rc=$?
+	fi
+	snpud_why="exit code $snpud_rc"
+	((snpud_rc <= 128)) || snpud_why="signal SIG$(kill -l $((snpud_rc - 128)))"
 }
 
 # snpud never runs as root: it needs no privilege, and it talks to guests
@@ -137,7 +149,7 @@ kernel_line()
 	line+=" rdinit=/init mitigations=off audit=0 apparmor=0 selinux=0 nokaslr sysrq_always_enabled pci=hpiosize=0"
 	line+=" rcupdate.rcu_expedited=1 log_buf_len=4M"
 	((verbose)) && line+=" ignore_loglevel" || line+=" loglevel=5"
-	echo "$line snpu.mode=$mode snpu.npus=$npus snpu.module=$module snpu.loglevel=$loglevel $append"
+	echo "$line guest.mode=$mode guest.npus=$npus guest.module=$module guest.loglevel=$loglevel $append"
 }
 
 # One boot with KVM that must answer; the finding holds until the next boot of
@@ -181,6 +193,17 @@ ask_hung_guest()
 	sleep 1
 }
 
+show_snpud_log()
+{
+	local f
+
+	for f in "$snpud_log" "$dir/snpud.out"; do
+		[[ -n $f && -s $f ]] || continue
+		msg "${f##*/} (last 40 lines):"
+		tail -n 40 -- "$f" | sed 's/^/  | /' >&2
+	done
+}
+
 show_log()
 {
 	local n
@@ -188,10 +211,27 @@ show_log()
 	n=$(wc -l <"$dir/console" 2>/dev/null || echo 0)
 	msg "kernel log of the guest (last 200 of $n lines):"
 	tail -n 200 -- "$dir/console" | tr -d '\r' | sed 's/^/  | /' >&2
-	if [[ -n $snpud_log && -s $snpud_log ]]; then
-		msg "log of snpud (last 40 lines):"
-		tail -n 40 -- "$snpud_log" | sed 's/^/  | /' >&2
+	show_snpud_log
+}
+
+# watch_guest: until QEMU ends; 124 after the time limit. Without snpud a guest
+# may wait for its devices for ever: it gets ten seconds to say what it sees.
+watch_guest()
+{
+	local who rc
+
+	start_job timeout "$timeout" tail -s 0.05 --pid="$qemu_pid" -f /dev/null
+	wait -n -p who "$job" ${snpud_pid:+"$snpud_pid"}
+	rc=$?
+	if [[ ${who:-} == "$snpud_pid" && -n $snpud_pid ]]; then
+		snpud_rc=$rc
+		timeout 10 tail -s 0.05 --pid="$qemu_pid" -f /dev/null
+		kill -TERM "$qemu_pid" 2>/dev/null
+		stop_job
+		return 0
 	fi
+	job=
+	return $rc
 }
 
 # run_guest CMD...: returns as the command did, 124 after the time limit, 125
@@ -226,8 +266,11 @@ run_guest()
 	start=${EPOCHREALTIME/./}
 	if [[ $mode == shell ]]; then
 		msg "guest with $npus NPUs, $accel; exit or ^D leaves"
-		qemu-system-x86_64 "${qemu[@]}" 2>"$dir/qemu.err"
+		qemu-system-x86_64 "${qemu[@]}" <&0 2>"$dir/qemu.err" &
+		qemu_pid=$!
+		wait "$qemu_pid"
 		rc=$?
+		qemu_pid=
 	else
 		mkfifo "$dir/out" || return 1
 		cat "$dir/out" &
@@ -235,7 +278,7 @@ run_guest()
 		setpriv --pdeathsig KILL -- qemu-system-x86_64 "${qemu[@]}" \
 			</dev/null 2>"$dir/qemu.err" >/dev/null &
 		qemu_pid=$!
-		timeout "$timeout" tail -s 0.05 --pid="$qemu_pid" -f /dev/null
+		watch_guest
 		if (($? == 124)); then
 			hung=1
 			ask_hung_guest
@@ -265,8 +308,10 @@ run_guest()
 		why=${why:-"the guest's kernel reported: ${faults%%$'\n'*}"}
 	fi
 	[[ -z $cmd_rc && -z $why ]] && why="the guest ended without saying how the command ended"
-	if [[ -n $sockets && -z $why && -n $snpud_pid ]]; then
-		snpud_alive || why="snpud died"
+	# whatever else went wrong, this comes first
+	if [[ -n $snpud_pid ]] && ! snpud_alive; then
+		snpud_end
+		why="snpud died: $snpud_why${why:+; $why}"
 	fi
 	if [[ -n $keep_log ]]; then
 		if [[ -s $dir/klog ]]; then
