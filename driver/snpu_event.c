@@ -139,6 +139,16 @@ void snpu_events_handle(struct snpu_device *sdev)
 		ret = snpu_event_next(&cur, &ring->ev[cur.cons & (BIT(cur.log2) - 1)], &ev);
 		if (ret == -EPROTO)
 			goto broken;
+		/*
+		 * The entry was read before the device may write over it; and it is consumed
+		 * before it is acted on, since until then the device merges a further interrupt
+		 * of the queue into it.
+		 */
+		mb();
+		sdev->ring_cons = ++cur.cons;
+		WRITE_ONCE(ring->cons, cur.cons);
+		/* pairs with the device, which merges, then looks at cons once more */
+		mb();
 		if (ret) {
 			atomic64_inc(&sdev->events_bad);
 			drm_err_ratelimited(&sdev->drm, "event of type %u for queue %u ignored\n",
@@ -146,12 +156,7 @@ void snpu_events_handle(struct snpu_device *sdev)
 		} else {
 			snpu_event_handle(sdev, &ev);
 		}
-		cur.cons++;
 	}
-	sdev->ring_cons = cur.cons;
-	/* the entries were read before the device may write over them */
-	mb();
-	WRITE_ONCE(ring->cons, cur.cons);
 
 	lost = READ_ONCE(ring->lost);
 	if (lost != sdev->ring_lost) {
