@@ -229,6 +229,7 @@ TEST(tracepoints)
 /* ---- failures, one by one -------------------------------------------------------------------- */
 
 FIXTURE(inject) {
+	char node[48];
 	struct snpu_client c;
 	struct snpu_queue q;
 	struct snpu_buf b;
@@ -249,9 +250,12 @@ static const char * const knobs[][2] = {
 
 FIXTURE_SETUP(inject)
 {
-	char path[128];
+	char path[128], name[32];
 
 	self->c.fd = -1;
+	/* found before anything is made to fail: only the open itself is */
+	ASSERT_EQ(0, snpu_accel_name(0, name, sizeof(name)));
+	snprintf(self->node, sizeof(self->node), "/dev/accel/%s", name);
 	self->dmabuf = -1;
 	if (access(FAIL_NTH, W_OK))
 		SKIP(return, "no " FAIL_NTH ": needs CONFIG_FAULT_INJECTION");
@@ -302,21 +306,10 @@ struct step {
 	int (*fn)(FIXTURE_DATA(inject) *self);
 };
 
-static int do_open(FIXTURE_DATA(inject) *self __attribute__((unused)))
+static int do_open(FIXTURE_DATA(inject) *self)
 {
-	char path[64] = "/dev/accel/", name[32];
-	int fd;
+	int fd = open(self->node, O_RDWR | O_CLOEXEC);
 
-	/* only the open itself is to fail: the name is known before */
-	static char known[64];
-
-	if (!known[0]) {
-		if (snpu_accel_name(0, name, sizeof(name)))
-			return -EPROTO;
-		strcat(path, name);
-		snprintf(known, sizeof(known), "%s", path);
-	}
-	fd = open(known, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	close(fd);
