@@ -72,7 +72,7 @@ SNPU_EXPORT int snpu_cmdbuf_destroy(struct snpu_cmdbuf *cb)
 /** snpu_cmdbuf_get() - the next entry, zeroed, for one snpu_prep_*(); NULL: full. One thread */
 SNPU_EXPORT union snpu_pkt *snpu_cmdbuf_get(struct snpu_cmdbuf *cb)
 {
-	if (cb->count == cb->max)
+	if (!cb || cb->count == cb->max)
 		return NULL;
 	return memset(&cb->pkts[cb->count++], 0, sizeof(*cb->pkts));
 }
@@ -80,7 +80,8 @@ SNPU_EXPORT union snpu_pkt *snpu_cmdbuf_get(struct snpu_cmdbuf *cb)
 /** snpu_cmdbuf_reset() - forget what is recorded; no queue may be running it */
 SNPU_EXPORT void snpu_cmdbuf_reset(struct snpu_cmdbuf *cb)
 {
-	cb->count = 0;
+	if (cb)
+		cb->count = 0;
 }
 
 /**
@@ -94,6 +95,8 @@ SNPU_EXPORT int snpu_queue_put_cmdbuf(struct snpu_queue *q, struct snpu_cmdbuf *
 {
 	union snpu_pkt *p;
 
+	if (!q || !cb)
+		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: queue or buffer is NULL");
 	if (!cb->count)
 		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: nothing is recorded");
 	if (snpu_mem_ctx(cb->mem) != q->ctx)

@@ -2,6 +2,7 @@
 /*
  * The environment: one table gives names, types, ranges, defaults and help.
  */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -57,6 +58,9 @@ static bool in_choices(const char *choices, const char *word)
 {
 	size_t n = strlen(word);
 
+	/* several at once are none of them */
+	if (strchr(word, '|'))
+		return false;
 	while (n && choices) {
 		if (!strncmp(choices, word, n) && (choices[n] == '|' || !choices[n]))
 			return true;
@@ -84,7 +88,8 @@ static int option_read(const struct option *o, const char *text, struct snpu_con
 	}
 	errno = 0;
 	v = strtoull(text, &end, 0);
-	if (errno || !*text || *end || *text == '-' || v < o->min || v > o->max ||
+	/* strtoull() also takes blanks and signs */
+	if (errno || !isdigit((unsigned char)*text) || *end || v < o->min || v > o->max ||
 	    (o->type == TYPE_POWER && (v & (v - 1))))
 		return snpu_fail(-EINVAL, "%s: '%.40s' is not a %s from %" PRIu64 " to %" PRIu64,
 				 o->name, text, o->type == TYPE_POWER ? "power of two" : "number",
@@ -116,7 +121,7 @@ SNPU_EXPORT void snpu_config_print(FILE *out)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+	for (i = 0; out && i < sizeof(options) / sizeof(options[0]); i++) {
 		const struct option *o = &options[i];
 		const char *text = getenv(o->name);
 

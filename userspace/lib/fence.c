@@ -11,8 +11,17 @@ struct snpu_fence {
 	void *priv;
 };
 
+/**
+ * struct snpu_timeline - a timeline
+ * @snpu: its set
+ * @lock: points are added one by one; protects @last
+ * @last: highest point added; the kernel would take lower ones, too
+ * @priv: of the transport
+ */
 struct snpu_timeline {
 	struct snpu *snpu;
+	pthread_mutex_t lock;
+	uint64_t last;
 	void *priv;
 };
 
@@ -66,8 +75,11 @@ SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
  */
 SNPU_EXPORT int snpu_fence_poll(struct snpu_fence *f)
 {
-	int ret = f->snpu->t->fence_wait(f->snpu, f->priv, 0);
+	int ret;
 
+	if (!f)
+		return snpu_fail(-EINVAL, "snpu_fence_poll: fence is NULL");
+	ret = f->snpu->t->fence_wait(f->snpu, f->priv, 0);
 	return ret == -ETIME ? 0 : ret ? ret : 1;
 }
 
@@ -80,6 +92,8 @@ SNPU_EXPORT int snpu_fence_poll(struct snpu_fence *f)
  */
 SNPU_EXPORT int snpu_fence_wait(struct snpu_fence *f, uint64_t timeout_ns)
 {
+	if (!f)
+		return snpu_fail(-EINVAL, "snpu_fence_wait: fence is NULL");
 	return f->snpu->t->fence_wait(f->snpu, f->priv, snpu_deadline(timeout_ns));
 }
 
@@ -92,6 +106,8 @@ SNPU_EXPORT int snpu_fence_wait(struct snpu_fence *f, uint64_t timeout_ns)
  */
 SNPU_EXPORT int snpu_fence_export(struct snpu_fence *f, int *fd)
 {
+	if (!f || !fd)
+		return snpu_fail(-EINVAL, "snpu_fence_export: fence or fd is NULL");
 	return f->snpu->t->fence_export(f->snpu, f->priv, fd);
 }
 
@@ -105,9 +121,12 @@ SNPU_EXPORT int snpu_fence_export(struct snpu_fence *f, int *fd)
  */
 SNPU_EXPORT int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence **out)
 {
-	struct snpu_fence *f = calloc(1, sizeof(*f));
+	struct snpu_fence *f;
 	int ret;
 
+	if (!snpu || !out)
+		return snpu_fail(-EINVAL, "snpu_fence_import: snpu or out is NULL");
+	f = calloc(1, sizeof(*f));
 	if (!f)
 		return snpu_fail(-ENOMEM, "snpu_fence_import");
 	f->snpu = snpu;
@@ -130,6 +149,10 @@ SNPU_EXPORT int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence *
  */
 SNPU_EXPORT int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *f)
 {
+	if (!q || !f)
+		return snpu_fail(-EINVAL, "snpu_queue_put_fence: queue or fence is NULL");
+	if (q->ctx->snpu != f->snpu)
+		return snpu_fail(-EINVAL, "snpu_queue_put_fence: the fence is of another set");
 	return q->ctx->snpu->t->fence_put(q, f->priv);
 }
 
@@ -142,9 +165,12 @@ SNPU_EXPORT int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *f)
  */
 SNPU_EXPORT int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **out)
 {
-	struct snpu_timeline *tl = calloc(1, sizeof(*tl));
+	struct snpu_timeline *tl;
 	int ret;
 
+	if (!snpu || !out)
+		return snpu_fail(-EINVAL, "snpu_timeline_create: snpu or out is NULL");
+	tl = calloc(1, sizeof(*tl));
 	if (!tl)
 		return snpu_fail(-ENOMEM, "snpu_timeline_create");
 	tl->snpu = snpu;
@@ -153,6 +179,7 @@ SNPU_EXPORT int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **o
 		free(tl);
 		return ret;
 	}
+	pthread_mutex_init(&tl->lock, NULL);
 	atomic_fetch_add(&snpu->children, 1);
 	*out = tl;
 	return 0;
@@ -165,8 +192,30 @@ SNPU_EXPORT int snpu_timeline_destroy(struct snpu_timeline *tl)
 		return 0;
 	tl->snpu->t->timeline_destroy(tl->snpu, tl->priv);
 	atomic_fetch_sub(&tl->snpu->children, 1);
+	pthread_mutex_destroy(&tl->lock);
 	free(tl);
 	return 0;
+}
+
+/* Adds a point: of a queue position, or (@q NULL) reached now */
+static int add_point(struct snpu_timeline *tl, uint64_t point, struct snpu_queue *q,
+		     uint64_t position, const char *call)
+{
+	const struct snpu_transport *t = tl->snpu->t;
+	int ret;
+
+	pthread_mutex_lock(&tl->lock);
+	if (point <= tl->last)
+		ret = snpu_fail(-EINVAL, "%s: point %llu is not above %llu", call,
+				(unsigned long long)point, (unsigned long long)tl->last);
+	else if (q)
+		ret = t->timeline_attach(tl->snpu, tl->priv, point, q, position);
+	else
+		ret = t->timeline_signal(tl->snpu, tl->priv, point);
+	if (!ret)
+		tl->last = point;
+	pthread_mutex_unlock(&tl->lock);
+	return ret;
 }
 
 /**
@@ -181,23 +230,29 @@ SNPU_EXPORT int snpu_timeline_destroy(struct snpu_timeline *tl)
 SNPU_EXPORT int snpu_timeline_attach(struct snpu_timeline *tl, uint64_t point, struct snpu_queue *q,
 				     uint64_t position)
 {
+	if (!tl || !q)
+		return snpu_fail(-EINVAL, "snpu_timeline_attach: timeline or queue is NULL");
+	if (q->ctx->snpu != tl->snpu)
+		return snpu_fail(-EINVAL, "snpu_timeline_attach: the queue is of another set");
 	if (!point || !position || position > q->submitted)
 		return snpu_fail(-EINVAL, "snpu_timeline_attach: point 0, or position %llu not 1 to %llu",
 				 (unsigned long long)position, (unsigned long long)q->submitted);
-	return tl->snpu->t->timeline_attach(tl->snpu, tl->priv, point, q, position);
+	return add_point(tl, point, q, position, "snpu_timeline_attach");
 }
 
 /** snpu_timeline_signal() - signal @point (above all so far) by the CPU; 0, -EINVAL, -ENOMEM */
 SNPU_EXPORT int snpu_timeline_signal(struct snpu_timeline *tl, uint64_t point)
 {
-	if (!point)
-		return snpu_fail(-EINVAL, "snpu_timeline_signal: points begin at 1");
-	return tl->snpu->t->timeline_signal(tl->snpu, tl->priv, point);
+	if (!tl || !point)
+		return snpu_fail(-EINVAL, "snpu_timeline_signal: no timeline, or point 0: they begin at 1");
+	return add_point(tl, point, NULL, 0, "snpu_timeline_signal");
 }
 
 /** snpu_timeline_query() - the highest point that has signalled */
 SNPU_EXPORT int snpu_timeline_query(struct snpu_timeline *tl, uint64_t *point)
 {
+	if (!tl || !point)
+		return snpu_fail(-EINVAL, "snpu_timeline_query: timeline or point is NULL");
 	return tl->snpu->t->timeline_query(tl->snpu, tl->priv, point);
 }
 
@@ -211,6 +266,8 @@ SNPU_EXPORT int snpu_timeline_query(struct snpu_timeline *tl, uint64_t *point)
  */
 SNPU_EXPORT int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uint64_t timeout_ns)
 {
+	if (!tl)
+		return snpu_fail(-EINVAL, "snpu_timeline_wait: timeline is NULL");
 	return tl->snpu->t->timeline_wait(tl->snpu, tl->priv, point, snpu_deadline(timeout_ns));
 }
 
@@ -225,5 +282,9 @@ SNPU_EXPORT int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uin
 SNPU_EXPORT int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeline *tl,
 					uint64_t point)
 {
+	if (!q || !tl)
+		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: queue or timeline is NULL");
+	if (q->ctx->snpu != tl->snpu)
+		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: the timeline is of another set");
 	return q->ctx->snpu->t->timeline_put(q, tl->priv, point);
 }

@@ -89,14 +89,14 @@ SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **o
  * snpu_close() - give a set back
  * @s: set, or NULL
  *
- * Return: 0; -EBUSY while contexts or timelines of it exist. No other call on @s may run.
+ * Return: 0; -EBUSY while contexts, fences or timelines of it exist. No other call on @s may run.
  */
 SNPU_EXPORT int snpu_close(struct snpu *s)
 {
 	if (!s)
 		return 0;
 	if (atomic_load(&s->children))
-		return snpu_fail(-EBUSY, "snpu_close: %u contexts or timelines are left",
+		return snpu_fail(-EBUSY, "snpu_close: %u contexts, fences or timelines are left",
 				 atomic_load(&s->children));
 	s->t->close(s);
 	pthread_mutex_destroy(&s->lock);
@@ -108,13 +108,13 @@ SNPU_EXPORT int snpu_close(struct snpu *s)
 /** snpu_transport() - "kmd" or "direct" */
 SNPU_EXPORT const char *snpu_transport(const struct snpu *s)
 {
-	return s->t->name;
+	return s ? s->t->name : "";
 }
 
 /** snpu_count() - NPUs in a set; their indices are 0 .. count - 1 */
 SNPU_EXPORT unsigned int snpu_count(const struct snpu *s)
 {
-	return s->count;
+	return s ? s->count : 0;
 }
 
 static int npu_get(struct snpu *s, unsigned int index, const char *call, struct snpu_npu **out)
@@ -247,11 +247,11 @@ SNPU_EXPORT int snpu_ctx_destroy(struct snpu_ctx *ctx)
 /** snpu_ctx_index() - NPU of a context */
 SNPU_EXPORT unsigned int snpu_ctx_index(const struct snpu_ctx *ctx)
 {
-	return ctx->npu->index;
+	return ctx ? ctx->npu->index : ~0u;
 }
 
 /** snpu_ctx_snpu() - set of a context */
 SNPU_EXPORT struct snpu *snpu_ctx_snpu(const struct snpu_ctx *ctx)
 {
-	return ctx->snpu;
+	return ctx ? ctx->snpu : NULL;
 }

@@ -115,7 +115,7 @@ SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
 /** snpu_queue_ctx() - context of a queue */
 SNPU_EXPORT struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q)
 {
-	return q->ctx;
+	return q ? q->ctx : NULL;
 }
 
 /**
@@ -129,7 +129,7 @@ SNPU_EXPORT union snpu_pkt *snpu_queue_get(struct snpu_queue *q)
 {
 	union snpu_pkt *p;
 
-	if (q->head - q->cpl->completed > q->mask)
+	if (!q || q->head - q->cpl->completed > q->mask)
 		return NULL;
 	/* the device has read the entry that is written over now */
 	snpu_rmb_complete();
@@ -204,6 +204,8 @@ SNPU_EXPORT int snpu_queue_submit(struct snpu_queue *q, uint64_t *position)
 {
 	int ret;
 
+	if (!q)
+		return snpu_fail(-EINVAL, "snpu_queue_submit: queue is NULL");
 	if (position)
 		*position = q->head;
 	if (state_stopped(q->cpl->state))
@@ -220,7 +222,7 @@ SNPU_EXPORT int snpu_queue_submit(struct snpu_queue *q, uint64_t *position)
 /** snpu_queue_completed() - packets retired; what they did is visible */
 SNPU_EXPORT uint64_t snpu_queue_completed(const struct snpu_queue *q)
 {
-	uint64_t n = q->cpl->completed;
+	uint64_t n = q ? q->cpl->completed : 0;
 
 	snpu_rmb_complete();
 	return n;
@@ -235,7 +237,8 @@ SNPU_EXPORT uint64_t snpu_queue_completed(const struct snpu_queue *q)
  */
 SNPU_EXPORT int snpu_queue_poll(struct snpu_queue *q, uint64_t position)
 {
-	return snpu_queue_state(q, position);
+	return q ? snpu_queue_state(q, position) :
+		   snpu_fail(-EINVAL, "snpu_queue_poll: queue is NULL");
 }
 
 /**
@@ -253,6 +256,8 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 	unsigned int i;
 	int ret;
 
+	if (!q)
+		return snpu_fail(-EINVAL, "snpu_queue_wait: queue is NULL");
 	if (position > q->submitted)
 		return snpu_fail(-EINVAL, "snpu_queue_wait: position %llu, but only %llu are submitted",
 				 (unsigned long long)position, (unsigned long long)q->submitted);
@@ -279,6 +284,15 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 	return ret == 1 ? 0 : fail_stopped(q, "snpu_queue_wait");
 }
 
+static int queue_pause(struct snpu_queue *q, bool pause, const char *call)
+{
+	if (!q)
+		return snpu_fail(-EINVAL, "%s: queue is NULL", call);
+	if (state_stopped(q->cpl->state))
+		return fail_stopped(q, call);
+	return q->ctx->snpu->t->queue_pause(q, pause);
+}
+
 /**
  * snpu_queue_suspend() - stop taking packets
  * @q: queue
@@ -287,7 +301,7 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
  */
 SNPU_EXPORT int snpu_queue_suspend(struct snpu_queue *q)
 {
-	return q->ctx->snpu->t->queue_pause(q, true);
+	return queue_pause(q, true, "snpu_queue_suspend");
 }
 
 /**
@@ -298,7 +312,7 @@ SNPU_EXPORT int snpu_queue_suspend(struct snpu_queue *q)
  */
 SNPU_EXPORT int snpu_queue_resume(struct snpu_queue *q)
 {
-	return q->ctx->snpu->t->queue_pause(q, false);
+	return queue_pause(q, false, "snpu_queue_resume");
 }
 
 /**
@@ -332,14 +346,18 @@ SNPU_EXPORT int snpu_queue_error(struct snpu_queue *q, struct snpu_error *err, s
  * @buf: receives the text
  * @len: its size
  *
- * Return: what snprintf() returns.
+ * Return: what snprintf() returns; -EINVAL without @err, or without @buf for a @len above 0.
  */
 SNPU_EXPORT int snpu_error_format(const struct snpu_error *err, char *buf, size_t len)
 {
 	char where[64] = "", at[48] = "";
-	const char *why = snpu_error_name(err->code);
-	bool memory = err->code >= SNPU_ERR_UNMAPPED && err->code <= SNPU_ERR_POISON;
+	const char *why;
+	bool memory;
 
+	if (!err || (!buf && len))
+		return snpu_fail(-EINVAL, "snpu_error_format: err or buf is NULL");
+	why = snpu_error_name(err->code);
+	memory = err->code >= SNPU_ERR_UNMAPPED && err->code <= SNPU_ERR_POISON;
 	if (err->lost)
 		why = "the device was reset or removed";
 	else if (err->hung)
