@@ -83,13 +83,17 @@ static void bind_all(void)
 	closedir(dir);
 }
 
-/* Probes run on their own when a module is loaded or a bus scanned: until all are there */
+/*
+ * Probes run on their own when a module is loaded or a bus scanned: until all are there. A node shows
+ * up a moment before it can be opened.
+ */
 static int wait_for_all(unsigned int count)
 {
 	uint64_t end = snpu_now_ms() + SNPU_WAIT_MS;
 	char name[32], path[64];
 	unsigned int ready;
 	struct stat st;
+	int fd;
 
 	do {
 		ready = 0;
@@ -102,7 +106,11 @@ static int wait_for_all(unsigned int count)
 			if (stat(dir, &st) || snpu_accel_name(i, name, sizeof(name)))
 				break;
 			snprintf(path, sizeof(path), "/dev/accel/%s", name);
-			ready += !stat(path, &st);
+			fd = open(path, O_RDWR | O_CLOEXEC);
+			if (fd < 0)
+				break;
+			close(fd);
+			ready++;
 		}
 		if (ready == count)
 			return 0;
