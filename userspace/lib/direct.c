@@ -4,6 +4,7 @@
  * connected when it is first used, so that a set of 384 costs nothing.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/vfio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +28,19 @@ _Static_assert(sizeof(struct snpu_event_ring) +
 
 int direct_error(struct dnpu *n, int ret)
 {
+	unsigned int i;
+
 	if (ret != -ENOTCONN && ret != -ETIMEDOUT && ret != -EPROTO)
 		return ret;
 	pthread_mutex_lock(&n->lock);
 	n->lost = true;
+	/* nobody else writes the records any more: let those who only look at them see it */
+	for (i = 0; n->cpl && i < n->num_queues; i++)
+		if (n->queues[i] && n->cpl[i].state != SNPU_QSTATE_FAULT) {
+			((volatile struct snpu_cpl *)n->cpl)[i].state = SNPU_QSTATE_STOPPED;
+			/* a store into a semaphore then finds out, too */
+			((volatile struct snpu_cpl *)n->cpl)[i].need_wake = 1;
+		}
 	pthread_cond_broadcast(&n->cond);
 	pthread_mutex_unlock(&n->lock);
 	return -ENODEV;
@@ -117,13 +127,16 @@ static int check_registers(struct dnpu *n)
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NUM_CTX, &n->num_ctx);
 	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_NUM_SEGS, &n->num_segs);
+	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NUM_IMPORTS, &n->num_imports);
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NODE_ID, &n->node);
 	if (!ret)
 		ret = reg_read(n, SNPU_REG_HBM_SIZE, &n->hbm_bytes, 8);
 	if (!ret && (!n->num_queues || n->num_queues > SNPU_MAX_QUEUES || n->num_ctx < 2 ||
-		     n->num_ctx > 65536 || n->num_imports > 1024 || n->hbm_bytes < SNPU_HUGE_SIZE ||
+		     n->num_ctx > 65536 || !n->num_segs || n->num_segs > 65536 ||
+		     n->num_imports > 1024 || n->hbm_bytes < SNPU_HUGE_SIZE ||
 		     n->hbm_bytes > 1ull << 46))
 		ret = snpu_fail(-EPROTO, "%s: a size register is out of its range", n->path);
 	return ret;
@@ -136,8 +149,9 @@ static int shared_memory(struct dnpu *n)
 	uint8_t *p;
 	int ret;
 
-	n->shared_fd = memfd_create("snpu-driver", MFD_CLOEXEC);
-	if (n->shared_fd < 0 || ftruncate(n->shared_fd, (off_t)bytes))
+	n->shared_fd = memfd_create("snpu-driver", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (n->shared_fd < 0 || ftruncate(n->shared_fd, (off_t)bytes) ||
+	    fcntl(n->shared_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
 		return -errno;
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, n->shared_fd, 0);
 	if (p == MAP_FAILED)
@@ -180,7 +194,15 @@ static int interrupts(struct direct *d, struct dnpu *n)
 	return ret;
 }
 
-/* The whole HBM is one segment; who holds the token reaches it */
+int direct_token(uint64_t *token)
+{
+	for (*token = 0; !*token;)
+		if (getrandom(token, sizeof(*token), 0) != sizeof(*token))
+			return -errno;
+	return 0;
+}
+
+/* The whole HBM is segment 0, for NPUs of this process; its token is not given away */
 static int export_hbm(struct dnpu *n)
 {
 	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
@@ -190,9 +212,10 @@ static int export_hbm(struct dnpu *n)
 
 	if (ret)
 		return ret;
-	while (!n->token)
-		if (getrandom(&n->token, sizeof(n->token), 0) != sizeof(n->token))
-			return -errno;
+	ret = direct_token(&n->token);
+	if (ret)
+		return ret;
+	n->segs[0] = true;
 	cmd.export.token = n->token;
 	return direct_admin(n, &cmd, NULL);
 }
@@ -219,12 +242,15 @@ static void npu_down(struct direct *d, struct dnpu *n)
 		close(n->shared_fd);
 	n->db = n->hbm = NULL;
 	n->mbox = NULL;
+	n->cpl = NULL;
 	n->shared_fd = -1;
 	snpu_va_fini(&n->iova);
 	snpu_va_fini(&n->hbm_va);
 	free(n->ctx_used);
+	free(n->segs);
 	free(n->imports);
 	n->ctx_used = NULL;
+	n->segs = NULL;
 	n->imports = NULL;
 	n->up = false;
 }
@@ -257,8 +283,9 @@ static int npu_up(struct direct *d, struct dnpu *n)
 		ret = snpu_va_init(&n->hbm_va, SNPU_PAGE_SIZE, n->hbm_bytes);
 	n->hbm_total = n->hbm_bytes - SNPU_PAGE_SIZE;
 	n->ctx_used = calloc(n->num_ctx ? n->num_ctx : 1, sizeof(*n->ctx_used));
+	n->segs = calloc(n->num_segs ? n->num_segs : 1, sizeof(*n->segs));
 	n->imports = calloc(n->num_imports ? n->num_imports : 1, sizeof(*n->imports));
-	if (!ret && (!n->ctx_used || !n->imports))
+	if (!ret && (!n->ctx_used || !n->segs || !n->imports))
 		ret = -ENOMEM;
 	if (!ret)
 		ret = shared_memory(n);
@@ -270,7 +297,8 @@ static int npu_up(struct direct *d, struct dnpu *n)
 		npu_down(d, n);
 		return snpu_fail(ret, "%s: the NPU does not come up", n->path);
 	}
-	n->up = true;
+	/* the interrupt thread looks at it */
+	__atomic_store_n(&n->up, true, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -343,6 +371,13 @@ static int direct_counters(struct snpu_npu *npu, struct snpu_counters *c)
 	return 0;
 }
 
+static int direct_alive(struct snpu_npu *npu)
+{
+	uint32_t status;
+
+	return direct_reg32(npu->priv, SNPU_REG_STATUS, &status) == -ENODEV ? -ENODEV : 0;
+}
+
 /* ---- finding ---- */
 
 static void npu_init(struct dnpu *n, struct snpu_npu *npu)
@@ -355,6 +390,7 @@ static void npu_init(struct dnpu *n, struct snpu_npu *npu)
 	pthread_condattr_destroy(&attr);
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_mutex_init(&n->admin, NULL);
+	pthread_mutex_init(&n->share, NULL);
 	n->npu = npu;
 	n->shared_fd = n->evfd[0] = n->evfd[1] = -1;
 }
@@ -377,6 +413,7 @@ static void direct_close(struct snpu *s)
 		pthread_cond_destroy(&n->cond);
 		pthread_mutex_destroy(&n->lock);
 		pthread_mutex_destroy(&n->admin);
+		pthread_mutex_destroy(&n->share);
 		free(n);
 	}
 	if (d->epoll >= 0)
@@ -431,6 +468,7 @@ static int direct_open(struct snpu *s)
 		return snpu_fail(-ENOMEM, "snpu_open");
 	}
 	s->priv = d;
+	d->snpu = s;
 	pthread_mutex_init(&d->lock, NULL);
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	d->quit = eventfd(0, EFD_CLOEXEC);
@@ -461,6 +499,7 @@ const struct snpu_transport snpu_transport_direct = {
 	.close = direct_close,
 	.info = direct_info,
 	.counters = direct_counters,
+	.alive = direct_alive,
 	.ctx_create = direct_ctx_create,
 	.ctx_destroy = direct_ctx_destroy,
 	.mem_alloc = direct_mem_alloc,
@@ -469,6 +508,7 @@ const struct snpu_transport snpu_transport_direct = {
 	.mem_map = direct_mem_map,
 	.mem_export = direct_mem_export,
 	.mem_import = direct_mem_import,
+	.mem_share = direct_mem_share,
 	.queue_create = direct_queue_create,
 	.queue_destroy = direct_queue_destroy,
 	.queue_wake = direct_queue_wake,

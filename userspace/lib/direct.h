@@ -2,7 +2,8 @@
 /*
  * The direct transport: drives model NPUs over their vfio-user sockets and plays the driver's part.
  *
- * Locks nest: struct direct.lock, then one dnpu.lock. dnpu.admin is taken last.
+ * Locks nest: struct direct.lock, dnpu.share, dnpu.admin, dnpu.lock. Nobody holds dnpu.lock while he
+ * talks to the device: a connection that turns out to be lost is noted under it.
  */
 #ifndef SNPU_DIRECT_H
 #define SNPU_DIRECT_H
@@ -17,13 +18,37 @@
 struct dqueue;
 
 /**
- * struct dimport - an import slot in use
+ * struct dimport - an import slot
  * @node: exporter
- * @token: its token
+ * @seg: its export slot
+ * @token: that slot's token
+ * @refs: mappings that use it, 0: free
  */
 struct dimport {
 	uint32_t node;
+	uint32_t seg;
 	uint64_t token;
+	unsigned int refs;
+};
+
+/**
+ * struct dblock - a piece of HBM; under n->lock
+ * @n: whose
+ * @offset: in its HBM
+ * @bytes: length
+ * @refs: mappings in this process
+ * @seg: export slot, 0: not exported to other processes
+ * @token: of that slot
+ * @next: next block of the NPU that is exported
+ */
+struct dblock {
+	struct dnpu *n;
+	uint64_t offset;
+	uint64_t bytes;
+	unsigned int refs;
+	uint32_t seg;
+	uint64_t token;
+	struct dblock *next;
 };
 
 /**
@@ -39,6 +64,7 @@ struct dimport {
  * @seq: of admin commands
  * @num_queues: of the device
  * @num_ctx: of the device
+ * @num_segs: of the device
  * @num_imports: of the device
  * @node: fabric address
  * @hbm_bytes: HBM
@@ -56,8 +82,10 @@ struct dimport {
  * @token: of the export of all HBM, slot 0
  * @ctx_used: address spaces in use
  * @queues: by number
- * @imports: slots in use
- * @imports_used: how many
+ * @share: export and import slots; taken before lock and admin
+ * @segs: export slots in use; slot 0 is all HBM, for this process only
+ * @imports: import slots
+ * @exported: blocks with an export slot; under lock
  * @evfd: events (0), completions (1)
  */
 struct dnpu {
@@ -72,6 +100,7 @@ struct dnpu {
 	uint32_t seq;
 	uint32_t num_queues;
 	uint32_t num_ctx;
+	uint32_t num_segs;
 	uint32_t num_imports;
 	uint32_t node;
 	uint64_t hbm_bytes;
@@ -89,13 +118,16 @@ struct dnpu {
 	uint64_t token;
 	bool *ctx_used;
 	struct dqueue *queues[DIRECT_MAX_QUEUES];
+	pthread_mutex_t share;
+	bool *segs;
 	struct dimport *imports;
-	unsigned int imports_used;
+	struct dblock *exported;
 	int evfd[2];
 };
 
 /**
  * struct direct - a set of NPUs
+ * @snpu: the set
  * @lock: bringing NPUs up
  * @epoll: eventfds of the NPUs that are up
  * @quit: eventfd that ends the thread
@@ -103,6 +135,7 @@ struct dnpu {
  * @running: @thread was started
  */
 struct direct {
+	struct snpu *snpu;
 	pthread_mutex_t lock;
 	int epoll;
 	int quit;
@@ -142,6 +175,8 @@ static inline struct dnpu *direct_npu(const struct snpu_ctx *ctx)
 int direct_reg32(struct dnpu *n, uint32_t off, uint32_t *v);
 /* Runs the command that @fill sets up; 0 or a negative errno; @data (7 words) may be NULL */
 int direct_admin(struct dnpu *n, const struct snpu_admin_mbox *cmd, uint64_t *data);
+/* A secret that is not zero */
+int direct_token(uint64_t *token);
 /* Translates errors of the connection, and marks the NPU lost */
 int direct_error(struct dnpu *n, int ret);
 
@@ -152,6 +187,7 @@ int direct_mem_free(struct snpu_mem *mem, bool bound);
 int direct_mem_map(struct snpu_mem *mem, void **ptr);
 int direct_mem_export(struct snpu_mem *mem, int *fd);
 int direct_mem_import(struct snpu_mem *mem, int fd);
+int direct_mem_share(struct snpu_mem *mem, struct snpu_mem *from);
 int direct_ctx_create(struct snpu_ctx *ctx);
 void direct_ctx_destroy(struct snpu_ctx *ctx);
 

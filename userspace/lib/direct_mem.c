@@ -2,8 +2,9 @@
 /*
  * direct transport: HBM and host memory, page tables, sharing.
  *
- * HBM that is shared inside the process lives until the last mapping is freed. What is exported to
- * another process is named by a sealed descriptor file: node, offset, length, token.
+ * HBM lives until the last mapping of this process is freed. For another process it is a segment of its
+ * own, named by a sealed descriptor file, and revoked when the memory is freed. What such a file says
+ * is a claim: the token makes it good, at the exporter's NPU on every access.
  */
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -15,21 +16,7 @@
 
 #include "direct.h"
 
-#define DESC_MAGIC	0x316d656d75706e73ull	/* "snpumem1" */
-
-/**
- * struct dblock - a piece of HBM
- * @n: whose
- * @offset: in its HBM
- * @bytes: length
- * @refs: mappings in this process; under n->lock
- */
-struct dblock {
-	struct dnpu *n;
-	uint64_t offset;
-	uint64_t bytes;
-	unsigned int refs;
-};
+#define DESC_MAGIC	0x326d656d75706e73ull	/* "snpumem2" */
 
 /**
  * struct dmem - what a snpu_mem maps
@@ -38,8 +25,10 @@ struct dblock {
  * @iova: its DMA address for the context's NPU
  * @remote: HBM of a peer, reached through an import slot
  * @node: the peer
- * @token: its token
- * @offset: in its HBM
+ * @seg: its export slot
+ * @token: that slot's token
+ * @offset: in the segment
+ * @slot: import slot while bound, else -1
  */
 struct dmem {
 	struct dblock *block;
@@ -47,19 +36,20 @@ struct dmem {
 	uint64_t iova;
 	bool remote;
 	uint32_t node;
+	uint32_t seg;
 	uint64_t token;
 	uint64_t offset;
+	int slot;
 };
 
 /* What an exported descriptor of HBM holds */
 struct desc {
 	uint64_t magic;
 	uint64_t token;
-	uint64_t offset;
 	uint64_t bytes;
-	uint64_t block;		/* address of the block, for the process @pid */
 	uint32_t node;
-	int32_t pid;
+	uint32_t seg;
+	uint64_t rsvd[2];	/* zero */
 };
 
 /* ---- HBM ---- */
@@ -77,7 +67,7 @@ static int hbm_alloc(struct dnpu *n, uint64_t bytes, uint64_t *offset)
 	int ret;
 
 	pthread_mutex_lock(&n->lock);
-	ret = snpu_va_alloc(&n->hbm_va, bytes, align, offset);
+	ret = n->lost ? -ENODEV : snpu_va_alloc(&n->hbm_va, bytes, align, offset);
 	pthread_mutex_unlock(&n->lock);
 	return ret;
 }
@@ -96,18 +86,95 @@ static int hbm_free(struct dnpu *n, uint64_t offset, uint64_t bytes)
 	return 0;
 }
 
+static struct dblock *block_get(struct dblock *b)
+{
+	pthread_mutex_lock(&b->n->lock);
+	b->refs++;
+	pthread_mutex_unlock(&b->n->lock);
+	return b;
+}
+
+/* Ends the access of other processes; later ones fail at the device */
+static int block_revoke(struct dblock *b)
+{
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .export.seg = b->seg };
+	int ret = direct_admin(b->n, &cmd, NULL);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&b->n->lock);
+	b->n->segs[b->seg] = false;
+	pthread_mutex_unlock(&b->n->lock);
+	return 0;
+}
+
 static int block_put(struct dblock *b)
 {
+	struct dnpu *n = b->n;
+	struct dblock **p;
 	bool last;
 	int ret = 0;
 
-	pthread_mutex_lock(&b->n->lock);
+	pthread_mutex_lock(&n->lock);
 	last = !--b->refs;
-	pthread_mutex_unlock(&b->n->lock);
-	if (last) {
-		ret = hbm_free(b->n, b->offset, b->bytes);
-		free(b);
+	for (p = &n->exported; last && *p; p = &(*p)->next)
+		if (*p == b) {
+			*p = b->next;
+			break;
+		}
+	pthread_mutex_unlock(&n->lock);
+	if (!last)
+		return 0;
+	if (b->seg)
+		ret = block_revoke(b);
+	/* what others may still reach is not used again */
+	if (!ret)
+		ret = hbm_free(n, b->offset, b->bytes);
+	free(b);
+	return ret;
+}
+
+/* Gives a block an export slot, once */
+static int block_export(struct dblock *b)
+{
+	struct dnpu *n = b->n;
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
+		.access = SNPU_SEG_READ | SNPU_SEG_WRITE, .offset = b->offset, .bytes = b->bytes } };
+	uint64_t token;
+	uint32_t seg = 0;
+	int ret = 0;
+
+	pthread_mutex_lock(&n->share);
+	if (b->seg)
+		goto out;
+	ret = direct_token(&token);
+	if (ret)
+		goto out;
+	pthread_mutex_lock(&n->lock);
+	for (seg = 1; seg < n->num_segs && n->segs[seg]; seg++)
+		;
+	if (seg < n->num_segs)
+		n->segs[seg] = true;
+	pthread_mutex_unlock(&n->lock);
+	if (seg == n->num_segs) {
+		ret = -ENOSPC;
+		goto out;
 	}
+	cmd.export.seg = seg;
+	cmd.export.token = token;
+	ret = direct_admin(n, &cmd, NULL);
+	pthread_mutex_lock(&n->lock);
+	if (ret) {
+		n->segs[seg] = false;
+	} else {
+		b->seg = seg;
+		b->token = token;
+		b->next = n->exported;
+		n->exported = b;
+	}
+	pthread_mutex_unlock(&n->lock);
+out:
+	pthread_mutex_unlock(&n->share);
 	return ret;
 }
 
@@ -158,16 +225,23 @@ int direct_mem_alloc(struct snpu_mem *mem)
 	struct dnpu *n = direct_npu(mem->ctx);
 	struct dmem *m = calloc(1, sizeof(*m));
 	int ret = -ENOMEM;
+	uint32_t status;
 
 	if (!m)
 		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
 	m->fd = -1;
+	m->slot = -1;
 	if (mem->flags & SNPU_MEM_HOST) {
 		ret = host_alloc(mem, m);
 	} else {
 		if (mem->bytes >= SNPU_HUGE_SIZE)
 			mem->bytes = (mem->bytes + SNPU_HUGE_SIZE - 1) & ~(uint64_t)(SNPU_HUGE_SIZE - 1);
-		m->block = calloc(1, sizeof(*m->block));
+		/* nothing in here asks the device, which may be gone */
+		ret = direct_reg32(n, SNPU_REG_STATUS, &status);
+		if (!ret) {
+			m->block = calloc(1, sizeof(*m->block));
+			ret = -ENOMEM;
+		}
 		if (m->block)
 			ret = hbm_alloc(n, mem->bytes, &m->block->offset);
 		if (ret) {
@@ -269,29 +343,58 @@ static int unmap(struct snpu_ctx *ctx, uint64_t va, uint64_t bytes)
 	return ret;
 }
 
-/* Import slot for a peer's HBM; slots stay until the NPU is closed */
-static int import_slot(struct dnpu *n, uint32_t node, uint64_t token, unsigned int *slot)
+/* Import slot for what @m is; mappings of the same segment have it in common */
+static int import_get(struct dnpu *n, struct dmem *m)
 {
 	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_IMPORT };
-	unsigned int i;
+	unsigned int i, slot = n->num_imports;
 	int ret = 0;
 
-	pthread_mutex_lock(&n->lock);
-	for (i = 0; i < n->imports_used; i++)
-		if (n->imports[i].node == node && n->imports[i].token == token)
+	pthread_mutex_lock(&n->share);
+	for (i = 0; i < n->num_imports; i++) {
+		const struct dimport *im = &n->imports[i];
+
+		if (!im->refs)
+			slot = slot == n->num_imports ? i : slot;
+		else if (im->node == m->node && im->seg == m->seg && im->token == m->token)
 			break;
-	if (i == n->num_imports) {
+	}
+	if (i == n->num_imports && slot == i) {
 		ret = -ENOSPC;
-	} else if (i == n->imports_used) {
-		cmd.import.slot = i;
-		cmd.import.node = node;
-		cmd.import.token = token;
+	} else if (i == n->num_imports) {
+		cmd.import.slot = i = slot;
+		cmd.import.node = m->node;
+		cmd.import.seg = m->seg;
+		cmd.import.token = m->token;
 		ret = direct_admin(n, &cmd, NULL);
 		if (!ret)
-			n->imports[n->imports_used++] = (struct dimport){ node, token };
+			n->imports[i] = (struct dimport){ m->node, m->seg, m->token, 0 };
 	}
-	pthread_mutex_unlock(&n->lock);
-	*slot = i;
+	if (!ret) {
+		n->imports[i].refs++;
+		m->slot = (int)i;
+	}
+	pthread_mutex_unlock(&n->share);
+	return ret;
+}
+
+/* No entry of a page table names the slot for @m any more */
+static int import_put(struct dnpu *n, struct dmem *m)
+{
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_UNIMPORT };
+	struct dimport *im = &n->imports[m->slot];
+	int ret = 0;
+
+	pthread_mutex_lock(&n->share);
+	if (im->refs == 1) {
+		cmd.import.slot = (uint32_t)m->slot;
+		ret = direct_admin(n, &cmd, NULL);
+	}
+	/* a slot that the device keeps stays as it is, and can serve again */
+	if (!ret)
+		im->refs--;
+	pthread_mutex_unlock(&n->share);
+	m->slot = -1;
 	return ret;
 }
 
@@ -300,15 +403,16 @@ int direct_mem_bind(struct snpu_mem *mem)
 	struct pt p = { direct_npu(mem->ctx), mem->ctx->priv };
 	uint64_t access = SNPU_PTE_READ | (mem->flags & SNPU_MEM_READ_ONLY ? 0 : SNPU_PTE_WRITE);
 	struct dmem *m = mem->priv;
-	unsigned int slot = 0;
-	uint64_t leaf;
+	uint64_t leaf = 0;
 	int ret = 0;
 
 	if (m->fd >= 0) {
 		leaf = snpu_pte_leaf(SNPU_APERTURE_HOST, m->iova, 0, access);
 	} else if (m->remote) {
-		ret = import_slot(p.n, m->node, m->token, &slot);
-		leaf = snpu_pte_leaf(SNPU_APERTURE_FABRIC, m->offset, slot, access);
+		ret = import_get(p.n, m);
+		if (!ret)
+			leaf = snpu_pte_leaf(SNPU_APERTURE_FABRIC, m->offset,
+					     (unsigned int)m->slot, access);
 	} else {
 		leaf = snpu_pte_leaf(SNPU_APERTURE_HBM, m->block->offset, 0, access);
 	}
@@ -333,7 +437,7 @@ int direct_mem_free(struct snpu_mem *mem, bool bound)
 {
 	struct dnpu *n = direct_npu(mem->ctx);
 	struct dmem *m = mem->priv;
-	int ret = bound ? unmap(mem->ctx, mem->va, mem->bytes) : 0, ret2 = 0;
+	int ret = bound ? unmap(mem->ctx, mem->va, mem->bytes) : 0, ret2 = 0, ret3 = 0;
 
 	/* HBM is a view of the whole window, host memory and tables of descriptors are mappings */
 	if (mem->ptr && m->fd >= 0)
@@ -347,10 +451,13 @@ int direct_mem_free(struct snpu_mem *mem, bool bound)
 		}
 		close(m->fd);
 	}
+	/* a slot that may still be in a page table is not given up */
+	if (m->slot >= 0 && !ret)
+		ret2 = import_put(n, m);
 	if (m->block)
-		ret2 = block_put(m->block);
+		ret3 = block_put(m->block);
 	free(m);
-	ret = ret ? ret : ret2;
+	ret = ret ? ret : ret2 ? ret2 : ret3;
 	return ret ? snpu_fail(ret, "snpu_mem_free: NPU %u", n->npu->index) : 0;
 }
 
@@ -378,10 +485,10 @@ int direct_mem_export(struct snpu_mem *mem, int *out)
 {
 	struct dmem *m = mem->priv;
 	struct desc d = {
-		.magic = DESC_MAGIC, .bytes = mem->bytes, .pid = getpid(),
-		.token = m->token, .node = m->node, .offset = m->offset,
+		.magic = DESC_MAGIC, .bytes = mem->bytes,
+		.token = m->token, .node = m->node, .seg = m->seg,
 	};
-	int fd;
+	int fd, ret;
 
 	if (m->fd >= 0) {
 		fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
@@ -391,10 +498,13 @@ int direct_mem_export(struct snpu_mem *mem, int *out)
 		return 0;
 	}
 	if (m->block) {
-		d.token = m->block->n->token;
+		ret = block_export(m->block);
+		if (ret)
+			return snpu_fail(ret, "snpu_mem_export: NPU %u has %u export slots",
+					 m->block->n->npu->index, m->block->n->num_segs - 1);
+		d.token = m->block->token;
 		d.node = m->block->n->node;
-		d.offset = m->block->offset;
-		d.block = (uintptr_t)m->block;
+		d.seg = m->block->seg;
 	}
 	fd = memfd_create("snpu-hbm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
@@ -410,43 +520,111 @@ int direct_mem_export(struct snpu_mem *mem, int *out)
 	return 0;
 }
 
-/* The block that a descriptor of this process names, if it is still there */
-static struct dblock *find_block(struct snpu *s, const struct desc *d)
+/*
+ * The block that a descriptor names, with a reference, if an NPU of this set holds it; @ours: the
+ * NPU is of this set
+ */
+static struct dblock *find_block(struct snpu *s, const struct desc *d, bool *ours)
 {
+	struct direct *set = s->priv;
+	struct dblock *b = NULL;
 	unsigned int i;
 
-	if (d->pid != getpid() || !d->block)
-		return NULL;
-	for (i = 0; i < s->count; i++) {
+	*ours = false;
+	pthread_mutex_lock(&set->lock);
+	for (i = 0; i < s->count && !b; i++) {
 		struct dnpu *n = s->npus[i].priv;
 
-		if (n->up && n->node == d->node && n->token == d->token)
-			return (struct dblock *)(uintptr_t)d->block;
+		if (!n->up || n->node != d->node)
+			continue;
+		*ours = true;
+		pthread_mutex_lock(&n->lock);
+		for (b = n->exported; b; b = b->next)
+			if (b->seg == d->seg && b->token == d->token && b->bytes == d->bytes)
+				break;
+		if (b)
+			b->refs++;
+		pthread_mutex_unlock(&n->lock);
 	}
-	return NULL;
+	pthread_mutex_unlock(&set->lock);
+	return b;
+}
+
+/* Maps a block of this process, whose reference it takes over */
+static void use_block(struct snpu_mem *mem, struct dmem *m, struct dblock *b)
+{
+	mem->bytes = b->bytes;
+	m->block = b;
+	m->remote = b->n != direct_npu(mem->ctx);
+	m->node = b->n->node;
+	m->seg = 0;
+	m->token = b->n->token;
+	m->offset = b->offset;
 }
 
 static int import_hbm(struct snpu_mem *mem, struct dmem *m, const struct desc *d)
 {
-	struct dnpu *n = direct_npu(mem->ctx);
-	struct dblock *b = find_block(mem->ctx->snpu, d);
+	struct dblock *b;
+	bool ours;
 
-	if (!d->bytes || ((d->bytes | d->offset) & (SNPU_PAGE_SIZE - 1)) ||
-	    d->bytes > 1ull << 46 || d->offset > 1ull << 46)
+	if (!d->bytes || (d->bytes & (SNPU_PAGE_SIZE - 1)) || d->bytes > 1ull << 46 ||
+	    !d->token || d->node >= mem->ctx->npu->info.machine_npus || d->rsvd[0] || d->rsvd[1])
+		return -EINVAL;
+	b = find_block(mem->ctx->snpu, d, &ours);
+	if (b) {
+		use_block(mem, m, b);
+		return 0;
+	}
+	/* the memory was freed, or never was */
+	if (ours)
 		return -EINVAL;
 	mem->bytes = d->bytes;
-	m->token = d->token;
+	m->remote = true;
 	m->node = d->node;
-	m->offset = d->offset;
-	m->remote = !(n->node == d->node && n->token == d->token);
-	/* a mapping in the process that owns the memory keeps it alive */
-	if (b) {
-		pthread_mutex_lock(&b->n->lock);
-		b->refs++;
-		pthread_mutex_unlock(&b->n->lock);
-		m->block = b;
+	m->seg = d->seg;
+	m->token = d->token;
+	return 0;
+}
+
+static int import_host(struct snpu_mem *mem, struct dmem *m, int fd)
+{
+	int ret;
+
+	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (m->fd < 0)
+		return -errno;
+	ret = host_attach(mem, m);
+	if (ret)
+		close(m->fd);
+	return ret;
+}
+
+int direct_mem_share(struct snpu_mem *mem, struct snpu_mem *from)
+{
+	const struct dmem *f = from->priv;
+	struct dmem *m = calloc(1, sizeof(*m));
+	int ret = 0;
+
+	if (!m)
+		return snpu_fail(-ENOMEM, "snpu_mem_share");
+	*m = (struct dmem){ .fd = -1, .slot = -1 };
+	mem->bytes = from->bytes;
+	if (f->fd >= 0) {
+		ret = import_host(mem, m, f->fd);
+	} else if (f->block) {
+		use_block(mem, m, block_get(f->block));
+	} else {
+		m->remote = true;
+		m->node = f->node;
+		m->seg = f->seg;
+		m->token = f->token;
 	}
-	return !m->remote && !b ? -EINVAL : 0;
+	if (ret) {
+		free(m);
+		return snpu_fail(ret, "snpu_mem_share: with NPU %u", mem->ctx->npu->index);
+	}
+	mem->priv = m;
+	return 0;
 }
 
 int direct_mem_import(struct snpu_mem *mem, int fd)
@@ -459,22 +637,22 @@ int direct_mem_import(struct snpu_mem *mem, int fd)
 	if (!m)
 		return snpu_fail(-ENOMEM, "snpu_mem_import");
 	m->fd = -1;
+	m->slot = -1;
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || fstat(fd, &st)) {
 		ret = errno == EBADF ? -EBADF : -EINVAL;
 	} else if (seals & F_SEAL_WRITE) {
-		if (pread(fd, &d, sizeof(d), 0) != sizeof(d) || d.magic != DESC_MAGIC)
+		if (st.st_size != sizeof(d) || pread(fd, &d, sizeof(d), 0) != sizeof(d) ||
+		    d.magic != DESC_MAGIC)
 			ret = -EINVAL;
 		else
 			ret = import_hbm(mem, m, &d);
-	} else if (st.st_size <= 0 || st.st_size % SNPU_PAGE_SIZE) {
+	} else if (!(seals & F_SEAL_SHRINK) || st.st_size <= 0 || st.st_size % SNPU_PAGE_SIZE) {
+		/* one that can shrink would be a trap for whoever touches it */
 		ret = -EINVAL;
 	} else {
 		mem->bytes = (uint64_t)st.st_size;
-		m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		ret = m->fd < 0 ? -errno : host_attach(mem, m);
-		if (ret && m->fd >= 0)
-			close(m->fd);
+		ret = import_host(mem, m, fd);
 	}
 	if (ret) {
 		free(m);

@@ -80,12 +80,14 @@ static int dqueue_state(struct dqueue *dq, uint64_t position)
 		snpu_rmb_complete();
 		return 1;
 	}
+	if (dq->n->lost)
+		return -ENODEV;
 	state = cpl->state;
 	if (state == SNPU_QSTATE_FAULT || state == SNPU_QSTATE_STOPPED || state == SNPU_QSTATE_NONE) {
 		snpu_rmb_complete();
 		return cpl->completed >= position ? 1 : -EIO;
 	}
-	return dq->n->lost ? -ENODEV : 0;
+	return 0;
 }
 
 int direct_dqueue_state(struct dqueue *dq, uint64_t position)
@@ -183,14 +185,47 @@ static void drain_events(struct dnpu *n)
 	pthread_mutex_unlock(&n->lock);
 }
 
+/* Has work that is not done? The doorbell says what is submitted */
+static bool npu_busy(struct dnpu *n)
+{
+	bool busy = false;
+	uint32_t i;
+
+	pthread_mutex_lock(&n->lock);
+	for (i = 0; !busy && !n->lost && i < n->num_queues; i++)
+		busy = n->queues[i] && n->cpl[i].state != SNPU_QSTATE_FAULT &&
+		       *(volatile uint64_t *)(n->db + (size_t)i * SNPU_DB_STRIDE) >
+		       *(volatile __u64 *)&n->cpl[i].completed;
+	pthread_mutex_unlock(&n->lock);
+	return busy;
+}
+
+/* Nobody interrupts when snpud dies: NPUs with work are asked, for those who only poll */
+static void ask_busy(struct direct *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < d->snpu->count; i++) {
+		struct dnpu *n = d->snpu->npus[i].priv;
+
+		if (n && __atomic_load_n(&n->up, __ATOMIC_ACQUIRE) && npu_busy(n))
+			ask_alive(n);
+	}
+}
+
 void *direct_irq_thread(void *arg)
 {
 	struct direct *d = arg;
 	struct epoll_event ev[16];
+	uint64_t ask = snpu_now_ns() + ALIVE_NS;
 	int i, n;
 
 	for (;;) {
-		n = epoll_wait(d->epoll, ev, 16, -1);
+		n = epoll_wait(d->epoll, ev, 16, (int)(ALIVE_NS / 1000000));
+		if (snpu_now_ns() >= ask) {
+			ask_busy(d);
+			ask = snpu_now_ns() + ALIVE_NS;
+		}
 		for (i = 0; i < n; i++) {
 			struct dnpu *npu = ev[i].data.ptr;
 			uint64_t count;

@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+#define ALIVE_NS	250000000ull	/* a waiter asks so often whether the NPU is there */
+
 struct event_map {
 	struct snpu_mem *mem;
 	struct event_map *next;
@@ -128,7 +130,7 @@ SNPU_EXPORT int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint6
 /** snpu_event_read() - the value; what its signaller did before is visible */
 SNPU_EXPORT uint64_t snpu_event_read(struct snpu_event *ev)
 {
-	uint64_t v = *ev->value;
+	uint64_t v = ev ? *ev->value : 0;
 
 	snpu_rmb_complete();
 	return v;
@@ -146,6 +148,8 @@ SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
 	struct event_map *m;
 	int ret, ret2;
 
+	if (!ev)
+		return snpu_fail(-EINVAL, "snpu_event_set: event is NULL");
 	snpu_wmb_doorbell();
 	*ev->value = value;
 	snpu_mb_wake();
@@ -166,13 +170,21 @@ SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
  * @timeout_ns: nanoseconds, SNPU_FOREVER
  *
  * Spins SNPU_SPIN_US, then looks at growing intervals of up to a millisecond: an event has no
- * interrupt. To sleep until a queue gets somewhere use snpu_queue_wait(). Return: 0; -ETIME.
+ * interrupt. To sleep until a queue gets somewhere use snpu_queue_wait(). Return: 0;
+ * -ETIME; -ENODEV.
  */
 SNPU_EXPORT int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t timeout_ns)
 {
-	uint64_t deadline = snpu_deadline(timeout_ns), now = snpu_now_ns();
-	uint64_t spin_end = now + ev->mem->ctx->snpu->cfg.spin_us * 1000;
+	uint64_t deadline = snpu_deadline(timeout_ns), now = snpu_now_ns(), spin_end, ask;
 	struct timespec ts = { 0, 20000 };
+	struct snpu_npu *npu;
+	int ret;
+
+	if (!ev)
+		return snpu_fail(-EINVAL, "snpu_event_wait: event is NULL");
+	npu = ev->mem->ctx->npu;
+	spin_end = now + npu->snpu->cfg.spin_us * 1000;
+	ask = now + ALIVE_NS;
 
 	while (snpu_event_read(ev) < value) {
 		now = snpu_now_ns();
@@ -182,6 +194,13 @@ SNPU_EXPORT int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t 
 		if (now < spin_end) {
 			snpu_cpu_relax();
 			continue;
+		}
+		/* the memory of an NPU that is gone never changes */
+		if (now >= ask) {
+			ret = npu->snpu->t->alive(npu);
+			if (ret)
+				return snpu_fail(ret, "snpu_event_wait: NPU %u is gone", npu->index);
+			ask = now + ALIVE_NS;
 		}
 		nanosleep(&ts, NULL);
 		ts.tv_nsec = ts.tv_nsec < 500000 ? ts.tv_nsec * 2 : 1000000;

@@ -167,6 +167,7 @@ struct snpu_queue {
  * @close: undoes it; no contexts are left
  * @info: fills npu->info
  * @counters: reads counters and memory use
+ * @alive: 0, or -ENODEV when the NPU is gone
  * @ctx_create: an address space; initialises ctx->va
  * @ctx_destroy: undoes it
  * @mem_alloc: memory for mem->bytes (which it may round up) and mem->flags
@@ -175,6 +176,7 @@ struct snpu_queue {
  * @mem_map: the CPU's view
  * @mem_export: a descriptor of it
  * @mem_import: memory behind a descriptor; sets mem->bytes
+ * @mem_share: maps what another mem of the set is; sets mem->bytes. NULL: by export and import
  * @queue_create: sets doorbell, cpl and priv, from ring_mem, mask and prio
  * @queue_destroy: stops and frees
  * @queue_wake: the device sleeps and has work
@@ -203,6 +205,7 @@ struct snpu_transport {
 	void (*close)(struct snpu *snpu);
 	int (*info)(struct snpu_npu *npu);
 	int (*counters)(struct snpu_npu *npu, struct snpu_counters *c);
+	int (*alive)(struct snpu_npu *npu);
 	int (*ctx_create)(struct snpu_ctx *ctx);
 	void (*ctx_destroy)(struct snpu_ctx *ctx);
 	int (*mem_alloc)(struct snpu_mem *mem);
@@ -211,6 +214,7 @@ struct snpu_transport {
 	int (*mem_map)(struct snpu_mem *mem, void **ptr);
 	int (*mem_export)(struct snpu_mem *mem, int *fd);
 	int (*mem_import)(struct snpu_mem *mem, int fd);
+	int (*mem_share)(struct snpu_mem *mem, struct snpu_mem *from);
 	int (*queue_create)(struct snpu_queue *q);
 	int (*queue_destroy)(struct snpu_queue *q);
 	int (*queue_wake)(struct snpu_queue *q);

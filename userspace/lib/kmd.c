@@ -235,6 +235,14 @@ static int kmd_counters(struct snpu_npu *npu, struct snpu_counters *c)
 	return 0;
 }
 
+static int kmd_alive(struct snpu_npu *npu)
+{
+	struct drm_snpu_device_info d = { 0 };
+
+	return query(((struct kmd_npu *)npu->priv)->fd, DRM_SNPU_QUERY_DEVICE, &d, sizeof(d)) ==
+	       -ENODEV ? -ENODEV : 0;
+}
+
 static int kmd_ctx_create(struct snpu_ctx *ctx)
 {
 	struct kmd_npu *k = ctx->npu->priv;
@@ -281,6 +289,7 @@ const struct snpu_transport snpu_transport_kmd = {
 	.close = kmd_close,
 	.info = kmd_info,
 	.counters = kmd_counters,
+	.alive = kmd_alive,
 	.ctx_create = kmd_ctx_create,
 	.ctx_destroy = kmd_ctx_destroy,
 	.mem_alloc = kmd_mem_alloc,

@@ -122,19 +122,19 @@ SNPU_EXPORT int snpu_mem_free(struct snpu_mem *mem)
 /** snpu_mem_va() - address for packets of the memory's context */
 SNPU_EXPORT uint64_t snpu_mem_va(const struct snpu_mem *mem)
 {
-	return mem->va;
+	return mem ? mem->va : 0;
 }
 
 /** snpu_mem_size() - bytes, rounded up to pages */
 SNPU_EXPORT uint64_t snpu_mem_size(const struct snpu_mem *mem)
 {
-	return mem->bytes;
+	return mem ? mem->bytes : 0;
 }
 
 /** snpu_mem_ctx() - context of the memory */
 SNPU_EXPORT struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem)
 {
-	return mem->ctx;
+	return mem ? mem->ctx : NULL;
 }
 
 /**
@@ -217,8 +217,26 @@ SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags
 SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsigned int flags,
 			       struct snpu_mem **out)
 {
-	int fd, ret = snpu_mem_export(mem, &fd);
+	struct snpu_mem *new;
+	int fd, ret;
 
+	if (!ctx || !mem || !out)
+		return snpu_fail(-EINVAL, "snpu_mem_share: ctx, mem or out is NULL");
+	if (flags & ~SNPU_MEM_READ_ONLY)
+		return snpu_fail(-EINVAL, "snpu_mem_share: flags 0x%x: only READ_ONLY is allowed", flags);
+	if (ctx->snpu == mem->ctx->snpu && ctx->snpu->t->mem_share) {
+		new = mem_new(ctx, flags);
+		if (!new)
+			return snpu_fail(-ENOMEM, "snpu_mem_share");
+		new->imported = true;
+		ret = ctx->snpu->t->mem_share(new, mem);
+		if (ret) {
+			free(new);
+			return ret;
+		}
+		return mem_finish(new, out);
+	}
+	ret = snpu_mem_export(mem, &fd);
 	if (ret)
 		return ret;
 	ret = snpu_mem_import(ctx, fd, flags, out);
