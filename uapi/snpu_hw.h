@@ -211,7 +211,9 @@ struct snpu_cpl {
 #define SNPU_ADM_TLB_INVAL	0x03	/* tlb: on return nothing uses the old entries any more */
 #define SNPU_ADM_QUEUE_CREATE	0x04	/* queue: zeroes doorbell and completion record, starts */
 #define SNPU_ADM_QUEUE_DESTROY	0x05	/* qid: aborts the packet in flight, frees the number */
-#define SNPU_ADM_QUEUE_SUSPEND	0x06	/* qid: returns between two packets */
+#define SNPU_ADM_QUEUE_SUSPEND	0x06	/* qid: returns between two packets; BUSY, and no
+					 * change, when one takes over 800 ms
+					 */
 #define SNPU_ADM_QUEUE_RESUME	0x07	/* qid */
 #define SNPU_ADM_SCRUB		0x08	/* scrub: zeroes a page-aligned range of HBM */
 #define SNPU_ADM_SEG_EXPORT	0x09	/* export: opens a range of HBM to holders of the token */
@@ -784,8 +786,9 @@ struct snpu_event_entry {
  * @ev: the entries
  *
  * Vector 0 is raised after @prod moved. A queue has at most one unconsumed INTERRUPT event; more
- * are merged into it, so that user packets cannot push other events out. When @lost moved, the
- * driver looks at every queue's completion record.
+ * are merged into it, so that user packets cannot push other events out: its code and data are
+ * updated in place. So the driver copies an entry, moves @cons past it, full barrier, and only then
+ * acts on it. When @lost moved, the driver looks at every queue's completion record.
  */
 struct snpu_event_ring {
 	__u64 prod;
