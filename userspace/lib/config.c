@@ -110,6 +110,7 @@ int snpu_config_load(struct snpu_config *cfg)
 		if (ret)
 			return ret;
 	}
+	snpu_log_set((unsigned int)cfg->log_level);
 	return 0;
 }
 

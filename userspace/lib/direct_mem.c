@@ -2,9 +2,9 @@
 /*
  * direct transport: HBM and host memory, page tables, sharing.
  *
- * HBM lives until the last mapping of this process is freed. For another process it is a segment of its
- * own, named by a sealed descriptor file, and revoked when the memory is freed. What such a file says
- * is a claim: the token makes it good, at the exporter's NPU on every access.
+ * HBM lives until the last mapping of this process is freed. For another process it is a segment
+ * of its own, named by a sealed descriptor file, and revoked when the memory is freed. What such a
+ * file says is a claim: the token makes it good, at the exporter's NPU on every access.
  */
 #include <fcntl.h>
 #include <linux/vfio.h>

@@ -27,6 +27,9 @@
  * Return: @err, with the message in snpu_last_error().
  */
 int snpu_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line on standard error, if SNPU_LOG_LEVEL of the latest snpu_open() is @level or above */
+void snpu_log(unsigned int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void snpu_log_set(unsigned int level);
 
 /**
  * struct snpu_config - values of the SNPU_* variables

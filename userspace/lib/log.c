@@ -9,6 +9,26 @@
 #include "internal.h"
 
 static __thread char last_error[512];
+static atomic_uint log_level;
+
+void snpu_log_set(unsigned int level)
+{
+	atomic_store_explicit(&log_level, level, memory_order_relaxed);
+}
+
+void snpu_log(unsigned int level, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (atomic_load_explicit(&log_level, memory_order_relaxed) < level)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* one call, so that lines of several threads do not mix */
+	fprintf(stderr, "libsnpu: %s\n", text);
+}
 
 int snpu_fail(int err, const char *fmt, ...)
 {
@@ -21,6 +41,7 @@ int snpu_fail(int err, const char *fmt, ...)
 	n = strlen(last_error);
 	snprintf(last_error + n, sizeof(last_error) - n, " (%s)", strerrordesc_np(-err) ?
 		 strerrordesc_np(-err) : "unknown error");
+	snpu_log(1, "%s", last_error);
 	return err;
 }
 

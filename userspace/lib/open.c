@@ -81,6 +81,7 @@ SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **o
 		free(s);
 		return ret;
 	}
+	snpu_log(2, "%u NPUs over %s", s->count, s->t->name);
 	*out = s;
 	return 0;
 }
@@ -129,6 +130,8 @@ static int npu_get(struct snpu *s, unsigned int index, const char *call, struct 
 	if (!(*out)->known) {
 		ret = s->t->info(*out);
 		(*out)->known = !ret;
+		if (!ret)
+			snpu_log(2, "NPU %u is %s", index, (*out)->info.path);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return ret;
