@@ -46,6 +46,12 @@ static inline int kmd_fd(const struct snpu_ctx *ctx)
 /* ioctl() that repeats when interrupted; 0 or a negative errno */
 int kmd_ioctl(int fd, unsigned long request, void *arg);
 
+/* What a call of libdrm that sets errno returned, as 0 or a negative errno */
+static inline int kmd_drm(int ret)
+{
+	return ret ? -errno : 0;
+}
+
 /* kmd_mem.c */
 int kmd_mem_alloc(struct snpu_mem *mem);
 int kmd_mem_bind(struct snpu_mem *mem);

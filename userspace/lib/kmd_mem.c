@@ -3,7 +3,9 @@
  * kmd transport: buffer objects, VM_BIND, PRIME.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <numa.h>
+#include <numaif.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,6 +14,10 @@
 #include <drm/snpu_accel.h>
 
 #include "kmd.h"
+
+#define NODE_BITS	1024
+#define WORD_BITS	((int)sizeof(long) * CHAR_BIT)
+#define NODE_WORDS	(NODE_BITS / WORD_BITS)
 
 struct kmd_bo {
 	uint32_t handle;
@@ -49,7 +55,7 @@ static int handle_put(struct kmd_ctx *c, uint32_t handle)
 		*p = h->next;
 		free(h);
 		/* under the lock: an import in between would get the same handle */
-		ret = drmCloseBufferHandle(c->fd, handle);
+		ret = kmd_drm(drmCloseBufferHandle(c->fd, handle));
 	}
 	pthread_mutex_unlock(&c->lock);
 	return ret;
@@ -63,17 +69,22 @@ static int create_near(struct snpu_mem *mem, struct drm_snpu_bo_create *req)
 {
 	struct snpu_ctx *ctx = mem->ctx;
 	int node = ctx->npu->info.numa_node;
-	bool near = ctx->snpu->cfg.numa && (mem->flags & SNPU_MEM_HOST) && node >= 0 &&
-		    numa_available() >= 0 && node <= numa_max_node();
-	int ret;
+	unsigned long old[NODE_WORDS], near[NODE_WORDS] = { 0 };
+	int mode, ret;
 
-	if (near)
-		numa_set_preferred(node);
+	if (!ctx->snpu->cfg.numa || !(mem->flags & SNPU_MEM_HOST) || node < 0 ||
+	    numa_available() < 0 || node > numa_max_node() || node >= NODE_BITS ||
+	    get_mempolicy(&mode, old, NODE_BITS, NULL, 0))
+		return kmd_ioctl(kmd_fd(ctx), DRM_IOCTL_SNPU_BO_CREATE, req);
+	near[node / WORD_BITS] = 1ul << (node % WORD_BITS);
+	/* a preference only: what goes wrong here costs distance, not the buffer */
+	set_mempolicy(MPOL_PREFERRED, near, NODE_BITS);
 	ret = kmd_ioctl(kmd_fd(ctx), DRM_IOCTL_SNPU_BO_CREATE, req);
-	if (near)
-		numa_set_localalloc();
+	/* the policy is the program's, which may have one of its own */
+	set_mempolicy(mode, old, NODE_BITS);
 	return ret;
 }
+
 
 int kmd_mem_alloc(struct snpu_mem *mem)
 {

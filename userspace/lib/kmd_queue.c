@@ -64,7 +64,7 @@ int kmd_queue_create(struct snpu_queue *q)
 		ret = -errno;
 		goto out_unmap;
 	}
-	ret = drmSyncobjCreate(fd, 0, &k->syncobj);
+	ret = kmd_drm(drmSyncobjCreate(fd, 0, &k->syncobj));
 	if (ret)
 		goto out_unmap_cpl;
 	pthread_mutex_init(&k->lock, NULL);
@@ -153,7 +153,7 @@ int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline)
 		handle = k->syncobj;
 		drmSyncobjReset(fd, &handle, 1);
 	} else {
-		ret = drmSyncobjCreate(fd, 0, &handle);
+		ret = kmd_drm(drmSyncobjCreate(fd, 0, &handle));
 		if (ret)
 			return snpu_fail(ret, "snpu_queue_wait");
 	}

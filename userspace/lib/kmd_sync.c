@@ -25,11 +25,11 @@ static uint32_t handle_of(void *priv)
 /* A handle of the same syncobj in the context's file */
 static int lend(struct snpu_ctx *ctx, uint32_t handle, uint32_t *out)
 {
-	int fd, ret = drmSyncobjHandleToFD(home(ctx->snpu), handle, &fd);
+	int fd, ret = kmd_drm(drmSyncobjHandleToFD(home(ctx->snpu), handle, &fd));
 
 	if (ret)
 		return ret;
-	ret = drmSyncobjFDToHandle(kmd_fd(ctx), fd, out);
+	ret = kmd_drm(drmSyncobjFDToHandle(kmd_fd(ctx), fd, out));
 	close(fd);
 	return ret;
 }
@@ -52,7 +52,7 @@ int kmd_fence_create(struct snpu_queue *q, uint64_t position, void **priv)
 {
 	struct snpu *s = q->ctx->snpu;
 	uint32_t handle;
-	int ret = drmSyncobjCreate(home(s), 0, &handle);
+	int ret = kmd_drm(drmSyncobjCreate(home(s), 0, &handle));
 
 	if (!ret) {
 		ret = signal_at(q, handle, 0, position);
@@ -79,15 +79,15 @@ static int fence_status(struct snpu *s, uint32_t handle, uint64_t point)
 	int fd, ret;
 
 	if (point) {
-		ret = drmSyncobjCreate(home(s), 0, &tmp);
+		ret = kmd_drm(drmSyncobjCreate(home(s), 0, &tmp));
 		if (!ret)
-			ret = drmSyncobjTransfer(home(s), tmp, 0, handle, point, 0);
+			ret = kmd_drm(drmSyncobjTransfer(home(s), tmp, 0, handle, point, 0));
 		handle = tmp;
 	} else {
 		ret = 0;
 	}
 	if (!ret)
-		ret = drmSyncobjExportSyncFile(home(s), handle, &fd);
+		ret = kmd_drm(drmSyncobjExportSyncFile(home(s), handle, &fd));
 	if (!ret) {
 		ret = ioctl(fd, SYNC_IOC_FILE_INFO, &info) ? -errno : info.status < 0 ? info.status : 0;
 		close(fd);
@@ -128,7 +128,7 @@ int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
 
 int kmd_fence_export(struct snpu *s, void *priv, int *fd)
 {
-	int ret = drmSyncobjExportSyncFile(home(s), handle_of(priv), fd);
+	int ret = kmd_drm(drmSyncobjExportSyncFile(home(s), handle_of(priv), fd));
 
 	return ret ? snpu_fail(ret, "snpu_fence_export") : 0;
 }
@@ -136,10 +136,10 @@ int kmd_fence_export(struct snpu *s, void *priv, int *fd)
 int kmd_fence_import(struct snpu *s, int fd, void **priv)
 {
 	uint32_t handle;
-	int ret = drmSyncobjCreate(home(s), 0, &handle);
+	int ret = kmd_drm(drmSyncobjCreate(home(s), 0, &handle));
 
 	if (!ret) {
-		ret = drmSyncobjImportSyncFile(home(s), handle, fd);
+		ret = kmd_drm(drmSyncobjImportSyncFile(home(s), handle, fd));
 		if (ret)
 			drmSyncobjDestroy(home(s), handle);
 	}
@@ -182,7 +182,7 @@ int kmd_fence_put(struct snpu_queue *q, void *priv)
 int kmd_timeline_create(struct snpu *s, void **priv)
 {
 	uint32_t handle;
-	int ret = drmSyncobjCreate(home(s), 0, &handle);
+	int ret = kmd_drm(drmSyncobjCreate(home(s), 0, &handle));
 
 	if (ret)
 		return snpu_fail(ret, "snpu_timeline_create");
@@ -202,7 +202,7 @@ int kmd_timeline_attach(struct snpu *s, void *priv, uint64_t point, struct snpu_
 int kmd_timeline_signal(struct snpu *s, void *priv, uint64_t point)
 {
 	uint32_t handle = handle_of(priv);
-	int ret = drmSyncobjTimelineSignal(home(s), &handle, &point, 1);
+	int ret = kmd_drm(drmSyncobjTimelineSignal(home(s), &handle, &point, 1));
 
 	return ret ? snpu_fail(ret, "snpu_timeline_signal: point %llu", (unsigned long long)point) : 0;
 }
@@ -210,7 +210,7 @@ int kmd_timeline_signal(struct snpu *s, void *priv, uint64_t point)
 int kmd_timeline_query(struct snpu *s, void *priv, uint64_t *point)
 {
 	uint32_t handle = handle_of(priv);
-	int ret = drmSyncobjQuery(home(s), &handle, point, 1);
+	int ret = kmd_drm(drmSyncobjQuery(home(s), &handle, point, 1));
 
 	return ret ? snpu_fail(ret, "snpu_timeline_query") : 0;
 }
