@@ -27,6 +27,9 @@ struct waiter {
  * @dead: the queue is destroyed
  * @final: packets it had retired then
  * @waiters: who sleeps, and for what
+ * @q: the queue, until it is destroyed
+ * @awaited: highest position that another queue waits for, in the completion record
+ * @copy: of the completion record, once that was given to those who wait
  */
 struct dqueue {
 	struct dnpu *n;
@@ -36,7 +39,13 @@ struct dqueue {
 	bool dead;
 	uint64_t final;
 	struct waiter *waiters;
+	struct snpu_queue *q;
+	uint64_t awaited;
+	struct snpu_cpl copy;
 };
+
+/* In the place of a queue that the device did not give up */
+static struct dqueue given_up;
 
 struct dqueue *direct_queue_ref(struct dqueue *dq)
 {
@@ -98,6 +107,60 @@ int direct_dqueue_state(struct dqueue *dq, uint64_t position)
 	ret = dqueue_state(dq, position);
 	pthread_mutex_unlock(&dq->n->lock);
 	return ret;
+}
+
+int direct_dqueue_await(struct dqueue *dq, uint64_t position)
+{
+	int ret;
+
+	pthread_mutex_lock(&dq->n->lock);
+	ret = dqueue_state(dq, position);
+	if (!ret && position > dq->awaited)
+		dq->awaited = position;
+	pthread_mutex_unlock(&dq->n->lock);
+	return ret;
+}
+
+/*
+ * Lets queues go on that wait for what a stopped queue never reaches, as the kernel's fences do.
+ * They look at the index in its record: that runs away, and the queue itself goes on with a copy.
+ * Caller holds n->lock, and wakes the devices if it is true.
+ */
+static bool release(struct dqueue *dq)
+{
+	struct snpu_cpl *cpl = dq->cpl;
+
+	if (cpl == &dq->copy || dq->awaited <= cpl->completed)
+		return false;
+	dq->copy = *cpl;
+	dq->cpl = &dq->copy;
+	if (dq->q)
+		__atomic_store_n(&dq->q->cpl, (const volatile struct snpu_cpl *)dq->cpl,
+				 __ATOMIC_RELEASE);
+	__atomic_store_n(&cpl->completed, SNPU_CPL_RELEASED, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* Wakes the NPUs that sleep, after a store that some queue may wait for */
+static void wake_all(struct snpu *s)
+{
+	uint32_t one = 1, k;
+	unsigned int i;
+
+	for (i = 0; i < s->count; i++) {
+		struct dnpu *n = s->npus[i].priv;
+		bool asleep = false;
+
+		if (!__atomic_load_n(&n->up, __ATOMIC_ACQUIRE))
+			continue;
+		pthread_mutex_lock(&n->lock);
+		for (k = 0; !asleep && !n->lost && k < n->num_queues; k++)
+			asleep = n->queues[k] && *(volatile __u32 *)&n->cpl[k].need_wake;
+		pthread_mutex_unlock(&n->lock);
+		if (asleep)
+			direct_error(n, snpu_vfuc_write_posted(n->c, SNPU_BAR_REGS, SNPU_REG_WAKE,
+							       &one, sizeof(one)));
+	}
 }
 
 /*
@@ -177,12 +240,24 @@ int direct_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadlin
 static void drain_events(struct dnpu *n)
 {
 	volatile struct snpu_event_ring *r = n->ring;
+	bool released = false;
+	uint32_t i;
 
 	pthread_mutex_lock(&n->lock);
+	for (i = 0; i < n->num_queues; i++) {
+		struct dqueue *dq = n->queues[i];
+
+		if (dq && dq->awaited && *(volatile __u32 *)&dq->cpl->state == SNPU_QSTATE_FAULT) {
+			snpu_rmb_complete();
+			released |= release(dq);
+		}
+	}
 	if (n->ring)
 		r->cons = r->prod;
 	pthread_cond_broadcast(&n->cond);
 	pthread_mutex_unlock(&n->lock);
+	if (released)
+		wake_all(n->npu->snpu);
 }
 
 /* Has work that is not done? The doorbell says what is submitted */
@@ -265,6 +340,7 @@ int direct_queue_create(struct snpu_queue *q)
 				 n->num_queues, n->npu->index);
 	}
 	dq->n = n;
+	dq->q = q;
 	dq->id = id;
 	dq->refs = 1;
 	dq->cpl = &n->cpl[id];
@@ -296,15 +372,19 @@ int direct_queue_destroy(struct snpu_queue *q)
 	struct dnpu *n = dq->n;
 	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_QUEUE_DESTROY, .qid = dq->id };
 	int ret = direct_admin(n, &cmd, NULL);
+	bool released;
 
 	pthread_mutex_lock(&n->lock);
 	dq->final = dq->cpl->completed;
 	dq->dead = true;
+	dq->q = NULL;
+	released = release(dq);
 	/* a number that the device did not give up is not used again */
-	if (!ret)
-		n->queues[dq->id] = NULL;
+	n->queues[dq->id] = ret ? &given_up : NULL;
 	pthread_cond_broadcast(&n->cond);
 	pthread_mutex_unlock(&n->lock);
+	if (released)
+		wake_all(n->npu->snpu);
 	direct_queue_unref(dq);
 	return ret ? snpu_fail(ret, "snpu_queue_destroy: queue %u, NPU %u", q->number,
 			       n->npu->index) : 0;

@@ -131,7 +131,7 @@ static int put_wait(struct snpu_queue *q, const struct dfence *f, const char *ca
 {
 	union snpu_pkt *p;
 	uint64_t va = 0;
-	int ret = direct_dqueue_state(f->dq, f->position);
+	int ret = direct_dqueue_await(f->dq, f->position);
 
 	/* like the kernel's: one that failed lets the waiter go on */
 	if (ret)

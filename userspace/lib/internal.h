@@ -253,6 +253,19 @@ uint64_t snpu_now_ns(void);
 uint64_t snpu_deadline(uint64_t timeout_ns);
 /* 1: @position retired, 0: not yet, -EIO: the queue stopped before, -ENODEV: device gone */
 int snpu_queue_state(const struct snpu_queue *q, uint64_t position);
+/* What the record of a stopped queue says when its index was given to those who wait for it */
+#define SNPU_CPL_RELEASED	((uint64_t)INT64_MAX)
+
+/* Packets retired */
+static inline uint64_t snpu_cpl_completed(const struct snpu_queue *q)
+{
+	uint64_t n = q->cpl->completed;
+
+	/* q->cpl was changed before that */
+	return n != SNPU_CPL_RELEASED ? n :
+	       __atomic_load_n(&q->cpl, __ATOMIC_ACQUIRE)->completed;
+}
+
 /* Wakes the device if it sleeps; after the stores that it is to see */
 int snpu_queue_kick(struct snpu_queue *q);
 /* The same for a store into a semaphore that queues of the context may wait for */

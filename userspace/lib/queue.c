@@ -129,7 +129,7 @@ SNPU_EXPORT union snpu_pkt *snpu_queue_get(struct snpu_queue *q)
 {
 	union snpu_pkt *p;
 
-	if (!q || q->head - q->cpl->completed > q->mask)
+	if (!q || q->head - snpu_cpl_completed(q) > q->mask)
 		return NULL;
 	/* the device has read the entry that is written over now */
 	snpu_rmb_complete();
@@ -169,7 +169,7 @@ int snpu_queue_state(const struct snpu_queue *q, uint64_t position)
 {
 	uint32_t state;
 
-	if (q->cpl->completed >= position) {
+	if (snpu_cpl_completed(q) >= position) {
 		snpu_rmb_complete();
 		return 1;
 	}
@@ -178,7 +178,7 @@ int snpu_queue_state(const struct snpu_queue *q, uint64_t position)
 		return 0;
 	/* it may have retired the position just before it stopped */
 	snpu_rmb_complete();
-	return q->cpl->completed >= position ? 1 : -EIO;
+	return snpu_cpl_completed(q) >= position ? 1 : -EIO;
 }
 
 static int fail_stopped(struct snpu_queue *q, const char *call)
@@ -222,7 +222,7 @@ SNPU_EXPORT int snpu_queue_submit(struct snpu_queue *q, uint64_t *position)
 /** snpu_queue_completed() - packets retired; what they did is visible */
 SNPU_EXPORT uint64_t snpu_queue_completed(const struct snpu_queue *q)
 {
-	uint64_t n = q ? q->cpl->completed : 0;
+	uint64_t n = q ? snpu_cpl_completed(q) : 0;
 
 	snpu_rmb_complete();
 	return n;
@@ -277,7 +277,7 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 	if (ret == -ETIME)
 		return snpu_fail(-ETIME, "snpu_queue_wait: position %llu of queue %u, NPU %u: %llu retired",
 				 (unsigned long long)position, q->number, q->ctx->npu->index,
-				 (unsigned long long)q->cpl->completed);
+				 (unsigned long long)snpu_cpl_completed(q));
 	if (ret)
 		return ret;
 	ret = snpu_queue_state(q, position);
@@ -366,7 +366,7 @@ SNPU_EXPORT int snpu_error_format(const struct snpu_error *err, char *buf, size_
 		return snprintf(buf, len, "NPU %u queue %u: no error", err->npu, err->queue);
 	if (err->ib_index)
 		snprintf(where, sizeof(where), ", packet %u of its command buffer", err->ib_index);
-	if (memory || err->code == SNPU_ERR_INDEX)
+	if (memory || err->code == SNPU_ERR_INDEX || err->code == SNPU_ERR_TIMEOUT)
 		snprintf(at, sizeof(at), " at 0x%llx", (unsigned long long)err->va);
 	return snprintf(buf, len, "NPU %u queue %u packet %llu (%s%s): %s%s", err->npu, err->queue,
 			(unsigned long long)err->index, snpu_op_name(err->op), where, why, at);

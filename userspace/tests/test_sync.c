@@ -163,6 +163,29 @@ static void fence_outlives_queue(void)
 	gate_close(&g);
 }
 
+/* Who waits for a queue that is destroyed goes on */
+static void waiter_outlives_queue(void)
+{
+	struct snpu_fence *f;
+	struct t_dev peer;
+	struct gate g;
+	uint64_t pos;
+
+	NEED(!gate_open(&g, 0) && !t_dev_open(&peer, 1, 4096, SNPU_MEM_HBM));
+	NEED(!snpu_fence_create(g.d.q, gate_put(&g, 1), &f));
+	CHECK_EQ(snpu_queue_put_fence(peer.q, f), 0);
+	snpu_prep_signal(t_pkt(peer.q), peer.va, 3, SNPU_SEM_SET);
+	CHECK_EQ(snpu_queue_submit(peer.q, &pos), 0);
+	CHECK_EQ(snpu_queue_wait(peer.q, pos, 30 * T_MS), -ETIME);
+	CHECK_EQ(snpu_queue_destroy(g.d.q), 0);
+	g.d.q = NULL;
+	CHECK_EQ(snpu_queue_wait(peer.q, pos, 8 * T_SEC), 0);
+	CHECK_EQ(word(&peer), 3);
+	CHECK_EQ(snpu_fence_destroy(f), 0);
+	t_dev_close(&peer);
+	gate_close(&g);
+}
+
 static void sync_file(void)
 {
 	struct snpu_fence *f, *copy;
@@ -430,6 +453,7 @@ static const struct t_case cases[] = {
 	{ "queues of context, NPU and peer wait for a fence", put_fence, T_BOTH },
 	{ "a full ring takes no fence", put_fence_full_ring, T_BOTH },
 	{ "fences of a queue that is destroyed", fence_outlives_queue, T_BOTH },
+	{ "a queue waits for one that is destroyed", waiter_outlives_queue, T_BOTH },
 	{ "a fence through a sync_file", sync_file, T_KMD },
 	{ "no sync_file without a kernel", no_sync_file, T_DIRECT },
 	{ "timelines: signal, attach, query, wait, put", timelines, T_BOTH },
