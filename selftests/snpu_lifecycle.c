@@ -380,12 +380,15 @@ TEST_F_TIMEOUT(life, close_with_mappings, SNPU_TEST_S)
 
 TEST_F_TIMEOUT(life, open_close, SNPU_TEST_S)
 {
+	static const uint64_t size[] = { SNPU_4K, SNPU_2M, 5 * SNPU_4K, 3 * SNPU_2M, 64 * SNPU_2M };
 	uint64_t before = 0, after;
 
 	for (int i = 0; i < 200; i++) {
 		struct snpu_client c;
 
 		ASSERT_EQ(0, snpu_client_open(&c, i % 2 ? 0 : snpu_count() - 1));
+		/* left for the end of the file to free */
+		ASSERT_EQ(0, snpu_bo_create(c.fd, size[i % 5], DRM_SNPU_BO_HBM, NULL, NULL));
 		snpu_client_close(&c);
 		if (i == 20)
 			ASSERT_EQ(0, hbm_free(&before));
