@@ -18,7 +18,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM HUP
 
 mkfifo "$dir/ready" && exec 3<>"$dir/ready" || exit 1
-"$snpud" --socket-dir "$dir/npu" --npus 8 --log "$dir/log" --ready-fd 3 </dev/null 2>"$dir/err" &
+"$snpud" --socket-dir "$dir/npu" --npus 8 --log "$dir/log" --ready-fd 3 </dev/null >"$dir/err" 2>&1 &
 pid=$!
 if ! read -r -t 60 -u 3 _; then
 	echo "Bail out! snpud was not ready within 60 s"
