@@ -205,7 +205,7 @@ void direct_queue_unref(struct dqueue *dq);
 /* 1 retired, 0 pending, -EIO or -ENODEV: never */
 int direct_dqueue_state(struct dqueue *dq, uint64_t position);
 /* The same; a queue that waits for @position in the completion record is going to be let go */
-int direct_dqueue_await(struct dqueue *dq, uint64_t position);
+int direct_dqueue_await(struct dqueue *dq, uint64_t position, struct snpu_queue *by);
 int direct_dqueue_sleep(struct dqueue *dq, uint64_t position, uint64_t deadline);
 struct dnpu *direct_dqueue_npu(struct dqueue *dq);
 /* Where the completion index of the queue lies in the NPU's completion records */

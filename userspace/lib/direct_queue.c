@@ -19,6 +19,20 @@ struct waiter {
 };
 
 /**
+ * struct awaiting - a wait for another queue that was put into a ring
+ * @n: NPU of that queue
+ * @id: its number
+ * @until: the wait is over when so many packets of the own queue retired
+ * @next: next
+ */
+struct awaiting {
+	struct dnpu *n;
+	uint32_t id;
+	uint64_t until;
+	struct awaiting *next;
+};
+
+/**
  * struct dqueue - a queue, for as long as the queue or a fence of it lives
  * @n: NPU
  * @id: queue number
@@ -30,6 +44,7 @@ struct waiter {
  * @q: the queue, until it is destroyed
  * @awaited: highest position that another queue waits for, in the completion record
  * @copy: of the completion record, once that was given to those who wait
+ * @awaiting: what it waits for itself
  */
 struct dqueue {
 	struct dnpu *n;
@@ -42,6 +57,7 @@ struct dqueue {
 	struct snpu_queue *q;
 	uint64_t awaited;
 	struct snpu_cpl copy;
+	struct awaiting *awaiting;
 };
 
 /* In the place of a queue that the device did not give up */
@@ -109,10 +125,91 @@ int direct_dqueue_state(struct dqueue *dq, uint64_t position)
 	return ret;
 }
 
-int direct_dqueue_await(struct dqueue *dq, uint64_t position)
+/* Forgets waits that are over, all of them with @all or when the queue has stopped; caller holds the lock of the queue's NPU */
+static void awaiting_prune(struct dqueue *dq, bool all)
 {
+	const volatile struct snpu_cpl *cpl = dq->cpl;
+	uint64_t done = cpl->completed;
+	struct awaiting **p = &dq->awaiting, *a;
+
+	all |= cpl->state == SNPU_QSTATE_FAULT || cpl->state == SNPU_QSTATE_STOPPED;
+	while ((a = *p)) {
+		if (all || a->until <= done) {
+			*p = a->next;
+			free(a);
+		} else {
+			p = &a->next;
+		}
+	}
+}
+
+/*
+ * Does any queue of the set still wait at the record of a number that is free? It looks there only
+ * when it comes to that packet, and must not find the record of the next queue.
+ */
+static bool still_awaited(struct dnpu *n, uint32_t id)
+{
+	struct snpu *s = n->npu->snpu;
+	bool found = false;
+	unsigned int i, k;
+
+	for (i = 0; !found && i < s->count; i++) {
+		struct dnpu *o = s->npus[i].priv;
+
+		if (!__atomic_load_n(&o->up, __ATOMIC_ACQUIRE))
+			continue;
+		pthread_mutex_lock(&o->lock);
+		for (k = 0; !found && k < o->num_queues; k++) {
+			const struct awaiting *a;
+
+			if (!o->queues[k] || !o->queues[k]->awaiting)
+				continue;
+			awaiting_prune(o->queues[k], false);
+			for (a = o->queues[k]->awaiting; a && !found; a = a->next)
+				found = a->n == n && a->id == id;
+		}
+		pthread_mutex_unlock(&o->lock);
+	}
+	return found;
+}
+
+/* Takes a free number for @dq, or gives num_queues */
+static uint32_t number_get(struct dnpu *n, struct dqueue *dq)
+{
+	uint32_t id = 0;
+
+	pthread_mutex_lock(&n->lock);
+	for (;; id++) {
+		while (id < n->num_queues && n->queues[id])
+			id++;
+		if (id == n->num_queues)
+			break;
+		n->queues[id] = dq;
+		pthread_mutex_unlock(&n->lock);
+		if (!still_awaited(n, id))
+			return id;
+		pthread_mutex_lock(&n->lock);
+		n->queues[id] = NULL;
+	}
+	pthread_mutex_unlock(&n->lock);
+	return id;
+}
+
+int direct_dqueue_await(struct dqueue *dq, uint64_t position, struct snpu_queue *by)
+{
+	struct awaiting *a = malloc(sizeof(*a));
+	struct dqueue *own = by->priv;
 	int ret;
 
+	if (!a)
+		return -ENOMEM;
+	/* known before the state is looked at: who destroys the queue after that finds it */
+	*a = (struct awaiting){ dq->n, dq->id, by->head + 1, NULL };
+	pthread_mutex_lock(&own->n->lock);
+	awaiting_prune(own, false);
+	a->next = own->awaiting;
+	own->awaiting = a;
+	pthread_mutex_unlock(&own->n->lock);
 	pthread_mutex_lock(&dq->n->lock);
 	ret = dqueue_state(dq, position);
 	if (!ret && position > dq->awaited)
@@ -328,12 +425,7 @@ int direct_queue_create(struct snpu_queue *q)
 
 	if (!dq)
 		return snpu_fail(-ENOMEM, "snpu_queue_create");
-	pthread_mutex_lock(&n->lock);
-	for (id = 0; id < n->num_queues && n->queues[id]; id++)
-		;
-	if (id < n->num_queues)
-		n->queues[id] = dq;
-	pthread_mutex_unlock(&n->lock);
+	id = number_get(n, dq);
 	if (id == n->num_queues) {
 		free(dq);
 		return snpu_fail(-ENOSPC, "snpu_queue_create: all %u queues of NPU %u are in use",
@@ -378,6 +470,7 @@ int direct_queue_destroy(struct snpu_queue *q)
 	dq->final = dq->cpl->completed;
 	dq->dead = true;
 	dq->q = NULL;
+	awaiting_prune(dq, true);
 	released = release(dq);
 	/* a number that the device did not give up is not used again */
 	n->queues[dq->id] = ret ? &given_up : NULL;

@@ -131,11 +131,15 @@ static int put_wait(struct snpu_queue *q, const struct dfence *f, const char *ca
 {
 	union snpu_pkt *p;
 	uint64_t va = 0;
-	int ret = direct_dqueue_await(f->dq, f->position);
+	int ret;
+
+	if (q->head - snpu_cpl_completed(q) > q->mask)
+		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
+	ret = direct_dqueue_await(f->dq, f->position, q);
 
 	/* like the kernel's: one that failed lets the waiter go on */
 	if (ret)
-		return 0;
+		return ret == -ENOMEM ? snpu_fail(ret, "%s", call) : 0;
 	ret = map_cpl(q->ctx, direct_dqueue_npu(f->dq), &va);
 	if (ret)
 		return ret;
