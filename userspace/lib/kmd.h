@@ -52,6 +52,12 @@ static inline int kmd_drm(int ret)
 	return ret ? -errno : 0;
 }
 
+/*
+ * Waits for a syncobj (@point 0) or a point of it that may still have to be added. The kernel counts in
+ * jiffies and may give up a part of one early: not so this. 0; -ETIME, not before @deadline
+ */
+int kmd_syncobj_wait(int fd, uint32_t handle, uint64_t point, uint64_t deadline);
+
 /* kmd_mem.c */
 int kmd_mem_alloc(struct snpu_mem *mem);
 int kmd_mem_bind(struct snpu_mem *mem);

@@ -160,7 +160,7 @@ int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline)
 	req.syncobj = handle;
 	ret = kmd_ioctl(fd, DRM_IOCTL_SNPU_QUEUE_SIGNAL, &req);
 	if (!ret)
-		ret = drmSyncobjWait(fd, &handle, 1, (int64_t)deadline, 0, NULL);
+		ret = kmd_syncobj_wait(fd, handle, 0, deadline);
 	if (handle == k->syncobj)
 		pthread_mutex_unlock(&k->lock);
 	else

@@ -17,6 +17,20 @@ static int home(struct snpu *s)
 	return ((struct kmd_npu *)s->npus[0].priv)->fd;
 }
 
+int kmd_syncobj_wait(int fd, uint32_t handle, uint64_t point, uint64_t deadline)
+{
+	int ret;
+
+	do {
+		if (point)
+			ret = drmSyncobjTimelineWait(fd, &handle, &point, 1, (int64_t)deadline,
+						     DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL);
+		else
+			ret = drmSyncobjWait(fd, &handle, 1, (int64_t)deadline, 0, NULL);
+	} while (ret == -ETIME && snpu_now_ns() < deadline);
+	return ret;
+}
+
 static uint32_t handle_of(void *priv)
 {
 	return (uint32_t)(uintptr_t)priv;
@@ -114,7 +128,7 @@ static int report(int ret, const char *what)
 int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
 {
 	uint32_t handle = handle_of(priv);
-	int ret = drmSyncobjWait(home(s), &handle, 1, (int64_t)deadline, 0, NULL);
+	int ret = kmd_syncobj_wait(home(s), handle, 0, deadline);
 
 	if (ret == -ETIME)
 		return deadline ? report(ret, "fence") : ret;
@@ -218,8 +232,7 @@ int kmd_timeline_query(struct snpu *s, void *priv, uint64_t *point)
 int kmd_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t deadline)
 {
 	uint32_t handle = handle_of(priv);
-	int ret = drmSyncobjTimelineWait(home(s), &handle, &point, 1, (int64_t)deadline,
-					 DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL);
+	int ret = kmd_syncobj_wait(home(s), handle, point, deadline);
 
 	if (!ret) {
 		ret = fence_status(s, handle, point);

@@ -155,8 +155,8 @@ static void expect(struct snpu_queue *q, unsigned int code, unsigned int op, uin
 	n = snprintf(want, sizeof(want), "NPU 0 queue %u packet %llu (%s", err.queue,
 		     (unsigned long long)index, snpu_op_name(op));
 	if (ib_index)
-		n += snprintf(want + n, sizeof(want) - (size_t)n, ", packet %u of its command buffer",
-			      ib_index);
+		n += snprintf(want + n, sizeof(want) - (size_t)n,
+			      ", packet %u of its command buffer", ib_index);
 	n += snprintf(want + n, sizeof(want) - (size_t)n, "): %s", snpu_error_name(code));
 	if (va)
 		n += snprintf(want + n, sizeof(want) - (size_t)n, " at 0x%llx",
@@ -393,6 +393,53 @@ static void waiter_of_faulted(void)
 	CHECK_EQ(snpu_event_destroy(ev), 0);
 }
 
+#define HANG_MS	"/sys/module/snpu/parameters/hang_ms"
+
+/* The old value, or 0 */
+static unsigned int set_hang_ms(unsigned int ms)
+{
+	unsigned int old = 0;
+	FILE *f = fopen(HANG_MS, "r+");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%u", &old) != 1)
+		old = 0;
+	rewind(f);
+	fprintf(f, "%u\n", ms);
+	return fclose(f) ? 0 : old;
+}
+
+/* The kernel resets a queue that somebody sleeps on and that gets nowhere */
+static void hung(void)
+{
+	unsigned int old = set_hang_ms(700);
+	struct snpu_error err = { 0 };
+	struct snpu_event *ev;
+	struct snpu_queue *q;
+	uint64_t pos, va;
+	char text[160];
+
+	NEED(old && d.ctx);
+	NEED(!snpu_queue_create(d.ctx, NULL, &q));
+	NEED(!snpu_event_create(d.ctx, &ev) && !snpu_event_va(ev, d.ctx, &va));
+	snpu_prep_nop(t_pkt(q));
+	snpu_prep_wait(t_pkt(q), va, 1, SNPU_SEM_GE, 0);
+	NEED(!snpu_queue_submit(q, &pos));
+	CHECK_EQ(snpu_queue_wait(q, pos, T_LONG), -EIO);
+	CHECK_TEXT(snpu_last_error(), "no progress");
+	CHECK_EQ(snpu_queue_error(q, &err, sizeof(err)), 0);
+	CHECK_EQ(err.hung, 1);
+	CHECK_EQ(err.lost, 0);
+	CHECK(snpu_error_format(&err, text, sizeof(text)) > 0);
+	CHECK_TEXT(text, "no progress");
+	CHECK_EQ(snpu_queue_destroy(q), 0);
+	CHECK_EQ(set_hang_ms(old), 700);
+	snpu_prep_nop(t_pkt(d.q));
+	CHECK_EQ(t_run(d.q), 0);
+	CHECK_EQ(snpu_event_destroy(ev), 0);
+}
+
 static void teardown(void)
 {
 	NEED(d.ctx);
@@ -409,6 +456,7 @@ static const struct t_case cases[] = {
 	{ "one address, two contexts", two_contexts, T_BOTH },
 	{ "fences of a queue that faults", fence_of_faulted, T_BOTH },
 	{ "a queue that waits for one that faults", waiter_of_faulted, T_BOTH },
+	{ "a queue that hangs", hung, T_KMD },
 	{ "all is given back", teardown, T_BOTH },
 };
 

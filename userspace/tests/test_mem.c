@@ -18,7 +18,9 @@ static uint64_t nonzero(const uint8_t *p, uint64_t bytes)
 
 static void sizes(void)
 {
-	static const uint64_t size[] = { 1, 4095, 4096, 4097, 65536, 2 * MIB - 1, 2 * MIB + 1, 5 * MIB };
+	static const uint64_t size[] = {
+		1, 4095, 4096, 4097, 65536, 2 * MIB - 1, 2 * MIB + 1, 5 * MIB,
+	};
 	struct snpu_mem *m[2 * sizeof(size) / sizeof(size[0])];
 	unsigned int i, k, n = sizeof(m) / sizeof(m[0]);
 	struct snpu_ctx *ctx;
@@ -26,7 +28,8 @@ static void sizes(void)
 
 	NEED(!snpu_ctx_create(t_snpu(), 0, &ctx));
 	for (i = 0; i < n; i++) {
-		NEED(!snpu_mem_alloc(ctx, size[i / 2], i % 2 ? SNPU_MEM_HBM : SNPU_MEM_HOST, &m[i]));
+		NEED(!snpu_mem_alloc(ctx, size[i / 2], i % 2 ? SNPU_MEM_HBM : SNPU_MEM_HOST,
+				     &m[i]));
 		CHECK(snpu_mem_size(m[i]) >= size[i / 2] && !(snpu_mem_size(m[i]) & 4095));
 		CHECK(!(snpu_mem_va(m[i]) & 4095) && snpu_mem_va(m[i]));
 		for (k = 0; k < i; k++)
@@ -49,7 +52,8 @@ static void bad_arguments(void)
 		uint64_t bytes;
 		unsigned int flags;
 	} bad[] = {
-		{ 0, SNPU_MEM_HBM }, { (1ull << 46) + 1, SNPU_MEM_HBM }, { UINT64_MAX, SNPU_MEM_HOST },
+		{ 0, SNPU_MEM_HBM }, { (1ull << 46) + 1, SNPU_MEM_HBM },
+		{ UINT64_MAX, SNPU_MEM_HOST },
 		{ 4096, 0 }, { 4096, SNPU_MEM_HBM | SNPU_MEM_HOST }, { 4096, SNPU_MEM_CONTIG },
 		{ 4096, SNPU_MEM_HOST | SNPU_MEM_CONTIG }, { 4096, SNPU_MEM_READ_ONLY },
 		{ 4096, SNPU_MEM_HBM | 1u << 4 }, { 4096, SNPU_MEM_HOST | 1u << 31 },

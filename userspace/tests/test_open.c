@@ -32,6 +32,8 @@ static void names(void)
 	CHECK_EQ(snpu_dtype_size(SNPU_DT_MAX + 1), 0);
 }
 
+#define A10 "aaaaaaaaaa"
+
 /* A value, and what the message about it must say beside the name */
 static const struct {
 	const char *name, *value, *says;
@@ -42,7 +44,7 @@ static const struct {
 	{ "SNPU_TRANSPORT", "direct ", "auto|kmd|direct" },
 	{ "SNPU_TRANSPORT", "dire", "auto|kmd|direct" },
 	{ "SNPU_SOCKET_DIR", "", "1 to 79" },
-	{ "SNPU_SOCKET_DIR", "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	{ "SNPU_SOCKET_DIR", "/" A10 A10 A10 A10 A10 A10 A10 "aaaaaaaaa",
 	  "1 to 79" },
 	{ "SNPU_SPIN_US", "", "0 to 1000000" },
 	{ "SNPU_SPIN_US", "-1", "0 to 1000000" },

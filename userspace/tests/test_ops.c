@@ -169,10 +169,10 @@ static void op_eltwise(void)
 		I(B + 0x1000)[i] = (int32_t)i;
 	}
 	snpu_prep_eltwise(t_pkt(d.q), SNPU_ELT_ADD, SNPU_DT_F32, d.va + C, d.va + A, d.va + B, 100);
-	snpu_prep_eltwise(t_pkt(d.q), SNPU_ELT_MUL, SNPU_DT_F32, d.va + C + 0x400, d.va + A, d.va + B,
-			  100);
-	snpu_prep_eltwise(t_pkt(d.q), SNPU_ELT_MAX, SNPU_DT_F32, d.va + C + 0x800, d.va + A, d.va + B,
-			  100);
+	snpu_prep_eltwise(t_pkt(d.q), SNPU_ELT_MUL, SNPU_DT_F32, d.va + C + 0x400, d.va + A,
+			  d.va + B, 100);
+	snpu_prep_eltwise(t_pkt(d.q), SNPU_ELT_MAX, SNPU_DT_F32, d.va + C + 0x800, d.va + A,
+			  d.va + B, 100);
 	snpu_prep_scale(t_pkt(d.q), SNPU_DT_F32, d.va + C + 0xc00, d.va + A, -0.5f, 100);
 	snpu_prep_eltwise(t_pkt(d.q), SNPU_ELT_ADD, SNPU_DT_I32, d.va + D, d.va + A + 0x1000,
 			  d.va + B + 0x1000, 100);
@@ -236,7 +236,8 @@ static void op_softmax(void)
 	F(A)[0] = F(A)[1] = F(A)[3] = 0;
 	F(A)[2] = F(A)[4] = 1;
 	snpu_prep_softmax(t_pkt(d.q), 0, SNPU_DT_F32, d.va + C, d.va + A, 2, 2, 2, 1.0f, 0);
-	snpu_prep_softmax(t_pkt(d.q), SNPU_PF_CAUSAL, SNPU_DT_F32, d.va + D, d.va + A, 2, 2, 2, 1.0f, 0);
+	snpu_prep_softmax(t_pkt(d.q), SNPU_PF_CAUSAL, SNPU_DT_F32, d.va + D, d.va + A, 2, 2, 2,
+			  1.0f, 0);
 	CHECK_EQ(t_run(d.q), 0);
 	CHECK(F(C)[0] == 0.5f && F(C)[1] == 0.5f);
 	CHECK(fabsf(F(C)[2] - e / (e + 1)) < 1e-6f && fabsf(F(C)[3] - 1 / (e + 1)) < 1e-6f);

@@ -39,7 +39,8 @@ static void both_ways(struct t_dev *a, struct t_dev *b)
 	CHECK_EQ(t_run(b->q), 0);
 	CHECK_EQ(wrong(b->p, 0x31, BYTES), 0);
 	snpu_prep_fill(t_pkt(b->q), va + 100, BYTES - 200, 0x32, 1);
-	snpu_prep_eltwise(t_pkt(b->q), SNPU_ELT_ADD, SNPU_DT_I32, va + 4096, va + 4096, va + 8192, 1);
+	snpu_prep_eltwise(t_pkt(b->q), SNPU_ELT_ADD, SNPU_DT_I32, va + 4096, va + 4096,
+			  va + 8192, 1);
 	CHECK_EQ(t_run(b->q), 0);
 	CHECK_EQ(wrong(a->p, 0x31, 100), 0);
 	CHECK_EQ(wrong(a->p + 100, 0x32, 3996), 0);
@@ -213,7 +214,7 @@ static void forged_descriptor(void)
 			memset(bad + 8 * k, 0x41, 8);
 			fd = memfd_create("forged", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 			NEED(fd >= 0 && write(fd, bad, len[i]) == (ssize_t)len[i]);
-			fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+			fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
 			good += !snpu_mem_import(a.ctx, fd, 0, &m);
 			if (m)
 				is_refused(a.ctx, m);

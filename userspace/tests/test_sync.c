@@ -88,7 +88,8 @@ static void put_fence(void)
 	unsigned int i;
 
 	NEED(!gate_open(&g, 0));
-	NEED(!t_dev_open(&same, 0, 4096, SNPU_MEM_HBM) && !t_dev_open(&peer, 1, 4096, SNPU_MEM_HBM));
+	NEED(!t_dev_open(&same, 0, 4096, SNPU_MEM_HBM));
+	NEED(!t_dev_open(&peer, 1, 4096, SNPU_MEM_HBM));
 	NEED(!snpu_queue_create(g.d.ctx, NULL, &q2));
 	q[0] = q2;
 	q[1] = same.q;

@@ -79,6 +79,7 @@ static void one_context(void)
 static void *own_context(void *arg)
 {
 	struct job *j = arg;
+	struct snpu_info info;
 	struct snpu_ctx *ctx;
 	unsigned int i;
 	char want[32];
@@ -90,7 +91,7 @@ static void *own_context(void *arg)
 			continue;
 		}
 		j->ctx = ctx;
-		j->bad += snpu_get_info(t_snpu(), 1000 + j->n, &(struct snpu_info){ 0 }, 8) != -EINVAL;
+		j->bad += snpu_get_info(t_snpu(), 1000 + j->n, &info, 8) != -EINVAL;
 		if (i == 2)
 			own_queue(j);
 		j->bad += i != 2 && !strstr(snpu_last_error(), want);

@@ -7,10 +7,11 @@
  * choose; by default kmd is taken when there is an snpu device node.
  *
  * Conventions. Calls return 0 or a negative errno; snpu_last_error() then says what, where and
- * which values are allowed. Sizes are bytes, times are nanoseconds. Calls are thread-safe unless they
- * say otherwise; a queue is filled by one thread at a time. Objects are destroyed children first:
- * mems, queues and events before their context, contexts before the snpu they came from (-EBUSY
- * otherwise).
+ * which values are allowed. NULL for an object, or for where an answer goes, is -EINVAL; getters
+ * give 0 or NULL then, and destroying NULL is no error. Sizes are bytes, times are nanoseconds.
+ * Calls are thread-safe unless they say otherwise; a queue is filled by one thread at a time.
+ * Objects are destroyed children first: mems, queues and events before their context, contexts
+ * before the snpu they came from (-EBUSY otherwise).
  */
 #ifndef SNPU_SNPU_H
 #define SNPU_SNPU_H
@@ -205,7 +206,11 @@ uint64_t snpu_queue_completed(const struct snpu_queue *q);	/* packets retired */
 /* 1: @position has retired, 0: not yet, -EIO: it never will */
 int snpu_queue_poll(struct snpu_queue *q, uint64_t position);
 #define SNPU_FOREVER	UINT64_MAX
-/* Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over; -EIO: see snpu_queue_error() */
+/*
+ * Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over; -EIO: see snpu_queue_error(). On kmd
+ * the kernel watches a queue that somebody slept on, or made a fence of: one that makes no progress
+ * for the module's hang_ms, be it that it waits for a semaphore, is reset.
+ */
 int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns);
 int snpu_queue_suspend(struct snpu_queue *q);
 int snpu_queue_resume(struct snpu_queue *q);
