@@ -23,13 +23,17 @@ struct dpoint {
  * struct dtimeline - a timeline
  * @lock: protects the rest
  * @cond: a point was added
- * @points: ascending
+ * @points: ascending, without those that were reached before the last was added
+ * @reached: highest of those
+ * @waiters: who walks along @points; as long as there are any, none is dropped
  * @last: highest point
  */
 struct dtimeline {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	struct dpoint *points;
+	uint64_t reached;
+	unsigned int waiters;
 	uint64_t last;
 };
 
@@ -191,6 +195,22 @@ void direct_timeline_destroy(struct snpu *s, void *priv)
 	free(tl);
 }
 
+/* Forgets what is reached: a timeline may have any number of points. Caller holds the lock */
+static void drop_reached(struct dtimeline *tl)
+{
+	struct dpoint *p;
+
+	while (!tl->waiters && (p = tl->points)) {
+		if (p->fence.dq && direct_dqueue_state(p->fence.dq, p->fence.position) != 1)
+			return;
+		tl->reached = p->point;
+		tl->points = p->next;
+		if (p->fence.dq)
+			direct_queue_unref(p->fence.dq);
+		free(p);
+	}
+}
+
 static int add_point(struct dtimeline *tl, uint64_t point, struct dqueue *dq, uint64_t position,
 		     const char *call)
 {
@@ -204,6 +224,7 @@ static int add_point(struct dtimeline *tl, uint64_t point, struct dqueue *dq, ui
 	pthread_mutex_lock(&tl->lock);
 	last = tl->last;
 	if (point > last) {
+		drop_reached(tl);
 		p->fence.dq = dq ? direct_queue_ref(dq) : NULL;
 		for (end = &tl->points; *end; end = &(*end)->next)
 			;
@@ -232,7 +253,7 @@ int direct_timeline_signal(struct snpu *s, void *priv, uint64_t point)
 	return add_point(priv, point, NULL, 0, "snpu_timeline_signal");
 }
 
-/* First point that is not reached, having dropped those that are; a point needs all before it */
+/* First point that is not reached, and the last that is; a point needs all before it */
 static struct dpoint *first_pending(struct dtimeline *tl, uint64_t *reached, int *err)
 {
 	struct dpoint *p;
@@ -256,8 +277,8 @@ int direct_timeline_query(struct snpu *s, void *priv, uint64_t *point)
 	int err;
 
 	(void)s;
-	*point = 0;
 	pthread_mutex_lock(&tl->lock);
+	*point = tl->reached;
 	first_pending(tl, point, &err);
 	pthread_mutex_unlock(&tl->lock);
 	return 0;
@@ -275,8 +296,9 @@ int direct_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t de
 	pthread_mutex_lock(&tl->lock);
 	while (!ret && tl->last < point)
 		ret = -pthread_cond_timedwait(&tl->cond, &tl->lock, &ts);
+	tl->waiters++;
 	/* one after the other up to the point; the list only grows while we sleep */
-	for (p = tl->points; !ret && p; p = p->next) {
+	for (p = point > tl->reached ? tl->points : NULL; !ret && p; p = p->next) {
 		if (p->fence.dq) {
 			f.dq = direct_queue_ref(p->fence.dq);
 			f.position = p->fence.position;
@@ -292,6 +314,7 @@ int direct_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t de
 		if (p->point >= point)
 			break;
 	}
+	tl->waiters--;
 	pthread_mutex_unlock(&tl->lock);
 	if (ret == -ETIMEDOUT)
 		ret = snpu_fail(-ETIME, "timeline: point %llu was not attached in time",
@@ -309,7 +332,7 @@ int direct_timeline_put(struct snpu_queue *q, void *priv, uint64_t point)
 	if (tl->last < point)
 		ret = snpu_fail(-EINVAL, "snpu_queue_put_timeline: point %llu has nothing to signal it",
 				(unsigned long long)point);
-	for (p = tl->points; !ret && p; p = p->next) {
+	for (p = point > tl->reached ? tl->points : NULL; !ret && p; p = p->next) {
 		if (p->fence.dq)
 			ret = put_wait(q, &p->fence, "snpu_queue_put_timeline");
 		if (p->point >= point)

@@ -268,6 +268,9 @@ SNPU_EXPORT int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uin
 {
 	if (!tl)
 		return snpu_fail(-EINVAL, "snpu_timeline_wait: timeline is NULL");
+	/* where it begins */
+	if (!point)
+		return 0;
 	return tl->snpu->t->timeline_wait(tl->snpu, tl->priv, point, snpu_deadline(timeout_ns));
 }
 
@@ -286,5 +289,7 @@ SNPU_EXPORT int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeli
 		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: queue or timeline is NULL");
 	if (q->ctx->snpu != tl->snpu)
 		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: the timeline is of another set");
+	if (!point)
+		return 0;
 	return q->ctx->snpu->t->timeline_put(q, tl->priv, point);
 }

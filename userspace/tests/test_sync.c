@@ -251,6 +251,10 @@ static void timelines(void)
 	NEED(!snpu_timeline_create(t_snpu(), &tl));
 	CHECK_EQ(snpu_timeline_query(tl, &v), 0);
 	CHECK_EQ(v, 0);
+	CHECK_EQ(snpu_timeline_wait(tl, 0, 0), 0);
+	CHECK_EQ(snpu_queue_put_timeline(peer.q, tl, 0), 0);
+	CHECK_EQ(snpu_timeline_wait(tl, 1, 0), -ETIME);
+	CHECK_EQ(snpu_queue_put_timeline(peer.q, tl, 1), -EINVAL);
 	CHECK_EQ(snpu_timeline_signal(tl, 0), -EINVAL);
 	CHECK_EQ(snpu_timeline_signal(tl, 2), 0);
 	CHECK_EQ(snpu_timeline_query(tl, &v), 0);
@@ -355,6 +359,10 @@ static void timeline_many(void)
 	CHECK_EQ(snpu_timeline_wait(tl, 900, T_LONG), 0);
 	CHECK_EQ(snpu_timeline_query(tl, &v), 0);
 	CHECK_EQ(v, 900);
+	/* points long past */
+	CHECK_EQ(snpu_timeline_wait(tl, 1, 0), 0);
+	CHECK_EQ(snpu_timeline_wait(tl, 450, 0), 0);
+	CHECK_EQ(snpu_queue_put_timeline(d.q, tl, 450), 0);
 	CHECK_EQ(snpu_timeline_destroy(tl), 0);
 	t_dev_close(&d);
 }
