@@ -2,8 +2,8 @@
 /*
  * The direct transport: drives model NPUs over their vfio-user sockets and plays the driver's part.
  *
- * Locks nest: struct direct.lock, dnpu.share, dnpu.admin, dnpu.lock. Nobody holds dnpu.lock while he
- * talks to the device: a connection that turns out to be lost is noted under it.
+ * Locks nest: struct direct.lock, dnpu.share, dnpu.admin, dnpu.lock. Nobody holds dnpu.lock while
+ * he talks to the device: a connection that turns out to be lost is noted under it.
  */
 #ifndef SNPU_DIRECT_H
 #define SNPU_DIRECT_H

@@ -139,7 +139,8 @@ static int block_export(struct dblock *b)
 {
 	struct dnpu *n = b->n;
 	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
-		.access = SNPU_SEG_READ | SNPU_SEG_WRITE, .offset = b->offset, .bytes = b->bytes } };
+		.access = SNPU_SEG_READ | SNPU_SEG_WRITE,
+		.offset = b->offset, .bytes = b->bytes } };
 	uint64_t token;
 	uint32_t seg = 0;
 	int ret = 0;
@@ -235,7 +236,8 @@ int direct_mem_alloc(struct snpu_mem *mem)
 		ret = host_alloc(mem, m);
 	} else {
 		if (mem->bytes >= SNPU_HUGE_SIZE)
-			mem->bytes = (mem->bytes + SNPU_HUGE_SIZE - 1) & ~(uint64_t)(SNPU_HUGE_SIZE - 1);
+			mem->bytes = (mem->bytes + SNPU_HUGE_SIZE - 1) &
+				     ~(uint64_t)(SNPU_HUGE_SIZE - 1);
 		/* nothing in here asks the device, which may be gone */
 		ret = direct_reg32(n, SNPU_REG_STATUS, &status);
 		if (!ret) {
@@ -474,7 +476,8 @@ int direct_mem_map(struct snpu_mem *mem, void **ptr)
 		return snpu_fail(-EOPNOTSUPP, "snpu_mem_map: HBM of another process's NPU");
 	p = mmap(NULL, mem->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (p == MAP_FAILED)
-		return snpu_fail(-errno, "snpu_mem_map: %llu bytes", (unsigned long long)mem->bytes);
+		return snpu_fail(-errno, "snpu_mem_map: %llu bytes",
+				 (unsigned long long)mem->bytes);
 	*ptr = p;
 	return 0;
 }
@@ -656,7 +659,8 @@ int direct_mem_import(struct snpu_mem *mem, int fd)
 	}
 	if (ret) {
 		free(m);
-		return snpu_fail(ret, "snpu_mem_import: descriptor %d was not made by snpu_mem_export()",
+		return snpu_fail(ret,
+				 "snpu_mem_import: descriptor %d was not made by snpu_mem_export()",
 				 fd);
 	}
 	mem->priv = m;

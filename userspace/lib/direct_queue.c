@@ -108,7 +108,8 @@ static int dqueue_state(struct dqueue *dq, uint64_t position)
 	if (dq->n->lost)
 		return -ENODEV;
 	state = cpl->state;
-	if (state == SNPU_QSTATE_FAULT || state == SNPU_QSTATE_STOPPED || state == SNPU_QSTATE_NONE) {
+	if (state == SNPU_QSTATE_FAULT || state == SNPU_QSTATE_STOPPED ||
+	    state == SNPU_QSTATE_NONE) {
 		snpu_rmb_complete();
 		return cpl->completed >= position ? 1 : -EIO;
 	}
@@ -125,7 +126,10 @@ int direct_dqueue_state(struct dqueue *dq, uint64_t position)
 	return ret;
 }
 
-/* Forgets waits that are over, all of them with @all or when the queue has stopped; caller holds the lock of the queue's NPU */
+/*
+ * Forgets waits that are over: all of them with @all, or when the queue has stopped. Caller holds
+ * the lock of the queue's NPU.
+ */
 static void awaiting_prune(struct dqueue *dq, bool all)
 {
 	const volatile struct snpu_cpl *cpl = dq->cpl;

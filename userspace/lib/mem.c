@@ -223,7 +223,8 @@ SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsig
 	if (!ctx || !mem || !out)
 		return snpu_fail(-EINVAL, "snpu_mem_share: ctx, mem or out is NULL");
 	if (flags & ~SNPU_MEM_READ_ONLY)
-		return snpu_fail(-EINVAL, "snpu_mem_share: flags 0x%x: only READ_ONLY is allowed", flags);
+		return snpu_fail(-EINVAL, "snpu_mem_share: flags 0x%x: only READ_ONLY is allowed",
+				 flags);
 	if (ctx->snpu == mem->ctx->snpu && ctx->snpu->t->mem_share) {
 		new = mem_new(ctx, flags);
 		if (!new)
