@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "direct.h"
@@ -19,6 +20,7 @@
 
 #define IOVA_START	0x100000000ull
 #define IOVA_END	(1ull << 47)
+#define NPU_FDS		8u	/* an NPU in use: socket, eventfds, memory; with some buffers */
 #define EVENTS_OFF	SNPU_PAGE_SIZE
 #define CPL_OFF		(2ull * SNPU_PAGE_SIZE)
 #define SHARED_BYTES	(CPL_OFF + DIRECT_MAX_QUEUES * sizeof(struct snpu_cpl))
@@ -451,6 +453,22 @@ static int find_sockets(const char *dir, int *numbers, unsigned int *count)
 	return 0;
 }
 
+/*
+ * The usual limit of 1,024 descriptors is too low for a whole machine. What is beyond the hard limit
+ * shows later, as -EMFILE of the NPU that is one too many.
+ */
+static void allow_descriptors(unsigned int npus)
+{
+	struct rlimit r;
+	rlim_t want = 256 + (rlim_t)npus * NPU_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= want)
+		return;
+	r.rlim_cur = want < r.rlim_max ? want : r.rlim_max;
+	if (!setrlimit(RLIMIT_NOFILE, &r))
+		snpu_log(2, "limit of open files raised to %llu", (unsigned long long)r.rlim_cur);
+}
+
 static int direct_open(struct snpu *s)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -461,6 +479,7 @@ static int direct_open(struct snpu *s)
 	ret = find_sockets(s->cfg.socket_dir, numbers, &count);
 	if (ret)
 		return ret;
+	allow_descriptors(count);
 	d = calloc(1, sizeof(*d));
 	s->npus = calloc(count, sizeof(*s->npus));
 	if (!d || !s->npus) {
