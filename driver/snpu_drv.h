@@ -296,15 +296,16 @@ static inline void snpu_write64(struct snpu_device *sdev, u32 reg, u64 val)
 
 static inline bool snpu_is_current(struct snpu_device *sdev, u32 generation)
 {
-	return READ_ONCE(sdev->generation) == generation;
+	/* false: the device has stopped, and what it did before is done */
+	return smp_load_acquire(&sdev->generation) == generation;
 }
 
 int snpu_facts_read(struct snpu_device *sdev, struct snpu_facts *facts);
 int snpu_hw_init(struct snpu_device *sdev);
 int snpu_hw_reset(struct snpu_device *sdev);
 int snpu_hw_start(struct snpu_device *sdev);
-void snpu_hw_stop(struct snpu_device *sdev);
-void snpu_hw_set_power(struct snpu_device *sdev, enum snpu_power power);
+void snpu_hw_halt(struct snpu_device *sdev, enum snpu_power power);
+void snpu_hw_set_up(struct snpu_device *sdev);
 void snpu_hw_wake(struct snpu_device *sdev);
 
 int snpu_admin_exec(struct snpu_device *sdev, const struct snpu_admin_mbox *cmd, u64 data[7]);

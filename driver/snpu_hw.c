@@ -276,18 +276,15 @@ void snpu_hw_wake(struct snpu_device *sdev)
 }
 
 /**
- * snpu_hw_set_power() - say what may be asked of the device
- * @sdev: device
- * @power: new state; leaving SNPU_POWER_UP ends the present generation
+ * snpu_hw_set_up() - let commands through
+ * @sdev: device that was started
  *
- * On return no command is under way that began before. Context: may sleep; allocates nothing.
+ * Context: may sleep; allocates nothing.
  */
-void snpu_hw_set_power(struct snpu_device *sdev, enum snpu_power power)
+void snpu_hw_set_up(struct snpu_device *sdev)
 {
 	mutex_lock(&sdev->admin.lock);
-	if (power != SNPU_POWER_UP)
-		WRITE_ONCE(sdev->generation, sdev->generation + 1);
-	WRITE_ONCE(sdev->power, power);
+	WRITE_ONCE(sdev->power, SNPU_POWER_UP);
 	mutex_unlock(&sdev->admin.lock);
 }
 
@@ -327,17 +324,25 @@ int snpu_hw_start(struct snpu_device *sdev)
 }
 
 /**
- * snpu_hw_stop() - make sure that the device touches no memory any more
- * @sdev: device, not SNPU_POWER_UP
+ * snpu_hw_halt() - make sure that the device touches no memory any more
+ * @sdev: device
+ * @power: SNPU_POWER_DOWN or SNPU_POWER_WEDGED
  *
- * Works, as far as anything can, on a device that no longer answers. Context: may sleep; allocates
- * nothing.
+ * Works, as far as anything can, on a device that no longer answers. Ends the generation, but only
+ * when the device has stopped: who finds it over frees what the device had. Until then commands
+ * wait for the mailbox, and fail afterwards. Context: may sleep; allocates nothing.
  */
-void snpu_hw_stop(struct snpu_device *sdev)
+void snpu_hw_halt(struct snpu_device *sdev, enum snpu_power power)
 {
-	int ret = snpu_hw_reset(sdev);
+	int ret;
 
+	mutex_lock(&sdev->admin.lock);
+	WRITE_ONCE(sdev->power, power);
+	ret = snpu_hw_reset(sdev);
 	pci_clear_master(sdev->pdev);
+	/* the device has stopped before anybody sees the generation end */
+	smp_store_release(&sdev->generation, sdev->generation + 1);
+	mutex_unlock(&sdev->admin.lock);
 	if (ret && ret != -ENODEV)
 		drm_err(&sdev->drm, "reset failed, bus mastering is off: %pe\n", ERR_PTR(ret));
 }

@@ -142,7 +142,7 @@ static int snpu_hw_up(struct snpu_device *sdev)
 	ret = snpu_hw_start(sdev);
 	if (ret)
 		return ret;
-	snpu_hw_set_power(sdev, SNPU_POWER_UP);
+	snpu_hw_set_up(sdev);
 	ret = snpu_hbm_init(sdev);
 	if (ret)
 		return dev_err_probe(&pdev->dev, ret, "cannot take HBM into use\n");
@@ -164,8 +164,7 @@ static void snpu_dmem_init(struct snpu_device *sdev)
 /* Turns the device off; what waits for it is told */
 static void snpu_hw_down(struct snpu_device *sdev)
 {
-	snpu_hw_set_power(sdev, SNPU_POWER_WEDGED);
-	snpu_hw_stop(sdev);
+	snpu_hw_halt(sdev, SNPU_POWER_WEDGED);
 	snpu_irq_fini(sdev);
 	snpu_queues_lost(sdev);
 }
@@ -222,9 +221,14 @@ static void snpu_pci_remove(struct pci_dev *pdev)
 	struct snpu_device *sdev = pci_get_drvdata(pdev);
 
 	snpu_fabric_leave(sdev);
+	disable_work_sync(&sdev->reset_work);
+	/*
+	 * Before anybody is told that the device is gone: who is told takes it for granted that it
+	 * no longer touches memory, and frees.
+	 */
+	snpu_hw_halt(sdev, SNPU_POWER_WEDGED);
 	/* on return no ioctl, page fault or command is under way, and none can begin */
 	drm_dev_unplug(&sdev->drm);
-	cancel_work_sync(&sdev->reset_work);
 	snpu_hw_down(sdev);
 	/* doorbells turn into dummies, HBM into SIGBUS */
 	unmap_mapping_range(sdev->drm.anon_inode->i_mapping, 0, 0, 1);

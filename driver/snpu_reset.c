@@ -21,8 +21,7 @@ void snpu_reset_stop(struct snpu_device *sdev)
 {
 	bool cookie = dma_fence_begin_signalling();
 
-	snpu_hw_set_power(sdev, SNPU_POWER_DOWN);
-	snpu_hw_stop(sdev);
+	snpu_hw_halt(sdev, SNPU_POWER_DOWN);
 	/* the ring begins anew */
 	if (sdev->nvec)
 		synchronize_irq(sdev->event_irq);
@@ -59,15 +58,14 @@ int snpu_reset_start(struct snpu_device *sdev)
 		pci_restore_state(sdev->pdev);
 	ret = snpu_hw_start(sdev);
 	if (!ret) {
-		snpu_hw_set_power(sdev, SNPU_POWER_UP);
+		snpu_hw_set_up(sdev);
 		snpu_vms_restore(sdev);
 		ret = snpu_fabric_restore(sdev);
 		if (ret)
 			drm_err(&sdev->drm, "fabric is down: %pe\n", ERR_PTR(ret));
 		return 0;
 	}
-	snpu_hw_set_power(sdev, SNPU_POWER_WEDGED);
-	snpu_hw_stop(sdev);
+	snpu_hw_halt(sdev, SNPU_POWER_WEDGED);
 	drm_err(&sdev->drm, "device is wedged; unbind and bind it to try again\n");
 	snpu_reset_uevent(sdev, "WEDGED=rebind,bus-reset");
 	return -EIO;
