@@ -100,7 +100,8 @@ SNPU_EXPORT int snpu_queue_put_cmdbuf(struct snpu_queue *q, struct snpu_cmdbuf *
 	if (!cb->count)
 		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: nothing is recorded");
 	if (snpu_mem_ctx(cb->mem) != q->ctx)
-		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: queue and buffer differ in context");
+		return snpu_fail(-EINVAL,
+				 "snpu_queue_put_cmdbuf: queue and buffer differ in context");
 	p = snpu_queue_get(q);
 	if (!p)
 		return snpu_fail(-EAGAIN, "snpu_queue_put_cmdbuf: the ring is full");

@@ -26,7 +26,8 @@
 #define SHARED_BYTES	(CPL_OFF + DIRECT_MAX_QUEUES * sizeof(struct snpu_cpl))
 
 _Static_assert(sizeof(struct snpu_event_ring) +
-	       (sizeof(struct snpu_event_entry) << DIRECT_EVENTS_LOG2) <= SNPU_PAGE_SIZE, "event ring");
+	       (sizeof(struct snpu_event_entry) << DIRECT_EVENTS_LOG2) <= SNPU_PAGE_SIZE,
+	       "event ring");
 
 int direct_error(struct dnpu *n, int ret)
 {
@@ -96,7 +97,8 @@ static int map_bars(struct dnpu *n)
 
 	if (ret)
 		return ret;
-	ret = snpu_vfuc_region_mmap(&rg, SNPU_DB_OFFSET, (size_t)n->num_queues * SNPU_DB_STRIDE, &p);
+	ret = snpu_vfuc_region_mmap(&rg, SNPU_DB_OFFSET, (size_t)n->num_queues * SNPU_DB_STRIDE,
+				    &p);
 	snpu_vfuc_region_put(&rg);
 	if (ret)
 		return ret;
@@ -123,8 +125,8 @@ static int check_registers(struct dnpu *n)
 	if (ret)
 		return ret;
 	if (magic != SNPU_MAGIC || version >> 16 != SNPU_ABI_MAJOR)
-		return snpu_fail(-EPROTO, "%s: magic 0x%x version 0x%x is no snpu of ABI %u", n->path,
-				 magic, version, SNPU_ABI_MAJOR);
+		return snpu_fail(-EPROTO, "%s: magic 0x%x version 0x%x is no snpu of ABI %u",
+				 n->path, magic, version, SNPU_ABI_MAJOR);
 	ret = direct_reg32(n, SNPU_REG_NUM_QUEUES, &n->num_queues);
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NUM_CTX, &n->num_ctx);
@@ -165,7 +167,8 @@ static int shared_memory(struct dnpu *n)
 	ret = snpu_va_alloc(&n->iova, bytes, SNPU_PAGE_SIZE, &iova);
 	if (!ret)
 		ret = snpu_vfuc_dma_map(n->c, iova, bytes,
-					VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE, n->shared_fd, 0);
+					VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+					n->shared_fd, 0);
 	if (!ret)
 		ret = reg_write(n, SNPU_REG_ADMIN_ADDR, iova, 8);
 	if (!ret)
@@ -239,7 +242,8 @@ static void npu_down(struct direct *d, struct dnpu *n)
 	if (n->hbm)
 		munmap(n->hbm, n->hbm_map);
 	if (n->mbox)
-		munmap(n->mbox, (SHARED_BYTES + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1));
+		munmap(n->mbox,
+		       (SHARED_BYTES + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1));
 	if (n->shared_fd >= 0)
 		close(n->shared_fd);
 	n->db = n->hbm = NULL;
@@ -264,9 +268,10 @@ static int npu_up(struct direct *d, struct dnpu *n)
 	int ret = snpu_vfuc_connect(n->path, NULL, &n->c);
 
 	if (ret)
-		return snpu_fail(ret == -EBUSY ? -EBUSY : -ENODEV,
-				 "%s: no snpud answers there, or another program drives this NPU (%s)",
-				 n->path, strerrorname_np(-ret));
+		return snpu_fail(
+			ret == -EBUSY ? -EBUSY : -ENODEV,
+			"%s: no snpud answers there, or another program drives this NPU (%s)",
+			n->path, strerrorname_np(-ret));
 	ret = snpu_vfuc_reset(n->c);
 	if (!ret)
 		ret = check_registers(n);
@@ -440,9 +445,10 @@ static int find_sockets(const char *dir, int *numbers, unsigned int *count)
 
 	*count = 0;
 	if (!dp)
-		return snpu_fail(errno == EACCES ? -EACCES : -ENODEV,
-				 "%s cannot be read: start snpud --socket-dir %s, or set SNPU_SOCKET_DIR",
-				 dir, dir);
+		return snpu_fail(
+			errno == EACCES ? -EACCES : -ENODEV,
+			"%s cannot be read: start snpud --socket-dir %s, or set SNPU_SOCKET_DIR",
+			dir, dir);
 	while (*count < SNPU_MAX_NPUS && (e = readdir(dp)))
 		if (sscanf(e->d_name, "npu%d.soc%c", &k, &tail) == 2 && tail == 'k' && k >= 0)
 			numbers[(*count)++] = k;
@@ -454,8 +460,8 @@ static int find_sockets(const char *dir, int *numbers, unsigned int *count)
 }
 
 /*
- * The usual limit of 1,024 descriptors is too low for a whole machine. What is beyond the hard limit
- * shows later, as -EMFILE of the NPU that is one too many.
+ * The usual limit of 1,024 descriptors is too low for a whole machine. What is beyond the hard
+ * limit shows later, as -EMFILE of the NPU that is one too many.
  */
 static void allow_descriptors(unsigned int npus)
 {

@@ -265,8 +265,9 @@ static void wake_all(struct snpu *s)
 }
 
 /*
- * Asks for an interrupt at the lowest position that anybody waits for; caller holds n->lock. The device
- * writes completed, then reads irq_at; here it is the other way round, so that one sees the other.
+ * Asks for an interrupt at the lowest position that anybody waits for; caller holds n->lock. The
+ * device writes completed, then reads irq_at; here it is the other way round, so that one sees the
+ * other.
  */
 static void arm(struct dqueue *dq)
 {
@@ -313,7 +314,8 @@ int direct_dqueue_sleep(struct dqueue *dq, uint64_t position, uint64_t deadline)
 		until = until < deadline ? until : deadline;
 		ts.tv_sec = (time_t)(until / 1000000000ull);
 		ts.tv_nsec = (long)(until % 1000000000ull);
-		if (pthread_cond_timedwait(&n->cond, &n->lock, &ts) == ETIMEDOUT && until < deadline) {
+		if (pthread_cond_timedwait(&n->cond, &n->lock, &ts) == ETIMEDOUT &&
+		    until < deadline) {
 			pthread_mutex_unlock(&n->lock);
 			ask_alive(n);
 			pthread_mutex_lock(&n->lock);

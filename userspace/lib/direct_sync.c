@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * direct transport: fences are queue positions, timelines lists of them. A queue waits for another's
- * position by a SEM_WAIT on its completion index, which is mapped read-only for that.
+ * direct transport: fences are queue positions, timelines lists of them. A queue waits for
+ * another's position by a SEM_WAIT on its completion index, which is mapped read-only for that.
  */
 #include <stdlib.h>
 
@@ -86,7 +86,8 @@ int direct_fence_export(struct snpu *s, void *priv, int *fd)
 	(void)s;
 	(void)priv;
 	(void)fd;
-	return snpu_fail(-EOPNOTSUPP, "snpu_fence_export: a sync_file needs the kernel: transport kmd");
+	return snpu_fail(-EOPNOTSUPP,
+			 "snpu_fence_export: a sync_file needs the kernel: transport kmd");
 }
 
 int direct_fence_import(struct snpu *s, int fd, void **priv)
@@ -94,7 +95,8 @@ int direct_fence_import(struct snpu *s, int fd, void **priv)
 	(void)s;
 	(void)fd;
 	(void)priv;
-	return snpu_fail(-EOPNOTSUPP, "snpu_fence_import: a sync_file needs the kernel: transport kmd");
+	return snpu_fail(-EOPNOTSUPP,
+			 "snpu_fence_import: a sync_file needs the kernel: transport kmd");
 }
 
 /* Address in @ctx of the completion records of @n */
@@ -236,8 +238,8 @@ static int add_point(struct dtimeline *tl, uint64_t point, struct dqueue *dq, ui
 	if (point > last)
 		return 0;
 	free(p);
-	return snpu_fail(-EINVAL, "%s: point %llu is not above %llu", call, (unsigned long long)point,
-			 (unsigned long long)last);
+	return snpu_fail(-EINVAL, "%s: point %llu is not above %llu", call,
+			 (unsigned long long)point, (unsigned long long)last);
 }
 
 int direct_timeline_attach(struct snpu *s, void *priv, uint64_t point, struct snpu_queue *q,
@@ -286,7 +288,9 @@ int direct_timeline_query(struct snpu *s, void *priv, uint64_t *point)
 
 int direct_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t deadline)
 {
-	struct timespec ts = { (time_t)(deadline / 1000000000ull), (long)(deadline % 1000000000ull) };
+	struct timespec ts = {
+		(time_t)(deadline / 1000000000ull), (long)(deadline % 1000000000ull)
+	};
 	struct dtimeline *tl = priv;
 	struct dfence f;
 	struct dpoint *p;
@@ -330,7 +334,8 @@ int direct_timeline_put(struct snpu_queue *q, void *priv, uint64_t point)
 
 	pthread_mutex_lock(&tl->lock);
 	if (tl->last < point)
-		ret = snpu_fail(-EINVAL, "snpu_queue_put_timeline: point %llu has nothing to signal it",
+		ret = snpu_fail(-EINVAL,
+				"snpu_queue_put_timeline: point %llu has nothing to signal it",
 				(unsigned long long)point);
 	for (p = point > tl->reached ? tl->points : NULL; !ret && p; p = p->next) {
 		if (p->fence.dq)

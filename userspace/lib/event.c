@@ -199,7 +199,8 @@ SNPU_EXPORT int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t 
 		if (now >= ask) {
 			ret = npu->snpu->t->alive(npu);
 			if (ret)
-				return snpu_fail(ret, "snpu_event_wait: NPU %u is gone", npu->index);
+				return snpu_fail(ret, "snpu_event_wait: NPU %u is gone",
+						 npu->index);
 			ask = now + ALIVE_NS;
 		}
 		nanosleep(&ts, NULL);

@@ -235,7 +235,8 @@ SNPU_EXPORT int snpu_timeline_attach(struct snpu_timeline *tl, uint64_t point, s
 	if (q->ctx->snpu != tl->snpu)
 		return snpu_fail(-EINVAL, "snpu_timeline_attach: the queue is of another set");
 	if (!point || !position || position > q->submitted)
-		return snpu_fail(-EINVAL, "snpu_timeline_attach: point 0, or position %llu not 1 to %llu",
+		return snpu_fail(-EINVAL,
+				 "snpu_timeline_attach: point 0, or position %llu not 1 to %llu",
 				 (unsigned long long)position, (unsigned long long)q->submitted);
 	return add_point(tl, point, q, position, "snpu_timeline_attach");
 }
@@ -244,7 +245,8 @@ SNPU_EXPORT int snpu_timeline_attach(struct snpu_timeline *tl, uint64_t point, s
 SNPU_EXPORT int snpu_timeline_signal(struct snpu_timeline *tl, uint64_t point)
 {
 	if (!tl || !point)
-		return snpu_fail(-EINVAL, "snpu_timeline_signal: no timeline, or point 0: they begin at 1");
+		return snpu_fail(-EINVAL,
+				 "snpu_timeline_signal: no timeline, or point 0: they begin at 1");
 	return add_point(tl, point, NULL, 0, "snpu_timeline_signal");
 }
 
@@ -288,7 +290,8 @@ SNPU_EXPORT int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeli
 	if (!q || !tl)
 		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: queue or timeline is NULL");
 	if (q->ctx->snpu != tl->snpu)
-		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: the timeline is of another set");
+		return snpu_fail(-EINVAL,
+				 "snpu_queue_put_timeline: the timeline is of another set");
 	if (!point)
 		return 0;
 	return q->ctx->snpu->t->timeline_put(q, tl->priv, point);

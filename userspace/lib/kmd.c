@@ -89,8 +89,10 @@ static int open_node(int minor, int *fd)
 	if ((err == EACCES || err == EPERM) && !stat(path, &st)) {
 		struct group *g = getgrgid(st.st_gid);
 
-		return snpu_fail(-EACCES, "%s belongs to group %s, mode %04o: join that group, or run as root",
-				 path, g ? g->gr_name : "?", st.st_mode & 07777);
+		return snpu_fail(
+			-EACCES,
+			"%s belongs to group %s, mode %04o: join that group, or run as root", path,
+			g ? g->gr_name : "?", st.st_mode & 07777);
 	}
 	return snpu_fail(-err, "%s cannot be opened", path);
 }
@@ -142,7 +144,8 @@ static int kmd_open(struct snpu *s)
 	unsigned int i, n = find_minors(minors, 256);
 
 	if (!n)
-		return snpu_fail(-ENODEV, ACCEL_DIR " has no node of driver snpu: is snpu.ko loaded?");
+		return snpu_fail(-ENODEV,
+				 ACCEL_DIR " has no node of driver snpu: is snpu.ko loaded?");
 	s->npus = calloc(n, sizeof(*s->npus));
 	if (!s->npus)
 		return snpu_fail(-ENOMEM, "snpu_open");

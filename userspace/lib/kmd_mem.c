@@ -173,7 +173,8 @@ int kmd_mem_map(struct snpu_mem *mem, void **ptr)
 	p = mmap(NULL, mem->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kmd_fd(mem->ctx),
 		 (off_t)bo->mmap_offset);
 	if (p == MAP_FAILED)
-		return snpu_fail(-errno, "snpu_mem_map: %llu bytes", (unsigned long long)mem->bytes);
+		return snpu_fail(-errno, "snpu_mem_map: %llu bytes",
+				 (unsigned long long)mem->bytes);
 	*ptr = p;
 	return 0;
 }

@@ -102,7 +102,8 @@ static int ctrl(struct snpu_queue *q, uint32_t op, const char *what)
 	struct drm_snpu_queue_ctrl req = { .queue_id = kmd_queue_id(q), .op = op };
 	int ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_CTRL, &req);
 
-	return ret ? snpu_fail(ret, "%s: queue %u, NPU %u", what, q->number, q->ctx->npu->index) : 0;
+	return ret ? snpu_fail(ret, "%s: queue %u, NPU %u", what, q->number, q->ctx->npu->index) :
+		     0;
 }
 
 int kmd_queue_wake(struct snpu_queue *q)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * kmd transport: fences and timelines are syncobjs of NPU 0's file. For an ioctl on a context's own file
- * they are lent to it: a handle of one file means nothing in another.
+ * kmd transport: fences and timelines are syncobjs of NPU 0's file. For an ioctl on a context's own
+ * file they are lent to it: a handle of one file means nothing in another.
  */
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -103,7 +103,10 @@ static int fence_status(struct snpu *s, uint32_t handle, uint64_t point)
 	if (!ret)
 		ret = kmd_drm(drmSyncobjExportSyncFile(home(s), handle, &fd));
 	if (!ret) {
-		ret = ioctl(fd, SYNC_IOC_FILE_INFO, &info) ? -errno : info.status < 0 ? info.status : 0;
+		if (ioctl(fd, SYNC_IOC_FILE_INFO, &info))
+			ret = -errno;
+		else
+			ret = info.status < 0 ? info.status : 0;
 		close(fd);
 	}
 	if (tmp)
@@ -210,7 +213,8 @@ int kmd_timeline_attach(struct snpu *s, void *priv, uint64_t point, struct snpu_
 	int ret = signal_at(q, handle_of(priv), point, position);
 
 	(void)s;
-	return ret ? snpu_fail(ret, "snpu_timeline_attach: point %llu", (unsigned long long)point) : 0;
+	return ret ? snpu_fail(ret, "snpu_timeline_attach: point %llu", (unsigned long long)point) :
+		     0;
 }
 
 int kmd_timeline_signal(struct snpu *s, void *priv, uint64_t point)
@@ -218,7 +222,8 @@ int kmd_timeline_signal(struct snpu *s, void *priv, uint64_t point)
 	uint32_t handle = handle_of(priv);
 	int ret = kmd_drm(drmSyncobjTimelineSignal(home(s), &handle, &point, 1));
 
-	return ret ? snpu_fail(ret, "snpu_timeline_signal: point %llu", (unsigned long long)point) : 0;
+	return ret ? snpu_fail(ret, "snpu_timeline_signal: point %llu", (unsigned long long)point) :
+		     0;
 }
 
 int kmd_timeline_query(struct snpu *s, void *priv, uint64_t *point)

@@ -81,9 +81,10 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 	if ((where != SNPU_MEM_HBM && where != SNPU_MEM_HOST) ||
 	    (flags & ~(where | SNPU_MEM_CONTIG | SNPU_MEM_READ_ONLY)) ||
 	    ((flags & SNPU_MEM_CONTIG) && where != SNPU_MEM_HBM))
-		return snpu_fail(-EINVAL,
-				 "snpu_mem_alloc: flags 0x%x: one of HBM, HOST; CONTIG only with HBM",
-				 flags);
+		return snpu_fail(
+			-EINVAL,
+			"snpu_mem_alloc: flags 0x%x: one of HBM, HOST; CONTIG only with HBM",
+			flags);
 	mem = mem_new(ctx, flags);
 	if (!mem)
 		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
@@ -142,8 +143,8 @@ SNPU_EXPORT struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem)
  * @mem: memory
  * @ptr: receives the pointer, good until snpu_mem_free()
  *
- * Return: 0; -EOPNOTSUPP for memory of a peer; -ENOMEM; -ENODEV. Thread-safe; the second call gives the
- * same pointer.
+ * Return: 0; -EOPNOTSUPP for memory of a peer; -ENOMEM; -ENODEV. Thread-safe; the second call gives
+ * the same pointer.
  */
 SNPU_EXPORT int snpu_mem_map(struct snpu_mem *mem, void **ptr)
 {
@@ -180,7 +181,8 @@ SNPU_EXPORT int snpu_mem_export(struct snpu_mem *mem, int *fd)
  * @flags: 0 or SNPU_MEM_READ_ONLY
  * @out: receives the memory
  *
- * Return: 0; -EBADF or -EINVAL when @fd is not such a descriptor; -EOPNOTSUPP; -ENOMEM. Thread-safe.
+ * Return: 0; -EBADF or -EINVAL when @fd is not such a descriptor; -EOPNOTSUPP; -ENOMEM.
+ * Thread-safe.
  */
 SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags,
 				struct snpu_mem **out)

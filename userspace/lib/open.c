@@ -18,7 +18,8 @@ static int choose_transport(struct snpu *s)
 	else if (!strcmp(name, "direct"))
 		s->t = &snpu_transport_direct;
 	else
-		return snpu_fail(-EINVAL, "transport: '%.40s' is not one of auto, kmd, direct", name);
+		return snpu_fail(-EINVAL, "transport: '%.40s' is not one of auto, kmd, direct",
+				 name);
 	if (s->t->size != sizeof(*s->t))
 		return snpu_fail(-EINVAL, "transport %s was built for another library", s->t->name);
 	return 0;
@@ -33,13 +34,15 @@ static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *
 				 (unsigned long long)p->field_mask);
 	if (p->field_mask & SNPU_OPEN_TRANSPORT) {
 		if (!p->transport || strlen(p->transport) >= sizeof(cfg->transport))
-			return snpu_fail(-EINVAL, "snpu_open: transport is not one of auto, kmd, direct");
+			return snpu_fail(-EINVAL,
+					 "snpu_open: transport is not one of auto, kmd, direct");
 		strcpy(cfg->transport, p->transport);
 	}
 	if (p->field_mask & SNPU_OPEN_SOCKET_DIR) {
 		if (!p->socket_dir || !*p->socket_dir ||
 		    strlen(p->socket_dir) >= sizeof(cfg->socket_dir))
-			return snpu_fail(-EINVAL, "snpu_open: socket_dir must be 1 to %zu characters long",
+			return snpu_fail(-EINVAL,
+					 "snpu_open: socket_dir must be 1 to %zu characters long",
 					 sizeof(cfg->socket_dir) - 1);
 		strcpy(cfg->socket_dir, p->socket_dir);
 	}
@@ -51,8 +54,8 @@ static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *
  * @params: where to look, or NULL
  * @out: receives the set
  *
- * Return: 0; -EINVAL for a bad parameter or variable; -ENODEV when there is no NPU; -EACCES when the
- * device nodes may not be opened; -ENOMEM. Thread-safe.
+ * Return: 0; -EINVAL for a bad parameter or variable; -ENODEV when there is no NPU; -EACCES when
+ * the device nodes may not be opened; -ENOMEM. Thread-safe.
  */
 SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **out)
 {
@@ -146,7 +149,8 @@ static int npu_get(struct snpu *s, unsigned int index, const char *call, struct 
  *
  * Return: 0; -EINVAL; -ENODEV when the NPU is gone. Thread-safe.
  */
-SNPU_EXPORT int snpu_get_info(struct snpu *s, unsigned int index, struct snpu_info *info, size_t size)
+SNPU_EXPORT int snpu_get_info(struct snpu *s, unsigned int index, struct snpu_info *info,
+			      size_t size)
 {
 	struct snpu_npu *npu;
 	int ret;

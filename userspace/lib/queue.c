@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Queues: taking ring entries, the doorbell, polling, waiting, errors. The way from snpu_queue_get() to
- * snpu_queue_poll() makes no system call while the device is awake.
+ * Queues: taking ring entries, the doorbell, polling, waiting, errors. The way from
+ * snpu_queue_get() to snpu_queue_poll() makes no system call while the device is awake.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static int queue_params(struct snpu_ctx *ctx, const struct snpu_queue_params *p,
 		*prio = p->prio;
 	if (*entries < 1u << SNPU_RING_LOG2_MIN || *entries > 1u << SNPU_RING_LOG2_MAX ||
 	    (*entries & (*entries - 1)))
-		return snpu_fail(-EINVAL, "snpu_queue_create: %llu entries: a power of two, %u to %u",
+		return snpu_fail(-EINVAL,
+				 "snpu_queue_create: %llu entries: a power of two, %u to %u",
 				 (unsigned long long)*entries, 1u << SNPU_RING_LOG2_MIN,
 				 1u << SNPU_RING_LOG2_MAX);
 	if (*prio > SNPU_PRIO_MAX)
@@ -39,8 +40,8 @@ static int queue_params(struct snpu_ctx *ctx, const struct snpu_queue_params *p,
  * @params: entries and priority, or NULL for the defaults
  * @out: receives the queue
  *
- * Return: 0; -EINVAL; -EACCES for priority HIGH without CAP_SYS_NICE; -ENOSPC when the NPU has no queue
- * left; -ENOMEM; -ENODEV. Thread-safe.
+ * Return: 0; -EINVAL; -EACCES for priority HIGH without CAP_SYS_NICE; -ENOSPC when the NPU has no
+ * queue left; -ENOMEM; -ENODEV. Thread-safe.
  */
 SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_params *params,
 				  struct snpu_queue **out)
@@ -122,8 +123,8 @@ SNPU_EXPORT struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q)
  * snpu_queue_get() - the next free ring entry
  * @q: queue
  *
- * Return: a zeroed entry to be filled by one snpu_prep_*() before snpu_queue_submit(); NULL when the
- * ring is full. One thread at a time; no system call.
+ * Return: a zeroed entry to be filled by one snpu_prep_*() before snpu_queue_submit(); NULL when
+ * the ring is full. One thread at a time; no system call.
  */
 SNPU_EXPORT union snpu_pkt *snpu_queue_get(struct snpu_queue *q)
 {
@@ -247,8 +248,9 @@ SNPU_EXPORT int snpu_queue_poll(struct snpu_queue *q, uint64_t position)
  * @position: from snpu_queue_submit()
  * @timeout_ns: nanoseconds, SNPU_FOREVER
  *
- * Spins SNPU_SPIN_US, then sleeps until the device interrupts. Return: 0; -EINVAL when @position was
- * not submitted; -ETIME; -EIO when the queue has stopped, -ENODEV when the device is gone. Any thread.
+ * Spins SNPU_SPIN_US, then sleeps until the device interrupts. Return: 0; -EINVAL when @position
+ * was not submitted; -ETIME; -EIO when the queue has stopped, -ENODEV when the device is gone. Any
+ * thread.
  */
 SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns)
 {
@@ -259,7 +261,8 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 	if (!q)
 		return snpu_fail(-EINVAL, "snpu_queue_wait: queue is NULL");
 	if (position > q->submitted)
-		return snpu_fail(-EINVAL, "snpu_queue_wait: position %llu, but only %llu are submitted",
+		return snpu_fail(-EINVAL,
+				 "snpu_queue_wait: position %llu, but only %llu are submitted",
 				 (unsigned long long)position, (unsigned long long)q->submitted);
 	spin_end = now + q->ctx->snpu->cfg.spin_us * 1000;
 	spin_end = spin_end < deadline ? spin_end : deadline;
@@ -275,7 +278,8 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 	} while (snpu_now_ns() < spin_end);
 	ret = q->ctx->snpu->t->queue_sleep(q, position, deadline);
 	if (ret == -ETIME)
-		return snpu_fail(-ETIME, "snpu_queue_wait: position %llu of queue %u, NPU %u: %llu retired",
+		return snpu_fail(-ETIME,
+				 "snpu_queue_wait: position %llu of queue %u, NPU %u: %llu retired",
 				 (unsigned long long)position, q->number, q->ctx->npu->index,
 				 (unsigned long long)snpu_cpl_completed(q));
 	if (ret)

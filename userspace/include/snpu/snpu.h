@@ -63,7 +63,7 @@ struct snpu_open_params {
 	const char *socket_dir;
 };
 
-int snpu_open(const struct snpu_open_params *params, struct snpu **out);	/* params may be NULL */
+int snpu_open(const struct snpu_open_params *params, struct snpu **out); /* params may be NULL */
 int snpu_close(struct snpu *snpu);
 const char *snpu_transport(const struct snpu *snpu);
 unsigned int snpu_count(const struct snpu *snpu);
@@ -162,7 +162,7 @@ uint64_t snpu_mem_va(const struct snpu_mem *mem);	/* address for packets of its 
 uint64_t snpu_mem_size(const struct snpu_mem *mem);
 struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem);
 int snpu_mem_map(struct snpu_mem *mem, void **ptr);	/* for the CPU; stays until mem_free */
-int snpu_mem_export(struct snpu_mem *mem, int *fd);	/* dma-buf; direct: a descriptor of its own */
+int snpu_mem_export(struct snpu_mem *mem, int *fd); /* dma-buf; direct: a descriptor of its own */
 /* Maps an exported buffer; @flags: 0 or SNPU_MEM_READ_ONLY. The fd stays the caller's. */
 int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags, struct snpu_mem **out);
 /* Maps memory of another context, of the same or another NPU, into @ctx: export and import */
@@ -207,9 +207,9 @@ uint64_t snpu_queue_completed(const struct snpu_queue *q);	/* packets retired */
 int snpu_queue_poll(struct snpu_queue *q, uint64_t position);
 #define SNPU_FOREVER	UINT64_MAX
 /*
- * Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over; -EIO: see snpu_queue_error(). On kmd
- * the kernel watches a queue that somebody slept on, or made a fence of: one that makes no progress
- * for the module's hang_ms, be it that it waits for a semaphore, is reset.
+ * Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over; -EIO: see snpu_queue_error(). On
+ * kmd the kernel watches a queue that somebody slept on, or made a fence of: one that makes no
+ * progress for the module's hang_ms, be it that it waits for a semaphore, is reset.
  */
 int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns);
 int snpu_queue_suspend(struct snpu_queue *q);
