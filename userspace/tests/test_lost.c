@@ -148,7 +148,8 @@ static int world_make(struct world *w)
 			ret = snpu_queue_submit(w->q[i], &w->pos[i]);
 		}
 	}
-	ret = ret ? ret : snpu_queue_wait(w->q[0], 1, T_LONG);
+	for (i = 0; i < 2; i++)
+		ret = ret ? ret : snpu_queue_wait(w->q[i], 1, T_LONG);
 	ret = ret ? ret : snpu_fence_create(w->q[0], w->pos[0], &w->f);
 	ret = ret ? ret : snpu_timeline_attach(w->tl, 1, w->q[1], w->pos[1]);
 	if (ret)
