@@ -245,7 +245,7 @@ static void counters(void)
 	/* they are counted by the batch, which ends after its packets retired */
 	do {
 		CHECK_EQ(snpu_get_counters(t_snpu(), 0, &b, sizeof(b)), 0);
-	} while (b.packets == a.packets && t_now() < end);
+	} while (b.packets - a.packets < 2 && t_now() < end);
 	CHECK_EQ(b.packets - a.packets, 2);
 	CHECK_EQ(b.bytes_read - a.bytes_read, 20000);
 	CHECK_EQ(b.bytes_written - a.bytes_written, 21000);
