@@ -38,6 +38,10 @@ static inline int snpu_admin_errno(__u32 status)
 		return -EFAULT;
 	case SNPU_ADM_S_NOMEM:
 		return -ENOSPC;
+	case SNPU_ADM_S_PERM:
+		return -EACCES;
+	case SNPU_ADM_S_UNREACH:
+		return -EHOSTUNREACH;
 	default:
 		return -EPROTO;
 	}

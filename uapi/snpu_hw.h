@@ -68,11 +68,16 @@
 
 #define SNPU_MAGIC		0x55504e53u	/* "SNPU" */
 #define SNPU_ABI_MAJOR		1
-#define SNPU_ABI_MINOR		0
+#define SNPU_ABI_MINOR		1
 #define SNPU_RESET_MAGIC	0x52455345u
 
 #define SNPU_CAP_SCRUB		(1u << 0)	/* ADM_SCRUB zeroes HBM */
 #define SNPU_CAP_FABRIC		(1u << 1)	/* segments can be exported and imported */
+#define SNPU_CAP_DIRECTORY	(1u << 2)	/* DIR_*, SEG_QUERY, FABRIC_PORT; minor 1 */
+#define SNPU_CAP_ATOMIC		(1u << 3)	/* ATOMIC, REDUCE_ADD, PF_SIGNAL; minor 1 */
+#define SNPU_CAP_TIMING		(1u << 4)	/* virtual time is kept: VTIME, timing-only queues,
+						 * PF_VIRTUAL
+						 */
 
 #define SNPU_STATUS_READY	(1u << 0)	/* commands are accepted */
 #define SNPU_STATUS_FATAL	(1u << 1)	/* only a reset helps */
@@ -132,6 +137,16 @@
 #define SNPU_PRIO_HIGH		2	/* runs before lower ones whenever it has work */
 #define SNPU_PRIO_MAX		SNPU_PRIO_HIGH
 
+/* flags of struct snpu_queue_desc */
+#define SNPU_QF_TIMING		(1u << 0)	/* data packets move nothing and need no memory: only
+						 * what they cost counts. Semaphores, timestamps,
+						 * interrupts and indirect buffers are real. Needs
+						 * CAP_TIMING.
+						 */
+#define SNPU_QF_DIE_SHIFT	8		/* bits 15..8: 0: the packets' work is spread over all */
+#define SNPU_QF_DIE_MASK	(0xffu << SNPU_QF_DIE_SHIFT)	/* dies; n: it is done by die n - 1 */
+#define SNPU_QF_MASK		(SNPU_QF_TIMING | SNPU_QF_DIE_MASK)
+
 /**
  * struct snpu_queue_desc - argument of SNPU_ADM_QUEUE_CREATE
  * @queue: queue number, below NUM_QUEUES, not in use
@@ -141,7 +156,7 @@
  * @ring_log2: log2 of the entries, SNPU_RING_LOG2_MIN .. MAX
  * @prio: SNPU_PRIO_*
  * @vector: MSI-X vector of completion interrupts, 1 .. SNPU_MSIX_VECTORS - 1
- * @flags: must be zero
+ * @flags: SNPU_QF_*
  * @rsvd: must be zero
  */
 struct snpu_queue_desc {
@@ -223,7 +238,19 @@ struct snpu_cpl {
 #define SNPU_ADM_COUNTERS	0x0d	/* data[]: packets, bytes read, bytes written, flops,
 					 * faults, busy ns, of the whole NPU since power on
 					 */
-#define SNPU_ADM_OP_MAX		0x0d
+#define SNPU_ADM_SEG_QUERY	0x0e	/* import (slot unused): asks the exporter: data[]: bytes,
+					 * access. NOENT: no such segment, PERM: wrong token,
+					 * UNREACH: no route
+					 */
+#define SNPU_ADM_DIR_PUBLISH	0x0f	/* dir: a name for a segment of this NPU; EXIST: taken */
+#define SNPU_ADM_DIR_LOOKUP	0x10	/* dir.name: data[]: node, segment, token, bytes, access */
+#define SNPU_ADM_DIR_REMOVE	0x11	/* dir.name: PERM unless this NPU published it */
+#define SNPU_ADM_VTIME		0x12	/* vtime: data[]: see there; BUSY: not known yet */
+#define SNPU_ADM_FABRIC_PORT	0x13	/* port: data[]: SNPU_PORT_*, bytes sent, bytes received,
+					 * bytes dropped, bytes/s now possible, virtual busy ns
+					 * sent, received
+					 */
+#define SNPU_ADM_OP_MAX		0x13
 
 /**
  * struct snpu_adm_ctx - argument of CTX_CREATE, CTX_DESTROY
@@ -296,6 +323,53 @@ struct snpu_adm_import {
 	__u64 token;
 };
 
+#define SNPU_DIR_NAME_MAX	56	/* bytes of a name with its NUL */
+
+/**
+ * struct snpu_adm_dir - argument of DIR_PUBLISH, DIR_LOOKUP, DIR_REMOVE
+ * @name: printable ASCII without blanks, NUL-padded, at least one character. Names live in the
+ *        whole machine; revoking the segment or resetting the NPU removes them
+ * @seg: export slot (PUBLISH), else 0
+ * @rsvd: must be zero
+ */
+struct snpu_adm_dir {
+	char name[SNPU_DIR_NAME_MAX];
+	__u32 seg;
+	__u32 rsvd;
+};
+
+/**
+ * struct snpu_adm_vtime - argument of VTIME
+ * @qid: queue
+ * @rsvd: must be zero
+ * @position: packets of the ring, counted like the completion index, 1 or more; at most what has
+ *            retired, BUSY above
+ *
+ * Response data: [0] virtual ns at which packet @position - 1 ended, [1] virtual ns at which it
+ * began, [2] virtual ns the queue was busy up to there. Virtual time begins with 0 when the machine
+ * is switched on, and is a function of the programs and the machine profile alone.
+ */
+struct snpu_adm_vtime {
+	__u32 qid;
+	__u32 rsvd;
+	__u64 position;
+};
+
+#define SNPU_PORT_UP		0
+#define SNPU_PORT_DEGRADED	1	/* below its rate */
+#define SNPU_PORT_FLAPPING	2	/* goes up and down */
+#define SNPU_PORT_DOWN		3
+
+/**
+ * struct snpu_adm_port - argument of FABRIC_PORT
+ * @plane: plane
+ * @die: die
+ */
+struct snpu_adm_port {
+	__u32 plane;
+	__u32 die;
+};
+
 /**
  * struct snpu_admin_mbox - command and response
  * @op: SNPU_ADM_*
@@ -309,6 +383,9 @@ struct snpu_adm_import {
  * @scrub: see SNPU_ADM_*
  * @export: see SNPU_ADM_*
  * @import: see SNPU_ADM_*
+ * @dir: see SNPU_ADM_*
+ * @vtime: see SNPU_ADM_*
+ * @port: see SNPU_ADM_*
  * @nonce: for NOP
  * @raw: room of all arguments; what the command does not use must be zero
  * @rsp_seq: copy of @seq, written last
@@ -328,6 +405,9 @@ struct snpu_admin_mbox {
 		struct snpu_adm_scrub scrub;
 		struct snpu_adm_export export;
 		struct snpu_adm_import import;
+		struct snpu_adm_dir dir;
+		struct snpu_adm_vtime vtime;
+		struct snpu_adm_port port;
 		__u64 nonce;
 		__u64 raw[14];
 	};
@@ -344,6 +424,8 @@ struct snpu_admin_mbox {
 #define SNPU_ADM_S_EXIST	5	/* number already in use */
 #define SNPU_ADM_S_DMA		6	/* a DMA address given cannot be reached */
 #define SNPU_ADM_S_NOMEM	7	/* the device ran out of resources */
+#define SNPU_ADM_S_PERM		8	/* wrong token, or another NPU's */
+#define SNPU_ADM_S_UNREACH	9	/* no route, or the other NPU does not answer */
 
 /* ---- packets ------------------------------------------------------------------------------ */
 /*
@@ -355,6 +437,8 @@ struct snpu_admin_mbox {
 #define SNPU_OP_COPY		0x01
 #define SNPU_OP_COPY2D		0x02
 #define SNPU_OP_FILL		0x03
+#define SNPU_OP_ATOMIC		0x04
+#define SNPU_OP_REDUCE_ADD	0x05
 #define SNPU_OP_MATMUL		0x10
 #define SNPU_OP_ELTWISE		0x11
 #define SNPU_OP_CONVERT		0x12
@@ -365,12 +449,14 @@ struct snpu_admin_mbox {
 #define SNPU_OP_GATHER		0x17
 #define SNPU_OP_ARGMAX		0x18
 #define SNPU_OP_CRC32C		0x19
+#define SNPU_OP_ATTENTION	0x1a
 #define SNPU_OP_SEM_SIGNAL	0x20
 #define SNPU_OP_SEM_WAIT	0x21
 #define SNPU_OP_BARRIER		0x22
 #define SNPU_OP_TIMESTAMP	0x23
 #define SNPU_OP_INTERRUPT	0x24
 #define SNPU_OP_INDIRECT	0x25
+#define SNPU_OP_CLOCK		0x26
 
 /* Element types; all in natural alignment */
 #define SNPU_DT_NONE		0
@@ -379,14 +465,16 @@ struct snpu_admin_mbox {
 #define SNPU_DT_F16		3
 #define SNPU_DT_I8		4
 #define SNPU_DT_I32		5
-#define SNPU_DT_MAX		5
+#define SNPU_DT_I64		6	/* ELTWISE only */
+#define SNPU_DT_MAX		6
 
 /* Limits */
+#define SNPU_MAX_GROUPS		4096u		/* MATMUL arg, batch of ATTENTION */
 #define SNPU_MAX_BYTES		(1ull << 40)	/* COPY, FILL, CRC32C */
 #define SNPU_MAX_DIM		(1u << 24)	/* each of rows, cols, M, N, K */
 #define SNPU_MAX_LD		(1u << 28)	/* leading dimension, elements */
 #define SNPU_MAX_ELEMS		(1ull << 32)	/* elements of one operand, gaps included */
-#define SNPU_MAX_MACS		(1ull << 46)	/* M * N * K */
+#define SNPU_MAX_MACS		(1ull << 46)	/* M * N * K * groups */
 #define SNPU_MAX_IB_PKTS	65536u
 
 /**
@@ -405,12 +493,17 @@ struct snpu_pkt_hdr {
 	__u32 arg;
 };
 
+#define SNPU_PF_SIGNAL		(1u << 0)	/* COPY, REDUCE_ADD: signal @sem_addr afterwards */
+
 /**
  * struct snpu_pkt_copy - COPY: @bytes from @src to @dst, any alignment, ranges must not overlap
- * @hdr: header
+ * @hdr: header; with PF_SIGNAL arg: SNPU_SEM_SET or ADD
  * @src: source address
  * @dst: destination address
  * @bytes: 1 .. SNPU_MAX_BYTES
+ * @sem_addr: with PF_SIGNAL: semaphore, aligned to 8, in any memory; signalled when @dst is
+ *            written, as by SEM_SIGNAL but with no trip of its own; else 0
+ * @sem_value: with PF_SIGNAL: operand, else 0
  * @rsvd: must be zero
  */
 struct snpu_pkt_copy {
@@ -418,7 +511,56 @@ struct snpu_pkt_copy {
 	__u64 src;
 	__u64 dst;
 	__u64 bytes;
-	__u64 rsvd[4];
+	__u64 sem_addr;
+	__u64 sem_value;
+	__u64 rsvd[2];
+};
+
+/**
+ * struct snpu_pkt_reduce - REDUCE_ADD: dst[i] += src[i], each element atomically at the target
+ * @hdr: header; dtype F32, BF16, I32; with PF_SIGNAL arg: SNPU_SEM_SET or ADD. Floats: one addition
+ *       in F32, rounded to nearest even; I32 wraps. Elements of concurrent packets meet in any
+ *       order.
+ * @src: operand, aligned to the element
+ * @dst: where it is added, aligned to the element, in HBM of any NPU; must not overlap @src
+ * @count: elements, 1 .. SNPU_MAX_ELEMS
+ * @sem_addr: as in COPY
+ * @sem_value: as in COPY
+ * @rsvd: must be zero
+ */
+struct snpu_pkt_reduce {
+	struct snpu_pkt_hdr hdr;
+	__u64 src;
+	__u64 dst;
+	__u64 count;
+	__u64 sem_addr;
+	__u64 sem_value;
+	__u64 rsvd[2];
+};
+
+#define SNPU_ATOMIC_ADD		0	/* *addr += operand */
+#define SNPU_ATOMIC_CAS		1	/* if (*addr == compare) *addr = operand */
+#define SNPU_ATOMIC_SWAP	2	/* *addr = operand */
+
+/**
+ * struct snpu_pkt_atomic - ATOMIC on a 64-bit word in any mapped memory
+ * @hdr: header; arg: SNPU_ATOMIC_*
+ * @addr: the word, aligned to 8; it also counts as a semaphore and releases those who wait for it
+ * @operand: see SNPU_ATOMIC_*
+ * @compare: CAS: see there, else 0
+ * @result: where the old value goes, aligned to 8, or 0
+ * @rsvd: must be zero
+ *
+ * Orders like SEM_SIGNAL. Atomic to all NPUs, and to CPUs that use 64-bit atomics on HBM through
+ * BAR2 or on host memory.
+ */
+struct snpu_pkt_atomic {
+	struct snpu_pkt_hdr hdr;
+	__u64 addr;
+	__u64 operand;
+	__u64 compare;
+	__u64 result;
+	__u64 rsvd[3];
 };
 
 /**
@@ -467,7 +609,9 @@ struct snpu_pkt_fill {
 /**
  * struct snpu_pkt_matmul - MATMUL: C[M x N] = A[M x K] * B[K x N] (+ bias), row-major
  * @hdr: header; dtype F32, BF16, F16 -> dtype2 F32 or the same; dtype I8 -> dtype2 I32.
- *       Accumulates in F32 (I32), rounds once to nearest even.
+ *       Accumulates in F32 (I32), rounds once to nearest even. arg: how many such products, 0 and
+ *       1 are one, at most SNPU_MAX_GROUPS: the matrices of the next follow those of the one before
+ *       without a gap (stored rows times leading dimension, @n for the bias).
  * @a: address of A
  * @b: address of B
  * @c: address of C, must not overlap the others
@@ -497,16 +641,18 @@ struct snpu_pkt_matmul {
 #define SNPU_ELT_MUL		1	/* dst = a * b */
 #define SNPU_ELT_SCALE		2	/* dst = a * scalar; b must be 0; float types */
 #define SNPU_ELT_MAX		3	/* dst = max(a, b); NaN in either gives NaN */
+#define SNPU_ELT_MIN		4	/* dst = min(a, b); NaN in either gives NaN */
+#define SNPU_ELT_DIV		5	/* dst = a / scalar, toward zero; b must be 0; integers */
 
 /**
  * struct snpu_pkt_eltwise - ELTWISE on @count elements
- * @hdr: header; dtype F32, BF16, F16, I32; arg: SNPU_ELT_*. Floats: computed in F32, rounded once
- *       to nearest even; I32 wraps.
+ * @hdr: header; dtype F32, BF16, F16, I8, I32, I64; arg: SNPU_ELT_*. Floats: computed in F32,
+ *       rounded once to nearest even; integers wrap.
  * @a: first operand
  * @b: second operand
  * @dst: result: may be @a or @b itself, must not overlap them in part
  * @count: 1 .. SNPU_MAX_ELEMS
- * @scalar: F32 bits, for SCALE, else 0
+ * @scalar: SCALE: F32 bits; DIV: 1 .. 2^31 - 1 as an integer; else 0
  * @rsvd0: must be zero
  * @rsvd: must be zero
  */
@@ -523,7 +669,7 @@ struct snpu_pkt_eltwise {
 
 /**
  * struct snpu_pkt_convert - CONVERT @count elements from dtype to dtype2
- * @hdr: header; any two types that differ (or F32 to F32 with a scale)
+ * @hdr: header; any two types but I64 that differ (or F32 to F32 with a scale)
  * @src: source
  * @dst: result, must not overlap @src
  * @count: 1 .. SNPU_MAX_ELEMS
@@ -603,7 +749,7 @@ struct snpu_pkt_act {
 
 /**
  * struct snpu_pkt_gather - GATHER: dst[i] = table[index[i]], rows of @cols elements
- * @hdr: header; any dtype
+ * @hdr: header; any dtype but I64
  * @table: matrix of @table_rows rows
  * @index: @count I32 values, each 0 .. @table_rows - 1, otherwise SNPU_ERR_INDEX
  * @dst: result, no overlap with the others
@@ -645,6 +791,34 @@ struct snpu_pkt_crc32c {
 	__u64 rsvd[4];
 };
 
+/**
+ * struct snpu_pkt_attention - ATTENTION: out = softmax(scale * Q * K^T) * V, for each batch entry
+ * @hdr: header; dtype F32, BF16, F16: of all operands; computed in F32, rounded once; arg: 0
+ * @q: Q, @batch x @rows x @dk, dense
+ * @kv: K, @batch x @len x @dk, dense; V is the first @dv columns of it (a latent cache, as in MLA)
+ * @out: @batch x @rows x @dv, dense, no overlap with the others
+ * @batch: 1 .. SNPU_MAX_GROUPS
+ * @rows: query rows of one entry: heads times tokens, 1 .. 65,536
+ * @len: keys of one entry, 1 .. SNPU_MAX_DIM
+ * @dk: 1 .. 4,096
+ * @dv: 1 .. @dk
+ * @scale: F32 bits, finite
+ * @rsvd: must be zero
+ */
+struct snpu_pkt_attention {
+	struct snpu_pkt_hdr hdr;
+	__u64 q;
+	__u64 kv;
+	__u64 out;
+	__u32 batch;
+	__u32 rows;
+	__u32 len;
+	__u32 dk;
+	__u32 dv;
+	__u32 scale;
+	__u64 rsvd;
+};
+
 #define SNPU_SEM_SET		0	/* SIGNAL: *addr = value */
 #define SNPU_SEM_ADD		1	/* SIGNAL: *addr += value, atomic */
 #define SNPU_SEM_GE		0	/* WAIT: until *addr >= value, unsigned */
@@ -670,11 +844,17 @@ struct snpu_pkt_sem {
 	__u64 rsvd[4];
 };
 
+#define SNPU_PF_VIRTUAL		(1u << 0)	/* TIMESTAMP: virtual time; the queue waits here until
+						 * it is known, which takes all queues of the machine
+						 * coming to rest. Needs CAP_TIMING.
+						 */
+
 /**
- * struct snpu_pkt_misc - NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT
+ * struct snpu_pkt_misc - NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT, CLOCK
  * @hdr: header; INTERRUPT: arg goes into the event as its cookie
  * @addr: TIMESTAMP: where the 64-bit device time goes, aligned to 8; INDIRECT: first packet,
- *        aligned to 64; else 0
+ *        aligned to 64; CLOCK: virtual ns before which no later packet of the queue begins (the
+ *        host's own clock: it knew of everything up to there when it submitted them); else 0
  * @count: INDIRECT: packets, 1 .. SNPU_MAX_IB_PKTS; they count as one packet of the ring, and may
  *         not contain INDIRECT; else 0
  * @rsvd0: must be zero
@@ -702,7 +882,10 @@ struct snpu_pkt_misc {
  * @gather: GATHER
  * @crc32c: CRC32C
  * @sem: SEM_SIGNAL, SEM_WAIT
- * @misc: NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT
+ * @reduce: REDUCE_ADD
+ * @atomic: ATOMIC
+ * @attention: ATTENTION
+ * @misc: NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT, CLOCK
  * @q: as words
  */
 union snpu_pkt {
@@ -718,6 +901,9 @@ union snpu_pkt {
 	struct snpu_pkt_gather gather;
 	struct snpu_pkt_crc32c crc32c;
 	struct snpu_pkt_sem sem;
+	struct snpu_pkt_reduce reduce;
+	struct snpu_pkt_atomic atomic;
+	struct snpu_pkt_attention attention;
 	struct snpu_pkt_misc misc;
 	__u64 q[8];
 };
@@ -749,7 +935,7 @@ union snpu_pkt {
 #define SNPU_EVT_INTERRUPT	2	/* queue; code: the packet's cookie; data: packet index */
 #define SNPU_EVT_ECC_CE		3	/* corrected; data: HBM offset */
 #define SNPU_EVT_ECC_UE		4	/* uncorrected, memory is poisoned; data: HBM offset */
-#define SNPU_EVT_FABRIC		5	/* code: plane; data: 0 down, 1 up */
+#define SNPU_EVT_FABRIC		5	/* a port's state; code: plane; data: SNPU_PORT_* | die << 8 */
 #define SNPU_EVT_FATAL		6	/* code: reason; the function needs a reset */
 #define SNPU_EVT_MAX		6
 
@@ -816,6 +1002,10 @@ _Static_assert(sizeof(struct snpu_pkt_act) == 64, "act");
 _Static_assert(sizeof(struct snpu_pkt_gather) == 64, "gather");
 _Static_assert(sizeof(struct snpu_pkt_crc32c) == 64, "crc32c");
 _Static_assert(sizeof(struct snpu_pkt_sem) == 64, "sem");
+_Static_assert(sizeof(struct snpu_pkt_reduce) == 64, "reduce");
+_Static_assert(sizeof(struct snpu_pkt_atomic) == 64, "atomic");
+_Static_assert(sizeof(struct snpu_pkt_attention) == 64, "attention");
+_Static_assert(sizeof(struct snpu_adm_dir) == 64, "directory entry");
 _Static_assert(sizeof(struct snpu_pkt_misc) == 64, "misc");
 _Static_assert(sizeof(union snpu_pkt) == 64, "packet");
 _Static_assert(sizeof(struct snpu_event_entry) == 32, "event");

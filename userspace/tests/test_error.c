@@ -35,7 +35,7 @@ static void bad_op(union snpu_pkt *p)
 static void bad_reserved(union snpu_pkt *p)
 {
 	snpu_prep_copy(p, d.va, d.va + 4096, 64);
-	p->copy.rsvd[3] = 1;
+	p->copy.rsvd[1] = 1;
 }
 
 static void bad_flag(union snpu_pkt *p)

@@ -16,9 +16,11 @@
 #define BUF_RECS	1024u
 
 struct snpu_plog {
-	int fd;
+	int fd;			/* -1: no file */
 	char *path;
-	pthread_mutex_t lock;
+	snpu_plog_sink_fn sink;
+	void *sink_ctx;
+	pthread_mutex_t lock;	/* the file */
 	int off;		/* writing failed: nothing is written any more */
 	uint64_t lost;
 	void (*report)(const char *msg);
@@ -50,6 +52,13 @@ static int write_all(int fd, const void *buf, size_t len)
 struct snpu_plog *snpu_plog_open(const char *path, const char *profile,
 				 void (*report)(const char *msg), char *err, size_t err_len)
 {
+	return snpu_plog_new(path, profile, NULL, NULL, report, err, err_len);
+}
+
+struct snpu_plog *snpu_plog_new(const char *path, const char *profile, snpu_plog_sink_fn sink,
+				void *sink_ctx, void (*report)(const char *msg), char *err,
+				size_t err_len)
+{
 	struct snpu_plog_head head = {
 		.magic = SNPU_PLOG_MAGIC,
 		.version = SNPU_PLOG_VERSION,
@@ -64,8 +73,13 @@ struct snpu_plog *snpu_plog_open(const char *path, const char *profile,
 		return NULL;
 	}
 	l->report = report;
-	l->path = strdup(path);
+	l->sink = sink;
+	l->sink_ctx = sink_ctx;
+	l->fd = -1;
 	pthread_mutex_init(&l->lock, NULL);
+	if (!path)
+		return l;
+	l->path = strdup(path);
 	snprintf(head.profile, sizeof(head.profile), "%s", profile);
 	l->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	ret = l->fd < 0 ? -errno : write_all(l->fd, &head, sizeof(head));
@@ -121,6 +135,12 @@ void snpu_plog_flush(struct snpu_plog_buf *b)
 
 	if (!b->n)
 		return;
+	if (l->sink)
+		l->sink(l->sink_ctx, b->rec, b->n);
+	if (!l->path) {
+		b->n = 0;
+		return;
+	}
 	pthread_mutex_lock(&l->lock);
 	if (!l->off)
 		ret = write_all(l->fd, b->rec, b->n * sizeof(b->rec[0]));

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SNPU_PLOG_MAGIC		0x474c504e53ull		/* "SNPLG" */
-#define SNPU_PLOG_VERSION	1
+#define SNPU_PLOG_VERSION	2
 
 /**
  * struct snpu_plog_head - start of the file
@@ -41,6 +41,10 @@ struct snpu_plog_head {
 #define SNPU_PLOG_SEM_GE	3
 #define SNPU_PLOG_SEM_EQ	4
 
+/* @host_mem: operands in memory of the NPU's host */
+#define SNPU_PLOG_HOST_READ	1
+#define SNPU_PLOG_HOST_WRITE	2
+
 /**
  * struct snpu_plog_rec - one retired packet
  * @node: fabric address of the NPU
@@ -62,7 +66,19 @@ struct snpu_plog_head {
  * @bytes_written: likewise
  * @flops: arithmetic operations
  * @sem_addr: HBM offset of the semaphore, or DMA address
- * @sem_value: operand of signal or wait
+ * @sem_value: operand of signal or wait; SET and ADD of ATOMIC and of PF_SIGNAL too. A CAS that
+ *	failed has sem_kind NONE
+ * @m: MATMUL m; ATTENTION rows; row operations rows; element-wise operations: elements, saturated
+ * @n: MATMUL n; ATTENTION len; row operations columns
+ * @k: MATMUL k; ATTENTION dk
+ * @groups: MATMUL groups (1 and up); ATTENTION batch
+ * @clock: CLOCK: the virtual time it gave
+ * @die: 0: the work was spread over all dies; n: die n - 1 did it
+ * @timing_only: 1: no data was touched, see SNPU_QF_TIMING
+ * @host_mem: SNPU_PLOG_HOST_*
+ * @arg: argument of the packet's header
+ * @aux: ATTENTION dv
+ * @rsvd: zero
  */
 struct snpu_plog_rec {
 	uint32_t node;
@@ -84,13 +100,37 @@ struct snpu_plog_rec {
 	uint64_t flops;
 	uint64_t sem_addr;
 	uint64_t sem_value;
+	uint32_t m;
+	uint32_t n;
+	uint32_t k;
+	uint32_t groups;
+	uint64_t clock;
+	uint8_t die;
+	uint8_t timing_only;
+	uint8_t host_mem;
+	uint8_t rsvd0;
+	uint32_t arg;
+	uint32_t aux;
+	uint32_t rsvd1;
+	uint64_t rsvd;
 };
 
 _Static_assert(sizeof(struct snpu_plog_head) == 64, "log head");
-_Static_assert(sizeof(struct snpu_plog_rec) == 80, "log record");
+_Static_assert(sizeof(struct snpu_plog_rec) == 128, "log record");
 
 struct snpu_plog;
 struct snpu_plog_buf;
+
+/**
+ * typedef snpu_plog_sink_fn - takes records as they are flushed
+ * @ctx: as registered
+ * @recs: records, of one thread in the order it retired them
+ * @n: their number
+ *
+ * Called by the thread that flushes; it may hold the queue whose packets these are, so the sink
+ * takes only locks of its own and never waits for a queue.
+ */
+typedef void (*snpu_plog_sink_fn)(void *ctx, const struct snpu_plog_rec *recs, size_t n);
 
 /**
  * snpu_plog_open() - create a log file; an old one is replaced
@@ -104,6 +144,22 @@ struct snpu_plog_buf;
  */
 struct snpu_plog *snpu_plog_open(const char *path, const char *profile,
 				 void (*report)(const char *msg), char *err, size_t err_len);
+
+/**
+ * snpu_plog_new() - a log without a file, or with one
+ * @path: file as for snpu_plog_open(), or NULL
+ * @profile: name of the machine profile
+ * @sink: takes the records, or NULL
+ * @sink_ctx: for @sink
+ * @report: as for snpu_plog_open()
+ * @err: receives one line on failure
+ * @err_len: size of @err
+ *
+ * Return: the log or NULL.
+ */
+struct snpu_plog *snpu_plog_new(const char *path, const char *profile, snpu_plog_sink_fn sink,
+				void *sink_ctx, void (*report)(const char *msg), char *err,
+				size_t err_len);
 
 /** snpu_plog_close() - all buffers are freed already. Return: records lost, 0: the log is whole */
 uint64_t snpu_plog_close(struct snpu_plog *l);
