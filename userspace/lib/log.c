@@ -123,7 +123,7 @@ SNPU_EXPORT const char *snpu_op_name(unsigned int op)
  */
 SNPU_EXPORT size_t snpu_dtype_size(unsigned int dtype)
 {
-	static const uint8_t size[] = { 0, 4, 2, 2, 1, 4 };
+	static const uint8_t size[] = { 0, 4, 2, 2, 1, 4, 8 };
 
 	return dtype <= SNPU_DT_MAX ? size[dtype] : 0;
 }

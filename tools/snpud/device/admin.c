@@ -282,16 +282,15 @@ static const struct {
 	[SNPU_ADM_SEG_IMPORT] = { seg_import, sizeof(struct snpu_adm_import) },
 	[SNPU_ADM_SEG_UNIMPORT] = { seg_unimport, 4 },
 	[SNPU_ADM_COUNTERS] = { counters, 0 },
+	[SNPU_ADM_OP_MAX] = { NULL, 0 },
 };
-
-_Static_assert(sizeof(commands) / sizeof(commands[0]) == SNPU_ADM_OP_MAX + 1, "commands");
 
 static int run(struct adm *a)
 {
 	const uint8_t *arg = (const uint8_t *)a->mb.raw;
 	size_t i;
 
-	if (a->mb.op > SNPU_ADM_OP_MAX)
+	if (a->mb.op > SNPU_ADM_OP_MAX || !commands[a->mb.op].run)
 		return SNPU_ADM_S_BAD_OP;
 	if (a->mb.flags)
 		return bad(a, offsetof(struct snpu_admin_mbox, flags));

@@ -16,7 +16,7 @@
 
 unsigned int snpu_dt_size(unsigned int dtype)
 {
-	static const uint8_t size[] = { 0, 4, 2, 2, 1, 4 };
+	static const uint8_t size[] = { 0, 4, 2, 2, 1, 4, 8 };
 
 	return dtype <= SNPU_DT_MAX ? size[dtype] : 0;
 }
