@@ -20,6 +20,8 @@ static const char *op_name(unsigned int op)
 		[SNPU_OP_SEM_SIGNAL] = "sem_signal", [SNPU_OP_SEM_WAIT] = "sem_wait",
 		[SNPU_OP_BARRIER] = "barrier", [SNPU_OP_TIMESTAMP] = "timestamp",
 		[SNPU_OP_INTERRUPT] = "interrupt", [SNPU_OP_INDIRECT] = "indirect",
+		[SNPU_OP_ATOMIC] = "atomic", [SNPU_OP_REDUCE_ADD] = "reduce_add",
+		[SNPU_OP_ATTENTION] = "attention", [SNPU_OP_CLOCK] = "clock",
 	};
 
 	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
@@ -27,7 +29,7 @@ static const char *op_name(unsigned int op)
 
 static const char *dt_name(unsigned int dt)
 {
-	static const char *const names[] = { "-", "f32", "bf16", "f16", "i8", "i32" };
+	static const char *const names[] = { "-", "f32", "bf16", "f16", "i8", "i32", "i64" };
 
 	return dt <= SNPU_DT_MAX ? names[dt] : "?";
 }
