@@ -46,6 +46,52 @@ static inline void snpu_prep_copy(union snpu_pkt *p, uint64_t dst, uint64_t src,
 	p->copy.bytes = bytes;
 }
 
+/* Copies, then signals the semaphore at @sem: @how: SNPU_SEM_SET, ADD. Both may be remote. */
+static inline void snpu_prep_copy_signal(union snpu_pkt *p, uint64_t dst, uint64_t src,
+					 uint64_t bytes, uint64_t sem, uint64_t value,
+					 unsigned int how)
+{
+	snpu_prep_hdr(p, SNPU_OP_COPY, SNPU_PF_SIGNAL, 0, 0, how);
+	p->copy.src = src;
+	p->copy.dst = dst;
+	p->copy.bytes = bytes;
+	p->copy.sem_addr = sem;
+	p->copy.sem_value = value;
+}
+
+/* dst[i] += src[i], atomically at the target; @dtype: F32, BF16, I32 */
+static inline void snpu_prep_reduce_add(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+					uint64_t src, uint64_t count)
+{
+	snpu_prep_hdr(p, SNPU_OP_REDUCE_ADD, 0, dtype, 0, 0);
+	p->reduce.src = src;
+	p->reduce.dst = dst;
+	p->reduce.count = count;
+}
+
+static inline void snpu_prep_reduce_add_signal(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+					       uint64_t src, uint64_t count, uint64_t sem,
+					       uint64_t value, unsigned int how)
+{
+	snpu_prep_hdr(p, SNPU_OP_REDUCE_ADD, SNPU_PF_SIGNAL, dtype, 0, how);
+	p->reduce.src = src;
+	p->reduce.dst = dst;
+	p->reduce.count = count;
+	p->reduce.sem_addr = sem;
+	p->reduce.sem_value = value;
+}
+
+/* @how: SNPU_ATOMIC_ADD, CAS (then @compare), SWAP; the old value goes to @result unless it is 0 */
+static inline void snpu_prep_atomic(union snpu_pkt *p, unsigned int how, uint64_t addr,
+				    uint64_t operand, uint64_t compare, uint64_t result)
+{
+	snpu_prep_hdr(p, SNPU_OP_ATOMIC, 0, 0, 0, how);
+	p->atomic.addr = addr;
+	p->atomic.operand = operand;
+	p->atomic.compare = compare;
+	p->atomic.result = result;
+}
+
 static inline void snpu_prep_copy2d(union snpu_pkt *p, uint64_t dst, uint64_t dst_pitch,
 				    uint64_t src, uint64_t src_pitch, uint32_t width, uint32_t rows)
 {
@@ -89,7 +135,34 @@ static inline void snpu_prep_matmul(union snpu_pkt *p, unsigned int flags, unsig
 	p->matmul.ldc = n;
 }
 
-/* @op: SNPU_ELT_ADD, MUL, MAX */
+/* @groups products one after the other, all matrices dense and back to back */
+static inline void snpu_prep_matmul_grouped(union snpu_pkt *p, unsigned int flags,
+					    unsigned int dtype, unsigned int dtype_c, uint64_t c,
+					    uint64_t a, uint64_t b, uint32_t groups, uint32_t m,
+					    uint32_t n, uint32_t k)
+{
+	snpu_prep_matmul(p, flags, dtype, dtype_c, c, a, b, 0, m, n, k);
+	p->hdr.arg = groups;
+}
+
+/* out = softmax(scale * Q * K^T) * V; V is the first @dv columns of the keys */
+static inline void snpu_prep_attention(union snpu_pkt *p, unsigned int dtype, uint64_t out,
+				       uint64_t q, uint64_t kv, uint32_t batch, uint32_t rows,
+				       uint32_t len, uint32_t dk, uint32_t dv, float scale)
+{
+	snpu_prep_hdr(p, SNPU_OP_ATTENTION, 0, dtype, 0, 0);
+	p->attention.q = q;
+	p->attention.kv = kv;
+	p->attention.out = out;
+	p->attention.batch = batch;
+	p->attention.rows = rows;
+	p->attention.len = len;
+	p->attention.dk = dk;
+	p->attention.dv = dv;
+	p->attention.scale = snpu_f32_bits(scale);
+}
+
+/* @op: SNPU_ELT_ADD, MUL, MAX, MIN */
 static inline void snpu_prep_eltwise(union snpu_pkt *p, unsigned int op, unsigned int dtype,
 				     uint64_t dst, uint64_t a, uint64_t b, uint64_t count)
 {
@@ -105,6 +178,14 @@ static inline void snpu_prep_scale(union snpu_pkt *p, unsigned int dtype, uint64
 {
 	snpu_prep_eltwise(p, SNPU_ELT_SCALE, dtype, dst, a, 0, count);
 	p->eltwise.scalar = snpu_f32_bits(scalar);
+}
+
+/* Integer division by @divisor, toward zero; @dtype: I8, I32, I64 */
+static inline void snpu_prep_div(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t a,
+				 uint32_t divisor, uint64_t count)
+{
+	snpu_prep_eltwise(p, SNPU_ELT_DIV, dtype, dst, a, 0, count);
+	p->eltwise.scalar = divisor;
 }
 
 /* @scale: factor before the conversion, 1.0f: none */
@@ -236,6 +317,20 @@ static inline void snpu_prep_timestamp(union snpu_pkt *p, uint64_t addr)
 {
 	snpu_prep_hdr(p, SNPU_OP_TIMESTAMP, 0, 0, 0, 0);
 	p->misc.addr = addr;
+}
+
+/* Virtual time; the queue waits there until it is known */
+static inline void snpu_prep_vtimestamp(union snpu_pkt *p, uint64_t addr)
+{
+	snpu_prep_hdr(p, SNPU_OP_TIMESTAMP, SNPU_PF_VIRTUAL, 0, 0, 0);
+	p->misc.addr = addr;
+}
+
+/* Later packets of the queue begin at virtual time @vtime_ns or after; see snpu_time_sync() */
+static inline void snpu_prep_clock(union snpu_pkt *p, uint64_t vtime_ns)
+{
+	snpu_prep_hdr(p, SNPU_OP_CLOCK, 0, 0, 0, 0);
+	p->misc.addr = vtime_ns;
 }
 
 static inline void snpu_prep_interrupt(union snpu_pkt *p, uint32_t cookie)
