@@ -476,6 +476,9 @@ struct snpu_admin_mbox {
 #define SNPU_MAX_ELEMS		(1ull << 32)	/* elements of one operand, gaps included */
 #define SNPU_MAX_MACS		(1ull << 46)	/* M * N * K * groups */
 #define SNPU_MAX_IB_PKTS	65536u
+#define SNPU_MAX_ROWS		65536u		/* ATTENTION: query rows */
+#define SNPU_MAX_DK		4096u		/* ATTENTION: dk */
+#define SNPU_MAX_CLOCK		(1ull << 62)	/* CLOCK: about 146 years */
 
 /**
  * struct snpu_pkt_hdr - first 8 bytes of every packet
@@ -793,14 +796,14 @@ struct snpu_pkt_crc32c {
 
 /**
  * struct snpu_pkt_attention - ATTENTION: out = softmax(scale * Q * K^T) * V, for each batch entry
- * @hdr: header; dtype F32, BF16, F16: of all operands; computed in F32, rounded once; arg: 0
+ * @hdr: header; dtype F32, BF16, F16: of all operands; computed in F32 or better, rounded once
  * @q: Q, @batch x @rows x @dk, dense
  * @kv: K, @batch x @len x @dk, dense; V is the first @dv columns of it (a latent cache, as in MLA)
  * @out: @batch x @rows x @dv, dense, no overlap with the others
  * @batch: 1 .. SNPU_MAX_GROUPS
- * @rows: query rows of one entry: heads times tokens, 1 .. 65,536
+ * @rows: query rows of one entry: heads times tokens, 1 .. SNPU_MAX_ROWS
  * @len: keys of one entry, 1 .. SNPU_MAX_DIM
- * @dk: 1 .. 4,096
+ * @dk: 1 .. SNPU_MAX_DK
  * @dv: 1 .. @dk
  * @scale: F32 bits, finite
  * @rsvd: must be zero

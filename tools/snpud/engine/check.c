@@ -2,6 +2,8 @@
 /*
  * Packet checks. A packet is checked whole, on a private copy, before any memory is touched.
  */
+#include <stddef.h>
+
 #include "engine.h"
 #include "range.h"
 
@@ -12,6 +14,7 @@
 #define F16		(1u << SNPU_DT_F16)
 #define I8		(1u << SNPU_DT_I8)
 #define I32		(1u << SNPU_DT_I32)
+#define I64		(1u << SNPU_DT_I64)
 #define FLOATS		(F32 | BF16 | F16)
 
 unsigned int snpu_dt_size(unsigned int dtype)
@@ -112,16 +115,60 @@ static bool hdr_is(const union snpu_pkt *p, unsigned int flags, bool dtype, bool
 	       (arg || !p->hdr.arg);
 }
 
+/* What a packet signals when it is done: COPY and REDUCE_ADD have the same fields for it */
+static unsigned int check_signal(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_copy *c = &p->copy;
+	struct span s = { .va = c->sem_addr, .bytes = 8 };
+
+	_Static_assert(offsetof(struct snpu_pkt_copy, sem_addr) ==
+		       offsetof(struct snpu_pkt_reduce, sem_addr), "signal");
+	if (!(c->hdr.flags & SNPU_PF_SIGNAL))
+		return c->hdr.arg || c->sem_addr || c->sem_value ? SNPU_ERR_FIELD : SNPU_ERR_NONE;
+	if (c->hdr.arg > SNPU_SEM_ADD || !span_ok(&s))
+		return SNPU_ERR_FIELD;
+	return c->sem_addr % 8 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
 static unsigned int check_copy(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_copy *c = &p->copy;
 	struct span s = { .va = c->src, .bytes = c->bytes },
 		    d = { .va = c->dst, .bytes = c->bytes };
 
-	if (!hdr_is(p, 0, false, false, false) || !RSVD_ZERO(c->rsvd) ||
+	if (!hdr_is(p, SNPU_PF_SIGNAL, false, false, true) || !RSVD_ZERO(c->rsvd) ||
 	    c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
 		return SNPU_ERR_FIELD;
-	return SNPU_ERR_NONE;
+	return check_signal(p);
+}
+
+static unsigned int check_reduce(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_reduce *c = &p->reduce;
+	unsigned int size = snpu_dt_size(c->hdr.dtype), err;
+	struct span s = { .va = c->src, .bytes = vec_bytes(c->count, size) };
+	struct span d = { .va = c->dst, .bytes = s.bytes };
+
+	if (!hdr_is(p, SNPU_PF_SIGNAL, true, false, true) || !RSVD_ZERO(c->rsvd) ||
+	    !dt_in(c->hdr.dtype, F32 | BF16 | I32) || !span_ok(&s) || !span_ok(&d) ||
+	    overlap(&s, &d))
+		return SNPU_ERR_FIELD;
+	err = check_signal(p);
+	if (err)
+		return err;
+	return c->src % size || c->dst % size ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_atomic(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_atomic *c = &p->atomic;
+	struct span s = { .va = c->addr, .bytes = 8 }, r = { .va = c->result, .bytes = 8 };
+
+	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
+	    c->hdr.arg > SNPU_ATOMIC_SWAP || (c->compare && c->hdr.arg != SNPU_ATOMIC_CAS) ||
+	    !span_ok(&s) || !span_ok(&r) || (c->result && overlap(&s, &r)))
+		return SNPU_ERR_FIELD;
+	return c->addr % 8 || c->result % 8 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
 }
 
 static unsigned int check_copy2d(const union snpu_pkt *p)
@@ -158,6 +205,23 @@ static unsigned int check_fill(const union snpu_pkt *p)
 	return c->dst % size ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
 }
 
+/* All matrices of a group, back to back; false: more than there are addresses */
+static bool group_span(struct span *s, uint64_t groups, uint64_t rows, uint64_t ld,
+		       unsigned int size)
+{
+	uint64_t stride = rows * ld * size, all;
+
+	if (groups == 1)
+		return true;
+	/* a span that has bytes has rows and ld in range: the stride is below 2^56 */
+	if (!s->bytes || __builtin_mul_overflow(stride, groups - 1, &all) || all > VA_END)
+		return false;
+	s->bytes += all;
+	s->width = s->bytes;
+	s->pitch = 0;
+	return true;
+}
+
 static unsigned int check_matmul(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_matmul *c = &p->matmul;
@@ -165,10 +229,11 @@ static unsigned int check_matmul(const union snpu_pkt *p)
 	bool ta = c->hdr.flags & SNPU_PF_TRANS_A, tb = c->hdr.flags & SNPU_PF_TRANS_B;
 	bool bias = c->hdr.flags & SNPU_PF_BIAS;
 	unsigned int size = snpu_dt_size(dt), size_c = snpu_dt_size(dc);
+	uint64_t groups = c->hdr.arg ? c->hdr.arg : 1;
 	struct span a, b, d, r;
 
 	if (!hdr_is(p, SNPU_PF_TRANS_A | SNPU_PF_TRANS_B | SNPU_PF_BIAS | SNPU_PF_ACCUM, true, true,
-		    false))
+		    true) || groups > SNPU_MAX_GROUPS)
 		return SNPU_ERR_FIELD;
 	if (!(dt_in(dt, FLOATS) && (dc == dt || dc == SNPU_DT_F32)) &&
 	    !(dt == SNPU_DT_I8 && dc == SNPU_DT_I32))
@@ -178,14 +243,18 @@ static unsigned int check_matmul(const union snpu_pkt *p)
 	a = mat_span(c->a, ta ? c->k : c->m, ta ? c->m : c->k, c->lda, size);
 	b = mat_span(c->b, tb ? c->n : c->k, tb ? c->k : c->n, c->ldb, size);
 	d = mat_span(c->c, c->m, c->n, c->ldc, size_c);
-	r = (struct span){ .va = c->bias, .bytes = bias ? c->n * 4ull : 0 };
+	r = (struct span){ .va = c->bias, .bytes = bias ? c->n * 4ull * groups : 0 };
+	if (!group_span(&a, groups, ta ? c->k : c->m, c->lda, size) ||
+	    !group_span(&b, groups, tb ? c->n : c->k, c->ldb, size) ||
+	    !group_span(&d, groups, c->m, c->ldc, size_c))
+		return SNPU_ERR_FIELD;
 	if (!span_ok(&a) || !span_ok(&b) || !span_ok(&d) ||
 	    mats_overlap(&a, &d) || mats_overlap(&b, &d))
 		return SNPU_ERR_FIELD;
 	if (bias ? !span_ok(&r) || mats_overlap(&r, &d) : c->bias != 0)
 		return SNPU_ERR_FIELD;
-	/* m * n is below 2^48, so the product cannot wrap once it is bounded */
-	if ((uint64_t)c->m * c->n > SNPU_MAX_MACS / c->k)
+	/* m * n * groups is at most 2^60, so the product cannot wrap once it is bounded */
+	if ((uint64_t)c->m * c->n * groups > SNPU_MAX_MACS / c->k)
 		return SNPU_ERR_FIELD;
 	if (c->a % size || c->b % size || c->c % size_c || (bias && c->bias % 4))
 		return SNPU_ERR_ALIGN;
@@ -206,17 +275,20 @@ static bool is_finite_bits(uint32_t f32)
 static unsigned int check_eltwise(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_eltwise *c = &p->eltwise;
-	bool scale = c->hdr.arg == SNPU_ELT_SCALE;
+	bool scale = c->hdr.arg == SNPU_ELT_SCALE, div = c->hdr.arg == SNPU_ELT_DIV;
+	unsigned int allowed = scale ? FLOATS : div ? I8 | I32 | I64 : FLOATS | I8 | I32 | I64;
 	unsigned int size = snpu_dt_size(c->hdr.dtype);
 	uint64_t bytes = vec_bytes(c->count, size);
 	struct span a = { .va = c->a, .bytes = bytes }, b = { .va = c->b, .bytes = bytes },
 		    d = { .va = c->dst, .bytes = bytes };
 
 	if (!hdr_is(p, 0, true, false, true) || !RSVD_ZERO(c->rsvd) || c->rsvd0 ||
-	    c->hdr.arg > SNPU_ELT_MAX || !dt_in(c->hdr.dtype, scale ? FLOATS : FLOATS | I32) ||
+	    c->hdr.arg > SNPU_ELT_DIV || !dt_in(c->hdr.dtype, allowed) ||
 	    !span_ok(&a) || !span_ok(&d) || aliases_badly(&a, &d))
 		return SNPU_ERR_FIELD;
-	if (scale ? c->b != 0 : c->scalar || !span_ok(&b) || aliases_badly(&b, &d))
+	if (scale || div ? c->b != 0 : c->scalar || !span_ok(&b) || aliases_badly(&b, &d))
+		return SNPU_ERR_FIELD;
+	if (div && (!c->scalar || c->scalar > INT32_MAX))
 		return SNPU_ERR_FIELD;
 	if (c->a % size || c->b % size || c->dst % size)
 		return SNPU_ERR_ALIGN;
@@ -232,7 +304,7 @@ static unsigned int check_convert(const union snpu_pkt *p)
 	struct span d = { .va = c->dst, .bytes = vec_bytes(c->count, size2) };
 
 	if (!hdr_is(p, 0, true, true, false) || !RSVD_ZERO(c->rsvd) || c->rsvd0 || !size ||
-	    !size2 || (from == to && !(from == SNPU_DT_F32 && c->scale)) || !span_ok(&s) ||
+	    !size2 || from == SNPU_DT_I64 || to == SNPU_DT_I64 || (from == to && !(from == SNPU_DT_F32 && c->scale)) || !span_ok(&s) ||
 	    !span_ok(&d) || overlap(&s, &d))
 		return SNPU_ERR_FIELD;
 	return c->src % size || c->dst % size2 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
@@ -312,9 +384,30 @@ static unsigned int check_gather(const union snpu_pkt *p)
 	struct span i = { .va = c->index, .bytes = c->count * 4ull };
 
 	if (!hdr_is(p, 0, true, false, false) || c->rsvd || c->rsvd0 || !span_ok(&t) ||
-	    !span_ok(&d) || !span_ok(&i) || mats_overlap(&t, &d) || mats_overlap(&i, &d))
+	    c->hdr.dtype == SNPU_DT_I64 || !span_ok(&d) || !span_ok(&i) || mats_overlap(&t, &d) || mats_overlap(&i, &d))
 		return SNPU_ERR_FIELD;
 	return c->table % size || c->dst % size || c->index % 4 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
+static unsigned int check_attention(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_attention *c = &p->attention;
+	unsigned int size = snpu_dt_size(c->hdr.dtype);
+	struct span q, kv, d;
+
+	if (!hdr_is(p, 0, true, false, false) || c->rsvd || !dt_in(c->hdr.dtype, FLOATS) ||
+	    !c->batch || c->batch > SNPU_MAX_GROUPS || !c->rows || c->rows > SNPU_MAX_ROWS ||
+	    !c->len || c->len > SNPU_MAX_DIM || !c->dk || c->dk > SNPU_MAX_DK || !c->dv ||
+	    c->dv > c->dk || !is_finite_bits(c->scale))
+		return SNPU_ERR_FIELD;
+	/* factors of at most 12, 16, 24, 12 and 3 bits: below 2^64 */
+	q = (struct span){ .va = c->q, .bytes = (uint64_t)c->batch * c->rows * c->dk * size };
+	kv = (struct span){ .va = c->kv, .bytes = (uint64_t)c->batch * c->len * c->dk * size };
+	d = (struct span){ .va = c->out, .bytes = (uint64_t)c->batch * c->rows * c->dv * size };
+	if (!span_ok(&q) || !span_ok(&kv) || !span_ok(&d) || overlap(&q, &d) || overlap(&kv, &d) ||
+	    (uint64_t)c->batch * c->rows * c->len > SNPU_MAX_MACS / (c->dk + c->dv))
+		return SNPU_ERR_FIELD;
+	return c->q % size || c->kv % size || c->out % size ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
 }
 
 static unsigned int check_crc32c(const union snpu_pkt *p)
@@ -345,8 +438,8 @@ static unsigned int check_misc(const union snpu_pkt *p)
 	const struct snpu_pkt_misc *c = &p->misc;
 	struct span s = { .va = c->addr, .bytes = 8 };
 
-	if (!hdr_is(p, 0, false, false, c->hdr.op == SNPU_OP_INTERRUPT) || !RSVD_ZERO(c->rsvd) ||
-	    c->rsvd0)
+	if (!hdr_is(p, c->hdr.op == SNPU_OP_TIMESTAMP ? SNPU_PF_VIRTUAL : 0, false, false,
+		    c->hdr.op == SNPU_OP_INTERRUPT) || !RSVD_ZERO(c->rsvd) || c->rsvd0)
 		return SNPU_ERR_FIELD;
 	switch (c->hdr.op) {
 	case SNPU_OP_TIMESTAMP:
@@ -358,6 +451,8 @@ static unsigned int check_misc(const union snpu_pkt *p)
 		if (c->count > SNPU_MAX_IB_PKTS || !span_ok(&s))
 			return SNPU_ERR_FIELD;
 		return c->addr % SNPU_PKT_BYTES ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+	case SNPU_OP_CLOCK:
+		return c->count || c->addr > SNPU_MAX_CLOCK ? SNPU_ERR_FIELD : SNPU_ERR_NONE;
 	default:
 		return c->addr || c->count ? SNPU_ERR_FIELD : SNPU_ERR_NONE;
 	}
@@ -371,6 +466,7 @@ unsigned int snpu_pkt_check(const union snpu_pkt *p)
 	case SNPU_OP_TIMESTAMP:
 	case SNPU_OP_INTERRUPT:
 	case SNPU_OP_INDIRECT:
+	case SNPU_OP_CLOCK:
 		return check_misc(p);
 	case SNPU_OP_SEM_SIGNAL:
 	case SNPU_OP_SEM_WAIT:
@@ -381,6 +477,10 @@ unsigned int snpu_pkt_check(const union snpu_pkt *p)
 		return check_copy2d(p);
 	case SNPU_OP_FILL:
 		return check_fill(p);
+	case SNPU_OP_ATOMIC:
+		return check_atomic(p);
+	case SNPU_OP_REDUCE_ADD:
+		return check_reduce(p);
 	case SNPU_OP_MATMUL:
 		return check_matmul(p);
 	case SNPU_OP_ELTWISE:
@@ -398,6 +498,8 @@ unsigned int snpu_pkt_check(const union snpu_pkt *p)
 		return check_gather(p);
 	case SNPU_OP_CRC32C:
 		return check_crc32c(p);
+	case SNPU_OP_ATTENTION:
+		return check_attention(p);
 	default:
 		return SNPU_ERR_OPCODE;
 	}
@@ -407,6 +509,8 @@ void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
 {
 	uint64_t size = snpu_dt_size(p->hdr.dtype), size2 = snpu_dt_size(p->hdr.dtype2);
 	uint64_t cells = (uint64_t)p->rows.rows * p->rows.cols;
+	uint64_t groups = p->hdr.arg ? p->hdr.arg : 1;
+	const struct snpu_pkt_attention *t = &p->attention;
 
 	*w = (struct snpu_work){ 0 };
 	switch (p->hdr.op) {
@@ -420,18 +524,19 @@ void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
 		w->bytes_written = p->fill.bytes;
 		break;
 	case SNPU_OP_MATMUL:
-		w->bytes_written = (uint64_t)p->matmul.m * p->matmul.n * size2;
+		w->bytes_written = (uint64_t)p->matmul.m * p->matmul.n * size2 * groups;
 		w->bytes_read = ((uint64_t)p->matmul.m * p->matmul.k +
-				 (uint64_t)p->matmul.k * p->matmul.n) * size;
+				 (uint64_t)p->matmul.k * p->matmul.n) * size * groups;
 		if (p->hdr.flags & SNPU_PF_ACCUM)
 			w->bytes_read += w->bytes_written;
 		if (p->hdr.flags & SNPU_PF_BIAS)
-			w->bytes_read += p->matmul.n * 4ull;
-		w->flops = 2ull * p->matmul.m * p->matmul.n * p->matmul.k;
+			w->bytes_read += p->matmul.n * 4ull * groups;
+		w->flops = 2ull * p->matmul.m * p->matmul.n * p->matmul.k * groups;
 		break;
 	case SNPU_OP_ELTWISE:
 		w->bytes_written = p->eltwise.count * size;
-		w->bytes_read = w->bytes_written * (p->hdr.arg == SNPU_ELT_SCALE ? 1 : 2);
+		w->bytes_read = w->bytes_written * (p->hdr.arg == SNPU_ELT_SCALE ||
+						       p->hdr.arg == SNPU_ELT_DIV ? 1 : 2);
 		w->flops = p->eltwise.count;
 		break;
 	case SNPU_OP_CONVERT:
@@ -463,6 +568,15 @@ void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
 		w->bytes_written = (uint64_t)p->gather.count * p->gather.cols * size;
 		w->bytes_read = w->bytes_written + p->gather.count * 4ull;
 		break;
+	case SNPU_OP_REDUCE_ADD:
+		w->bytes_read = w->bytes_written = p->reduce.count * size;
+		w->flops = p->reduce.count;
+		break;
+	case SNPU_OP_ATTENTION:
+		w->bytes_read = ((uint64_t)t->rows + t->len) * t->batch * t->dk * size;
+		w->bytes_written = (uint64_t)t->rows * t->batch * t->dv * size;
+		w->flops = 2ull * t->batch * t->rows * t->len * (t->dk + t->dv);
+		break;
 	case SNPU_OP_CRC32C:
 		w->bytes_read = p->crc32c.bytes;
 		w->bytes_written = 4;
@@ -477,7 +591,8 @@ uint64_t snpu_pkt_cost(const union snpu_pkt *p)
 	struct snpu_work w;
 	uint64_t ns;
 
-	if (p->hdr.op < SNPU_OP_COPY || p->hdr.op > SNPU_OP_CRC32C)
+	if (p->hdr.op < SNPU_OP_COPY || p->hdr.op > SNPU_OP_ATTENTION ||
+	    p->hdr.op == SNPU_OP_ATOMIC)
 		return 0;
 	snpu_pkt_work(p, &w);
 	/* scattered memory copied at 6 GB/s; a row of its own costs more than its bytes */
@@ -487,6 +602,8 @@ uint64_t snpu_pkt_cost(const union snpu_pkt *p)
 		return ns + p->copy2d.rows * 50ull;
 	case SNPU_OP_GATHER:
 		return ns + p->gather.count * 100ull;
+	case SNPU_OP_REDUCE_ADD:
+		return ns + p->reduce.count / 2;
 	case SNPU_OP_MATMUL:
 		return ns + w.flops / 50;
 	case SNPU_OP_REDUCE_SUM:

@@ -26,8 +26,8 @@ static void eltwise_block(const union snpu_pkt *p, uint8_t *dst, const uint8_t *
 	float ta[SNPU_TILE], tb[SNPU_TILE], s = f32(p->eltwise.scalar);
 	uint64_t i, m;
 
-	if (dt == SNPU_DT_I32) {
-		k->eltwise_i32((int32_t *)dst, (const int32_t *)a, (const int32_t *)b, op, n);
+	if (dt == SNPU_DT_I8 || dt == SNPU_DT_I32 || dt == SNPU_DT_I64) {
+		k->eltwise_int(dst, a, b, dt, op, (int32_t)p->eltwise.scalar, n);
 		return;
 	}
 	if (dt == SNPU_DT_F32) {
@@ -48,7 +48,7 @@ int snpu_op_eltwise(struct snpu_exec *x, const union snpu_pkt *p)
 {
 	const struct snpu_pkt_eltwise *c = &p->eltwise;
 	uint64_t size = snpu_dt_size(c->hdr.dtype), i, n;
-	bool two = c->hdr.arg != SNPU_ELT_SCALE;
+	bool two = c->hdr.arg != SNPU_ELT_SCALE && c->hdr.arg != SNPU_ELT_DIV;
 	struct snpu_mat a, b, d;
 	int err;
 

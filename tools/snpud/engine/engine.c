@@ -290,6 +290,10 @@ static int dispatch(struct snpu_exec *x, const union snpu_pkt *p)
 		return snpu_op_gather(x, p);
 	case SNPU_OP_CRC32C:
 		return snpu_op_crc32c(x, p);
+	case SNPU_OP_ATTENTION:
+		return snpu_op_attention(x, p);
+	case SNPU_OP_REDUCE_ADD:
+		return snpu_op_reduce_add(x, p);
 	default:
 		return SNPU_ERR_OPCODE;
 	}

@@ -199,25 +199,63 @@ static void eltwise(float *dst, const float *a, const float *b, unsigned int op,
 			dst[i] = a[i] != a[i] ? a[i] : m;
 		}
 		break;
+	case SNPU_ELT_MIN:
+		for (i = 0; i < n; i++) {
+			float m = a[i] < b[i] ? a[i] : b[i];
+
+			dst[i] = a[i] != a[i] ? a[i] : m;
+		}
+		break;
 	}
 }
 
-static void eltwise_i32(int32_t *dst, const int32_t *a, const int32_t *b, unsigned int op, size_t n)
-{
-	size_t i;
+/* The quotient of the smallest number and 1 is the only one at an end of the range: none wraps */
+#define ELTWISE_INT(type, utype)								\
+static void eltwise_##type(type *dst, const type *a, const type *b, unsigned int op,		\
+			   int32_t scalar, size_t n)						\
+{												\
+	size_t i;										\
+												\
+	switch (op) {										\
+	case SNPU_ELT_ADD:									\
+		for (i = 0; i < n; i++)								\
+			dst[i] = (type)(utype)((utype)a[i] + (utype)b[i]);			\
+		break;										\
+	case SNPU_ELT_MUL:									\
+		for (i = 0; i < n; i++)								\
+			dst[i] = (type)(utype)((utype)a[i] * (utype)b[i]);			\
+		break;										\
+	case SNPU_ELT_MAX:									\
+		for (i = 0; i < n; i++)								\
+			dst[i] = a[i] > b[i] ? a[i] : b[i];					\
+		break;										\
+	case SNPU_ELT_MIN:									\
+		for (i = 0; i < n; i++)								\
+			dst[i] = a[i] < b[i] ? a[i] : b[i];					\
+		break;										\
+	case SNPU_ELT_DIV:									\
+		for (i = 0; i < n; i++)								\
+			dst[i] = (type)(a[i] / scalar);						\
+		break;										\
+	}											\
+}
 
-	switch (op) {
-	case SNPU_ELT_ADD:
-		for (i = 0; i < n; i++)
-			dst[i] = (int32_t)((uint32_t)a[i] + (uint32_t)b[i]);
+ELTWISE_INT(int8_t, uint8_t)
+ELTWISE_INT(int32_t, uint32_t)
+ELTWISE_INT(int64_t, uint64_t)
+
+static void eltwise_int(void *dst, const void *a, const void *b, unsigned int dtype,
+			unsigned int op, int32_t scalar, size_t n)
+{
+	switch (dtype) {
+	case SNPU_DT_I8:
+		eltwise_int8_t(dst, a, b, op, scalar, n);
 		break;
-	case SNPU_ELT_MUL:
-		for (i = 0; i < n; i++)
-			dst[i] = (int32_t)((uint32_t)a[i] * (uint32_t)b[i]);
+	case SNPU_DT_I32:
+		eltwise_int32_t(dst, a, b, op, scalar, n);
 		break;
-	case SNPU_ELT_MAX:
-		for (i = 0; i < n; i++)
-			dst[i] = a[i] > b[i] ? a[i] : b[i];
+	case SNPU_DT_I64:
+		eltwise_int64_t(dst, a, b, op, scalar, n);
 		break;
 	}
 }
@@ -368,6 +406,27 @@ static double sum_sq(const float *src, size_t n)
 	for (j = 0; i + j < n; j++)
 		lane[j] += (double)src[i + j] * (double)src[i + j];
 	return fold(lane);
+}
+
+static double dot(const float *a, const float *b, size_t n)
+{
+	double lane[LANES] = { 0 };
+	size_t i, j;
+
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (j = 0; j < LANES; j++)
+			lane[j] += (double)a[i + j] * (double)b[i + j];
+	for (j = 0; i + j < n; j++)
+		lane[j] += (double)a[i + j] * (double)b[i + j];
+	return fold(lane);
+}
+
+static void axpy(double *restrict acc, const float *restrict src, float factor, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		acc[i] += (double)src[i] * (double)factor;
 }
 
 static uint32_t sum_int(const void *src, unsigned int dtype, size_t n)
@@ -535,7 +594,9 @@ const struct snpu_kernels SNPU_KERNELS = {
 	.to_i8 = to_i8,
 	.to_i32 = to_i32,
 	.eltwise = eltwise,
-	.eltwise_i32 = eltwise_i32,
+	.eltwise_int = eltwise_int,
+	.dot = dot,
+	.axpy = axpy,
 	.scale = scale,
 	.act = act,
 	.sum = sum,

@@ -22,11 +22,13 @@
  * @to_i8: nearest even, saturated, NaN gives 0
  * @to_i32: likewise
  * @eltwise: F32: @op is SNPU_ELT_*; SCALE takes b[0]
- * @eltwise_i32: ADD, MUL wrap; MAX
+ * @eltwise_int: I8, I32, I64: ADD, MUL wrap; MAX, MIN; DIV by @scalar, toward zero
  * @scale: @n values times a factor
  * @act: SNPU_ACT_*
  * @sum: sum in sixteen lanes of doubles, then pairwise
  * @sum_sq: sum of squares likewise
+ * @dot: sum of products, in sixteen lanes of doubles, then pairwise
+ * @axpy: adds @n products to doubles
  * @sum_int: sum of I8 or I32, wraps
  * @add_f64: adds @n F32 to doubles
  * @add_int: adds @n I8 or I32, wraps
@@ -47,8 +49,10 @@ struct snpu_kernels {
 	void (*to_i8)(int8_t *dst, const float *src, size_t n);
 	void (*to_i32)(int32_t *dst, const float *src, size_t n);
 	void (*eltwise)(float *dst, const float *a, const float *b, unsigned int op, size_t n);
-	void (*eltwise_i32)(int32_t *dst, const int32_t *a, const int32_t *b, unsigned int op,
-			    size_t n);
+	void (*eltwise_int)(void *dst, const void *a, const void *b, unsigned int dtype,
+			    unsigned int op, int32_t scalar, size_t n);
+	double (*dot)(const float *a, const float *b, size_t n);
+	void (*axpy)(double *acc, const float *src, float factor, size_t n);
 	void (*scale)(float *dst, const float *src, float factor, size_t n);
 	void (*act)(float *dst, const float *src, unsigned int act, size_t n);
 	double (*sum)(const float *src, size_t n);

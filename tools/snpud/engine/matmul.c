@@ -554,18 +554,13 @@ static uint64_t part(uint64_t left, uint64_t size)
 	return left < size + (size < 64 ? size : 64) ? left : size;
 }
 
-int snpu_op_matmul(struct snpu_exec *x, const union snpu_pkt *p)
+static int one_product(struct snpu_exec *x, const union snpu_pkt *p)
 {
-	static __thread bool one_thread;
 	const struct snpu_pkt_matmul *c = &p->matmul;
 	uint64_t panel = panel_cols(c), m, n;
 	struct block k = { 0 };
 	int err = SNPU_ERR_NONE;
 
-	if (!one_thread) {
-		omp_set_num_threads(1);
-		one_thread = true;
-	}
 	for (k.col = 0; !err && k.col < c->n; k.col += n) {
 		n = part(c->n - k.col, panel);
 		k.n = (int64_t)n;
@@ -583,6 +578,36 @@ int snpu_op_matmul(struct snpu_exec *x, const union snpu_pkt *p)
 			if (!err)
 				err = snpu_mat_put(x, &k.c);
 		}
+	}
+	return err;
+}
+
+int snpu_op_matmul(struct snpu_exec *x, const union snpu_pkt *p)
+{
+	static __thread bool one_thread;
+	const struct snpu_pkt_matmul *c = &p->matmul;
+	uint64_t size = snpu_dt_size(c->hdr.dtype), size_c = snpu_dt_size(c->hdr.dtype2);
+	uint64_t rows_a = c->hdr.flags & SNPU_PF_TRANS_A ? c->k : c->m;
+	uint64_t rows_b = c->hdr.flags & SNPU_PF_TRANS_B ? c->n : c->k;
+	uint32_t groups = c->hdr.arg ? c->hdr.arg : 1, g;
+	union snpu_pkt one = *p;
+	int err = SNPU_ERR_NONE;
+
+	if (!one_thread) {
+		omp_set_num_threads(1);
+		one_thread = true;
+	}
+	one.hdr.arg = 0;
+	for (g = 0; !err && g < groups; g++) {
+		if (g)
+			err = snpu_checkpoint(x);
+		if (!err)
+			err = one_product(x, &one);
+		one.matmul.a += rows_a * c->lda * size;
+		one.matmul.b += rows_b * c->ldb * size;
+		one.matmul.c += (uint64_t)c->m * c->ldc * size_c;
+		if (c->hdr.flags & SNPU_PF_BIAS)
+			one.matmul.bias += c->n * 4ull;
 	}
 	return err;
 }

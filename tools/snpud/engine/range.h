@@ -137,6 +137,8 @@ int snpu_op_convert(struct snpu_exec *x, const union snpu_pkt *p);
 int snpu_op_act(struct snpu_exec *x, const union snpu_pkt *p);
 int snpu_op_rows(struct snpu_exec *x, const union snpu_pkt *p);
 int snpu_op_matmul(struct snpu_exec *x, const union snpu_pkt *p);
+int snpu_op_attention(struct snpu_exec *x, const union snpu_pkt *p);
+int snpu_op_reduce_add(struct snpu_exec *x, const union snpu_pkt *p);
 
 struct snpu_gemm;
 struct snpu_gemm *snpu_engine_gemm(struct snpu_engine *e);

@@ -102,7 +102,8 @@ int main(int argc, char **argv)
 		struct snpu_fault fault;
 		int err;
 
-		if (p.hdr.op < SNPU_OP_COPY || p.hdr.op > SNPU_OP_CRC32C)
+		if (p.hdr.op < SNPU_OP_COPY || p.hdr.op > SNPU_OP_ATTENTION ||
+		    p.hdr.op == SNPU_OP_ATOMIC)
 			continue;
 		vary(&p, &s);
 		for (j = fake_rand(&s) % 3; j; j--)

@@ -44,15 +44,15 @@ static void test_reserved(void)
 	static const struct { uint8_t op, from, to;
 	} rsvd[] = {
 		{ SNPU_OP_NOP, 1, 64 },		{ SNPU_OP_BARRIER, 1, 64 },
-		{ SNPU_OP_TIMESTAMP, 1, 8 },	{ SNPU_OP_TIMESTAMP, 16, 64 },
+		{ SNPU_OP_TIMESTAMP, 2, 8 },	{ SNPU_OP_TIMESTAMP, 16, 64 },
 		{ SNPU_OP_INTERRUPT, 1, 4 },	{ SNPU_OP_INTERRUPT, 8, 64 },
 		{ SNPU_OP_INDIRECT, 1, 8 },	{ SNPU_OP_INDIRECT, 20, 64 },
 		{ SNPU_OP_SEM_SIGNAL, 1, 4 },	{ SNPU_OP_SEM_SIGNAL, 24, 64 },
 		{ SNPU_OP_SEM_WAIT, 1, 4 },	{ SNPU_OP_SEM_WAIT, 32, 64 },
-		{ SNPU_OP_COPY, 1, 8 },		{ SNPU_OP_COPY, 32, 64 },
+		{ SNPU_OP_COPY, 2, 8 },		{ SNPU_OP_COPY, 32, 64 },
 		{ SNPU_OP_COPY2D, 1, 8 },	{ SNPU_OP_COPY2D, 48, 64 },
 		{ SNPU_OP_FILL, 1, 4 },		{ SNPU_OP_FILL, 28, 64 },
-		{ SNPU_OP_MATMUL, 4, 8 },	{ SNPU_OP_MATMUL, 32, 40 },
+		{ SNPU_OP_MATMUL, 32, 40 },	{ SNPU_OP_CLOCK, 1, 8 },
 		{ SNPU_OP_ELTWISE, 1, 2 },	{ SNPU_OP_ELTWISE, 3, 4 },
 		{ SNPU_OP_ELTWISE, 40, 64 },	{ SNPU_OP_CONVERT, 1, 2 },
 		{ SNPU_OP_CONVERT, 4, 8 },	{ SNPU_OP_CONVERT, 36, 64 },
@@ -66,7 +66,11 @@ static void test_reserved(void)
 		{ SNPU_OP_ACT, 3, 4 },		{ SNPU_OP_ACT, 32, 64 },
 		{ SNPU_OP_GATHER, 1, 2 },	{ SNPU_OP_GATHER, 3, 8 },
 		{ SNPU_OP_GATHER, 52, 64 },	{ SNPU_OP_CRC32C, 1, 4 },
-		{ SNPU_OP_CRC32C, 32, 64 },
+		{ SNPU_OP_CRC32C, 32, 64 },	{ SNPU_OP_CLOCK, 16, 64 },
+		{ SNPU_OP_REDUCE_ADD, 3, 8 },	{ SNPU_OP_REDUCE_ADD, 32, 64 },
+		{ SNPU_OP_ATOMIC, 1, 4 },	{ SNPU_OP_ATOMIC, 24, 32 },
+		{ SNPU_OP_ATOMIC, 40, 64 },	{ SNPU_OP_ATTENTION, 3, 8 },
+		{ SNPU_OP_ATTENTION, 56, 64 },
 	};
 	unsigned int r, i, bit;
 
@@ -167,7 +171,6 @@ static void test_ranges(void)
 	BAD(SNPU_OP_MATMUL, hdr.flags, 0x10);
 	BAD(SNPU_OP_ELTWISE, eltwise.count, 0);
 	BAD(SNPU_OP_ELTWISE, eltwise.count, SNPU_MAX_ELEMS + 1);
-	BAD(SNPU_OP_ELTWISE, hdr.arg, SNPU_ELT_MAX + 1);
 	BAD(SNPU_OP_ELTWISE, hdr.arg, SNPU_ELT_SCALE);		/* b is set */
 	BAD(SNPU_OP_ELTWISE, eltwise.dst, A(0) + 4);
 	BAD(SNPU_OP_ELTWISE, eltwise.scalar, 1);
@@ -190,6 +193,31 @@ static void test_ranges(void)
 	BAD(SNPU_OP_CRC32C, crc32c.bytes, 0);
 	BAD(SNPU_OP_CRC32C, crc32c.dst, A(0) + 8);
 	BAD(SNPU_OP_SEM_WAIT, hdr.arg, 2);
+	BAD(SNPU_OP_MATMUL, hdr.arg, SNPU_MAX_GROUPS + 1);
+	BAD(SNPU_OP_ELTWISE, hdr.arg, SNPU_ELT_DIV + 1);
+	BAD(SNPU_OP_ELTWISE, hdr.arg, SNPU_ELT_DIV);	/* of a float */
+	BAD(SNPU_OP_COPY, copy.sem_addr, A(3));		/* without the flag */
+	BAD(SNPU_OP_COPY, copy.sem_value, 1);
+	BAD(SNPU_OP_COPY, hdr.arg, SNPU_SEM_ADD);
+	BAD(SNPU_OP_REDUCE_ADD, hdr.dtype, SNPU_DT_F16);
+	BAD(SNPU_OP_REDUCE_ADD, reduce.count, 0);
+	BAD(SNPU_OP_REDUCE_ADD, reduce.dst, A(0) + 8);
+	BAD(SNPU_OP_ATOMIC, hdr.arg, SNPU_ATOMIC_SWAP + 1);
+	BAD(SNPU_OP_ATOMIC, atomic.compare, 1);
+	BAD(SNPU_OP_ATOMIC, atomic.result, A(0));
+	BAD(SNPU_OP_CLOCK, misc.addr, SNPU_MAX_CLOCK + 1);
+	BAD(SNPU_OP_ATTENTION, attention.batch, 0);
+	BAD(SNPU_OP_ATTENTION, attention.batch, SNPU_MAX_GROUPS + 1);
+	BAD(SNPU_OP_ATTENTION, attention.rows, 0);
+	BAD(SNPU_OP_ATTENTION, attention.rows, SNPU_MAX_ROWS + 1);
+	BAD(SNPU_OP_ATTENTION, attention.len, 0);
+	BAD(SNPU_OP_ATTENTION, attention.len, SNPU_MAX_DIM + 1);
+	BAD(SNPU_OP_ATTENTION, attention.dk, 0);
+	BAD(SNPU_OP_ATTENTION, attention.dk, SNPU_MAX_DK + 1);
+	BAD(SNPU_OP_ATTENTION, attention.dv, 0);
+	BAD(SNPU_OP_ATTENTION, attention.dv, 9);
+	BAD(SNPU_OP_ATTENTION, attention.scale, 0x7f800000);
+	BAD(SNPU_OP_ATTENTION, attention.out, A(1));
 	BAD(SNPU_OP_INDIRECT, misc.count, 0);
 	BAD(SNPU_OP_INDIRECT, misc.count, SNPU_MAX_IB_PKTS + 1);
 	for (dt = SNPU_DT_MAX + 1; dt < 256; dt++) {
@@ -220,7 +248,8 @@ static void test_types(void)
 	static const struct { uint8_t op, n, pair[8][2]; } legal[] = {
 		{ SNPU_OP_MATMUL, 6, { { F32, F32 }, { BF16, F32 }, { BF16, BF16 }, { F16, F32 },
 				       { F16, F16 }, { I8, I32 } } },
-		{ SNPU_OP_ELTWISE, 4, { { F32 }, { BF16 }, { F16 }, { I32 } } },
+		{ SNPU_OP_ELTWISE, 6, { { F32 }, { BF16 }, { F16 }, { I8 }, { I32 },
+					{ SNPU_DT_I64 } } },
 		{ SNPU_OP_REDUCE_SUM, 5, { { F32, F32 }, { BF16, F32 }, { F16, F32 }, { I8, I32 },
 					   { I32, I32 } } },
 		{ SNPU_OP_SOFTMAX, 3, { { F32 }, { BF16 }, { F16 } } },
@@ -251,7 +280,7 @@ static void test_types(void)
 	for (a = 0; a <= SNPU_DT_MAX + 1; a++)
 		for (b = 0; b <= SNPU_DT_MAX + 1; b++) {
 			union snpu_pkt p = *find(SNPU_OP_CONVERT);
-			bool known = a && b && a <= SNPU_DT_MAX && b <= SNPU_DT_MAX;
+			bool known = a && b && a <= SNPU_DT_I32 && b <= SNPU_DT_I32;
 
 			p.hdr.dtype = (uint8_t)a;
 			p.hdr.dtype2 = (uint8_t)b;
@@ -298,7 +327,10 @@ static void test_space_end(void)
 		{ SNPU_OP_ACT, 1, 64 },	       { SNPU_OP_ACT, 2, 64 },
 		{ SNPU_OP_GATHER, 1, 64 },     { SNPU_OP_GATHER, 2, 8 },
 		{ SNPU_OP_GATHER, 3, 32 },     { SNPU_OP_CRC32C, 1, 10 },
-		{ SNPU_OP_CRC32C, 3, 4 },
+		{ SNPU_OP_CRC32C, 3, 4 },      { SNPU_OP_ATOMIC, 1, 8 },
+		{ SNPU_OP_ATOMIC, 4, 8 },      { SNPU_OP_REDUCE_ADD, 1, 64 },
+		{ SNPU_OP_REDUCE_ADD, 2, 64 }, { SNPU_OP_ATTENTION, 1, 64 },
+		{ SNPU_OP_ATTENTION, 2, 64 },  { SNPU_OP_ATTENTION, 3, 32 },
 	};
 	static const uint64_t far[] = { VA_END, VA_END + 64, 1ull << 63, ~63ull };
 	unsigned int r, i;

@@ -68,7 +68,7 @@ static void kernels_one(const struct snpu_kernels *k, unsigned int isa, size_t n
 	best->to_i32((int32_t *)p, a, n);
 	k->to_i32((int32_t *)q, a, n);
 	same(p, q, n * 4, "to_i32", isa, n);
-	for (op = 0; op <= SNPU_ELT_MAX; op++) {
+	for (op = 0; op <= SNPU_ELT_MIN; op++) {
 		unsigned int i;
 
 		best->eltwise(x, a, b, op, n);
@@ -80,9 +80,15 @@ static void kernels_one(const struct snpu_kernels *k, unsigned int isa, size_t n
 			      isa);
 		if (op == SNPU_ELT_SCALE)
 			continue;
-		best->eltwise_i32((int32_t *)x, (int32_t *)a, (int32_t *)b, op, n);
-		k->eltwise_i32((int32_t *)y, (int32_t *)a, (int32_t *)b, op, n);
-		same(x, y, n * 4, "eltwise_i32", isa, n);
+		best->eltwise_int(x, a, b, SNPU_DT_I32, op, 7, n);
+		k->eltwise_int(y, a, b, SNPU_DT_I32, op, 7, n);
+		same(x, y, n * 4, "eltwise_int i32", isa, n);
+		best->eltwise_int(x, a, b, SNPU_DT_I8, op, 7, n);
+		k->eltwise_int(y, a, b, SNPU_DT_I8, op, 7, n);
+		same(x, y, n, "eltwise_int i8", isa, n);
+		best->eltwise_int(x, a, b, SNPU_DT_I64, op, 7, n / 2);
+		k->eltwise_int(y, a, b, SNPU_DT_I64, op, 7, n / 2);
+		same(x, y, n / 2 * 8, "eltwise_int i64", isa, n);
 	}
 	for (op = 0; op <= SNPU_ACT_GELU; op++) {
 		unsigned int i;
