@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of libsnpu_coll: communicators, segments, packets.
+ *
+ * Each rank has a segment in its HBM that the other ranks map: a page with the abort word, then for
+ * each peer a pair of counters and a mailbox. Who sends writes a piece into the mailbox that the
+ * receiver keeps for him, and sets the receiver's counter "came" to the number of the piece; who has
+ * taken pieces sets the sender's counter "taken". Counters only grow, over all operations, so there
+ * is nothing to reset, and both sides know from their own calls which number comes next.
+ */
+#ifndef SNPU_COLL_COLL_H
+#define SNPU_COLL_COLL_H
+
+#include <pthread.h>
+
+#include "schedule.h"
+
+#define COLL_EXPORT	__attribute__((visibility("default")))
+
+/* Not in libsnpu yet */
+#pragma weak snpu_seg_export
+#pragma weak snpu_seg_import
+#pragma weak snpu_seg_import_name
+
+/* ---- errors and settings (config.c) ---- */
+
+int coll_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same after a call of libsnpu failed: adds what that says */
+int coll_fail_snpu(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Completes @p from the environment and the defaults */
+int coll_params(struct snpu_coll_params *out, const struct snpu_coll_params *p);
+/* Are the arguments of an operation in range? */
+int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned int n,
+	       unsigned int root, uint64_t count);
+/* Bytes of the larger buffer */
+uint64_t coll_bytes(unsigned int op, unsigned int n, uint64_t count, unsigned int esize);
+
+static inline uint64_t coll_piece_both(const struct coll_boxes *b)
+{
+	return b->near < b->far ? b->near : b->far;
+}
+
+/* ---- segments ---- */
+
+/* Counters of a peer; the page of the header comes first */
+struct coll_pair {
+	uint64_t came;		/* pieces it has sent here */
+	uint64_t taken;		/* pieces from here that it has taken */
+};
+
+/**
+ * struct coll_head - first page of a segment
+ * @abort: 0, or errno of what broke the communicator
+ * @done: operations completed by the rank itself
+ * @beat: probed by others
+ */
+struct coll_head {
+	uint64_t abort;
+	uint64_t done;
+	uint64_t beat;
+};
+
+#define COLL_HEAD_BYTES	4096u
+
+/**
+ * struct coll_entry - what ranks tell each other when they meet; 128 bytes
+ * @seg: their segment
+ * @host: host number in the machine
+ * @slot: slot there
+ * @node: fabric address
+ * @color: of a split
+ * @key: likewise
+ * @rsvd: zero
+ */
+struct coll_entry {
+	struct snpu_seg_handle seg;
+	uint32_t host;
+	uint32_t slot;
+	uint32_t node;
+	int32_t color;
+	int32_t key;
+	uint32_t rsvd[11];
+};
+_Static_assert(sizeof(struct coll_entry) == 128, "entry");
+
+/**
+ * struct coll_peer - another rank, as seen from here
+ * @entry: who it is
+ * @near_mem: its segment when it is of this process, else NULL
+ * @mem: its segment, mapped here; NULL: not needed yet
+ * @va: address of that
+ * @box: offset of our mailbox there
+ * @pair: offset of our counters there
+ * @sent: pieces sent to it, ever
+ * @got: pieces received from it
+ */
+struct coll_peer {
+	struct coll_entry entry;
+	struct snpu_mem *near_mem;
+	struct snpu_mem *mem;
+	uint64_t va;
+	uint64_t box;
+	uint64_t pair;
+	uint64_t sent;
+	uint64_t got;
+};
+
+struct coll_block;
+
+/**
+ * struct snpu_coll - one rank
+ * @ctx: its context
+ * @rank: which
+ * @topo: all ranks
+ * @params: complete
+ * @boxes: sizes of mailboxes
+ * @uid: of the communicator
+ * @children: splits and shrinks made from it, so that their names differ
+ * @seg: own segment
+ * @seg_bytes: its size
+ * @head: the CPU's view of it
+ * @va: address of it
+ * @box: offset of the mailbox from each peer
+ * @peer: the ranks
+ * @tmp: memory for COLL_TMP
+ * @old_tmp: those outgrown, still used by packets
+ * @ops: operations recorded
+ * @last_q: queue of the last one
+ * @blocks: packet memory
+ * @fused: the device signals with its copies
+ * @error: what broke it, atomic
+ * @lock: queues in use, error text
+ * @next: of those watched
+ */
+struct snpu_coll {
+	struct snpu_ctx *ctx;
+	unsigned int rank;
+	struct coll_topo topo;
+	struct snpu_coll_params params;
+	struct coll_boxes boxes;
+	struct snpu_coll_uid uid;
+	unsigned int children;
+	struct snpu_mem *seg;
+	uint64_t seg_bytes;
+	struct coll_head *head;
+	uint64_t va;
+	uint64_t *box;
+	struct coll_peer *peer;
+	struct snpu_mem *tmp;
+	struct coll_old *old_tmp;
+	uint64_t ops;
+	struct snpu_queue *last_q;
+	struct coll_block *blocks;
+	bool fused;
+	int error;
+	struct coll_watch *watch;
+};
+
+/* Memory that packets may still use: freed with the communicator */
+struct coll_old {
+	struct snpu_mem *mem;
+	struct coll_old *next;
+};
+
+static inline struct coll_pair *coll_pairs(struct snpu_coll *c)
+{
+	return (struct coll_pair *)((char *)c->head + COLL_HEAD_BYTES);
+}
+
+static inline uint64_t coll_pair_va(const struct snpu_coll *c, unsigned int peer)
+{
+	return c->va + COLL_HEAD_BYTES + peer * sizeof(struct coll_pair);
+}
+
+/* comm.c */
+int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsigned int rank,
+	     const struct snpu_coll_uid *uid, const struct snpu_coll_params *params);
+/* The segment, when @entries say where all ranks are; exported into @e unless that is NULL */
+int coll_entry_fill(struct snpu_coll *c, struct coll_entry *e);
+int coll_seg_create(struct snpu_coll *c, const struct coll_entry *entries, struct coll_entry *e);
+/* @entries of all ranks are in: from here on the communicator works */
+int coll_ready(struct snpu_coll *c, const struct coll_entry *entries);
+void coll_free(struct snpu_coll *c);
+int coll_connect(struct snpu_coll *c, unsigned int peer);
+
+/* emit.c */
+int coll_emit(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog *p,
+	      const uint64_t *va, unsigned int dtype, unsigned int esize, unsigned int redop);
+void coll_blocks_free(struct snpu_coll *c);
+/* Room for @elems of COLL_TMP */
+int coll_tmp(struct snpu_coll *c, uint64_t bytes, uint64_t *va);
+
+/* watch.c */
+int coll_watch_add(struct snpu_coll *c);
+void coll_watch_del(struct snpu_coll *c);
+/* There is work outstanding in @q */
+void coll_watch_kick(struct snpu_coll *c, struct snpu_queue *q);
+void coll_break(struct snpu_coll *c, int error);
+
+/* ops.c, group.c */
+
+/**
+ * struct coll_p2p - a send or receive
+ * @c: communicator
+ * @q: queue
+ * @send: it is a send
+ * @peer: rank
+ * @buf: address
+ * @bytes: length
+ */
+struct coll_p2p {
+	struct snpu_coll *c;
+	struct snpu_queue *q;
+	bool send;
+	unsigned int peer;
+	uint64_t buf;
+	uint64_t bytes;
+};
+
+/* All of one communicator and queue, side by side */
+int coll_p2p_run(const struct coll_p2p *x, size_t n);
+/* Between group_start and group_end */
+bool coll_grouped(void);
+int coll_group_p2p(const struct coll_p2p *x);
+/* Has @fn(arg) called at the end of the group, in a thread of its own; @arg is freed then */
+int coll_group_call(int (*fn)(void *arg), void *arg);
+
+#endif /* SNPU_COLL_COLL_H */

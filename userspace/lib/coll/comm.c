@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+/* Communicators: segments, who is mapped where, all ranks of one process. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "coll.h"
+
+int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsigned int rank,
+	     const struct snpu_coll_uid *uid, const struct snpu_coll_params *params)
+{
+	struct snpu_info info;
+	struct snpu_coll *c;
+	int ret;
+
+	if (!out || !ctx)
+		return coll_fail(-EINVAL, "communicator: context, or where to put it, is NULL");
+	if (!n || n > SNPU_COLL_MAX_RANKS || rank >= n)
+		return coll_fail(-EINVAL, "communicator: rank %u of %u: 0 to %u of 1 to %u", rank, n,
+				 n ? n - 1 : 0, SNPU_COLL_MAX_RANKS);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return coll_fail(-ENOMEM, "communicator");
+	c->ctx = ctx;
+	c->rank = rank;
+	c->topo.n = n;
+	c->uid = *uid;
+	c->peer = calloc(n, sizeof(*c->peer));
+	c->box = calloc(n, sizeof(*c->box));
+	ret = c->peer && c->box ? coll_params(&c->params, params) :
+				  coll_fail(-ENOMEM, "communicator of %u ranks", n);
+	if (!ret) {
+		ret = snpu_get_info(snpu_ctx_snpu(ctx), snpu_ctx_index(ctx), &info, sizeof(info));
+		if (ret)
+			coll_fail_snpu(ret, "rank %u", rank);
+		else
+			c->fused = info.caps & SNPU_CAP_ATOMIC;
+	}
+	if (ret) {
+		coll_free(c);
+		return ret;
+	}
+	*out = c;
+	return 0;
+}
+
+int coll_entry_fill(struct snpu_coll *c, struct coll_entry *e)
+{
+	struct snpu_info info;
+	int ret = snpu_get_info(snpu_ctx_snpu(c->ctx), snpu_ctx_index(c->ctx), &info, sizeof(info));
+
+	if (ret)
+		return coll_fail_snpu(ret, "rank %u", c->rank);
+	*e = (struct coll_entry) { .host = info.host, .slot = info.slot, .node = info.node_id };
+	return 0;
+}
+
+/* Where the mailbox from @from begins in the segment of @to; all of them: @from is the rank count */
+static uint64_t box_offset(const struct snpu_coll *c, unsigned int to, unsigned int from)
+{
+	uint64_t at = COLL_HEAD_BYTES + c->topo.n * sizeof(struct coll_pair);
+	unsigned int i;
+
+	at = (at + 4095) & ~4095ull;
+	for (i = 0; i < from; i++)
+		at += c->boxes.slots * coll_piece(&c->boxes, &c->topo, to, i);
+	return at;
+}
+
+/* What hosts the ranks are on is known: sizes of everything */
+static int layout(struct snpu_coll *c, const struct coll_entry *entries)
+{
+	const unsigned int n = c->topo.n;
+	unsigned int i, *hosts = calloc(n, sizeof(*hosts));
+	uint64_t at;
+	int ret;
+
+	if (!hosts)
+		return coll_fail(-ENOMEM, "communicator of %u ranks", n);
+	for (i = 0; i < n; i++)
+		hosts[i] = entries[i].host;
+	ret = coll_topo_init(&c->topo, n, hosts);
+	free(hosts);
+	if (ret) {
+		c->topo.n = n;
+		return coll_fail(ret, "communicator of %u ranks", n);
+	}
+	coll_boxes_init(&c->boxes, &c->topo, c->params.slot_bytes, c->params.slots);
+	at = box_offset(c, c->rank, 0);
+	for (i = 0; i < n; i++) {
+		c->box[i] = at;
+		at += c->boxes.slots * coll_piece(&c->boxes, &c->topo, c->rank, i);
+	}
+	c->seg_bytes = at;
+	return 0;
+}
+
+int coll_seg_create(struct snpu_coll *c, const struct coll_entry *entries, struct coll_entry *e)
+{
+	void *ptr;
+	int ret;
+
+	ret = layout(c, entries);
+	if (ret)
+		return ret;
+	ret = snpu_mem_alloc(c->ctx, c->seg_bytes, SNPU_MEM_HBM | SNPU_MEM_CONTIG, &c->seg);
+	if (!ret)
+		ret = snpu_mem_map(c->seg, &ptr);
+	if (ret)
+		return coll_fail_snpu(ret, "rank %u: segment of %llu bytes", c->rank,
+				      (unsigned long long)c->seg_bytes);
+	c->head = ptr;
+	c->va = snpu_mem_va(c->seg);
+	if (!e)
+		return 0;
+	ret = snpu_seg_export(c->seg, SNPU_SEG_READ | SNPU_SEG_WRITE, NULL, &e->seg);
+	return ret ? coll_fail_snpu(ret, "rank %u: segment", c->rank) : 0;
+}
+
+int coll_ready(struct snpu_coll *c, const struct coll_entry *entries)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->topo.n; i++) {
+		struct coll_peer *p = &c->peer[i];
+
+		p->entry = entries[i];
+		p->pair = COLL_HEAD_BYTES + c->rank * sizeof(struct coll_pair);
+	}
+	return coll_watch_add(c);
+}
+
+int coll_connect(struct snpu_coll *c, unsigned int peer)
+{
+	struct coll_peer *p = &c->peer[peer];
+	int ret = 0;
+
+	if (p->va)
+		return 0;
+	if (peer == c->rank) {
+		p->va = c->va;
+	} else {
+		if (p->near_mem)
+			ret = snpu_mem_share(c->ctx, p->near_mem, 0, &p->mem);
+		else
+			ret = snpu_seg_import(c->ctx, &p->entry.seg, 0, &p->mem);
+		if (ret)
+			return coll_fail_snpu(ret, "rank %u: segment of rank %u (NPU %u)", c->rank,
+					      peer, p->entry.node);
+		p->va = snpu_mem_va(p->mem);
+	}
+	p->box = box_offset(c, peer, c->rank);
+	return 0;
+}
+
+void coll_free(struct snpu_coll *c)
+{
+	struct coll_old *old;
+	unsigned int i;
+
+	for (i = 0; c->peer && i < c->topo.n; i++)
+		snpu_mem_free(c->peer[i].mem);
+	while ((old = c->old_tmp)) {
+		c->old_tmp = old->next;
+		snpu_mem_free(old->mem);
+		free(old);
+	}
+	coll_blocks_free(c);
+	snpu_mem_free(c->tmp);
+	snpu_mem_free(c->seg);
+	coll_topo_fini(&c->topo);
+	free(c->peer);
+	free(c->box);
+	free(c);
+}
+
+/* ---- all ranks in one process ---- */
+
+static int all_of_them(struct snpu_coll **comms, struct coll_entry *e, unsigned int n)
+{
+	unsigned int i, k;
+	int ret = 0;
+
+	for (i = 0; i < n && !ret; i++)
+		ret = coll_seg_create(comms[i], e, NULL);
+	for (i = 0; i < n && !ret; i++) {
+		for (k = 0; k < n; k++)
+			comms[i]->peer[k].near_mem = comms[k]->seg;
+		ret = coll_ready(comms[i], e);
+	}
+	return ret;
+}
+
+/**
+ * snpu_coll_init_all() - a communicator of contexts of this process
+ * @comms: receives @n communicators
+ * @ctxs: contexts of one struct snpu, rank r is ctxs[r]
+ * @n: ranks
+ * @params: settings, or NULL
+ *
+ * Return: 0; -EINVAL; -ENOMEM; -ENOSPC; -ENODEV.
+ */
+COLL_EXPORT int snpu_coll_init_all(struct snpu_coll **comms, struct snpu_ctx *const *ctxs,
+				   unsigned int n, const struct snpu_coll_params *params)
+{
+	struct snpu_coll_uid uid;
+	struct coll_entry *e;
+	unsigned int i;
+	int ret;
+
+	if (!comms || !ctxs || !n || n > SNPU_COLL_MAX_RANKS)
+		return coll_fail(-EINVAL, "snpu_coll_init_all: comms or ctxs is NULL, or %u ranks: "
+				 "1 to %u", n, SNPU_COLL_MAX_RANKS);
+	memset(comms, 0, n * sizeof(*comms));
+	ret = snpu_coll_get_uid(&uid);
+	if (ret)
+		return ret;
+	e = calloc(n, sizeof(*e));
+	if (!e)
+		return coll_fail(-ENOMEM, "snpu_coll_init_all: %u ranks", n);
+	for (i = 0; i < n && !ret; i++) {
+		if (ctxs[i] && snpu_ctx_snpu(ctxs[i]) != snpu_ctx_snpu(ctxs[0]))
+			ret = coll_fail(-EINVAL, "snpu_coll_init_all: rank %u is of another snpu",
+					i);
+		if (!ret)
+			ret = coll_new(&comms[i], ctxs[i], n, i, &uid, params);
+		if (!ret)
+			ret = coll_entry_fill(comms[i], &e[i]);
+	}
+	if (!ret)
+		ret = all_of_them(comms, e, n);
+	free(e);
+	for (i = 0; ret && i < n && comms[i]; i++) {
+		coll_watch_del(comms[i]);
+		coll_free(comms[i]);
+		comms[i] = NULL;
+	}
+	return ret;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Until its last operation is done; a broken communicator has none that matters */
+static void drain(struct snpu_coll *c)
+{
+	uint64_t end = now_ns() + (c->params.timeout_ns ? c->params.timeout_ns : UINT64_MAX / 4);
+	struct timespec nap = { 0, 50000 };
+
+	while (__atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) < c->ops && now_ns() < end &&
+	       !snpu_coll_async_error(c))
+		nanosleep(&nap, NULL);
+}
+
+/**
+ * snpu_coll_destroy() - free a rank
+ * @c: communicator, or NULL; its operations were submitted, or it is broken
+ *
+ * Waits for outstanding operations of this rank. Return: 0.
+ */
+COLL_EXPORT int snpu_coll_destroy(struct snpu_coll *c)
+{
+	if (!c)
+		return 0;
+	drain(c);
+	coll_watch_del(c);
+	coll_free(c);
+	return 0;
+}
+
+/** snpu_coll_count() - ranks */
+COLL_EXPORT unsigned int snpu_coll_count(const struct snpu_coll *c)
+{
+	return c ? c->topo.n : 0;
+}
+
+/** snpu_coll_rank() - which of them this is */
+COLL_EXPORT unsigned int snpu_coll_rank(const struct snpu_coll *c)
+{
+	return c ? c->rank : 0;
+}
+
+/** snpu_coll_ctx() - its context */
+COLL_EXPORT struct snpu_ctx *snpu_coll_ctx(const struct snpu_coll *c)
+{
+	return c ? c->ctx : NULL;
+}
+
+/** snpu_coll_hosts() - hosts that the ranks are on */
+COLL_EXPORT unsigned int snpu_coll_hosts(const struct snpu_coll *c)
+{
+	return c ? c->topo.hosts : 0;
+}
+
+/**
+ * snpu_coll_algo_of() - what an operation would be done by
+ * @c: communicator
+ * @op: SNPU_COLL_ALL_REDUCE...
+ * @bytes: of the larger buffer
+ *
+ * Return: SNPU_COLL_RING...; -EINVAL.
+ */
+COLL_EXPORT int snpu_coll_algo_of(const struct snpu_coll *c, unsigned int op, uint64_t bytes)
+{
+	if (!c || op >= SNPU_COLL_OPS)
+		return coll_fail(-EINVAL, "snpu_coll_algo_of: comm is NULL, or operation %u", op);
+	return (int)coll_choose(&c->topo, op, c->params.algo, bytes);
+}

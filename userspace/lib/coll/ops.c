@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+/* The operations: arguments, the rank's program, its packets. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coll.h"
+
+/* What the call was, for messages and for the generators */
+struct op {
+	unsigned int op;
+	uint64_t send;
+	uint64_t recv;
+	uint64_t count;
+	unsigned int dtype;
+	unsigned int redop;
+	unsigned int root;
+};
+
+static int usable(struct snpu_coll *c, struct snpu_queue *q, const char *what)
+{
+	int err;
+
+	if (!c || !q)
+		return coll_fail(-EINVAL, "snpu_coll_%s: communicator or queue is NULL", what);
+	if (snpu_queue_ctx(q) != c->ctx)
+		return coll_fail(-EINVAL, "snpu_coll_%s: the queue is not of rank %u's context",
+				 what, c->rank);
+	err = snpu_coll_async_error(c);
+	if (err)
+		return coll_fail(err, "snpu_coll_%s: rank %u: the communicator is broken: %s", what,
+				 c->rank, strerror(-err));
+	return 0;
+}
+
+static int aligned(const struct snpu_coll *c, const struct op *o, unsigned int esize)
+{
+	if ((o->send | o->recv) & (esize - 1))
+		return coll_fail(-EINVAL, "snpu_coll_%s: rank %u: buffers 0x%llx, 0x%llx: not "
+				 "aligned to %u", snpu_coll_op_name(o->op), c->rank,
+				 (unsigned long long)o->send, (unsigned long long)o->recv, esize);
+	return 0;
+}
+
+/* Is the send buffer the part of the receive buffer (or the other way round) that is its own? */
+static bool in_place(const struct snpu_coll *c, const struct op *o, unsigned int esize)
+{
+	uint64_t own = c->rank * o->count * esize;
+
+	switch (o->op) {
+	case SNPU_COLL_REDUCE_SCATTER:
+		return o->recv == o->send + own;
+	case SNPU_COLL_ALL_GATHER:
+		return o->send == o->recv + own;
+	default:
+		return o->send == o->recv;
+	}
+}
+
+static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
+{
+	const char *name = snpu_coll_op_name(o->op);
+	unsigned int esize = (unsigned int)snpu_dtype_size(o->dtype);
+	uint64_t va[COLL_BUFS] = { o->send, o->recv };
+	struct coll_prog prog = { 0 };
+	struct coll_job j;
+	int ret;
+
+	ret = usable(c, q, name);
+	if (!ret)
+		ret = coll_check(o->op, o->dtype, o->redop, c->topo.n, o->root, o->count);
+	if (!ret && o->op != SNPU_COLL_BARRIER)
+		ret = aligned(c, o, esize);
+	if (ret)
+		return ret;
+	if (o->op == SNPU_COLL_BARRIER)
+		esize = 1;
+	j = (struct coll_job) {
+		.topo = &c->topo, .rank = c->rank, .op = o->op, .redop = o->redop, .root = o->root,
+		.count = o->count, .piece = coll_piece_both(&c->boxes) / esize,
+		.in_place = in_place(c, o, esize),
+		.algo = coll_choose(&c->topo, o->op, c->params.algo,
+				    coll_bytes(o->op, c->topo.n, o->count, esize)),
+	};
+	ret = coll_build(&prog, &j);
+	if (ret)
+		coll_fail(ret, "snpu_coll_%s: program of rank %u", name, c->rank);
+	else
+		ret = coll_emit(c, q, &prog, va, o->dtype, esize, o->redop);
+	coll_prog_free(&prog);
+	return ret;
+}
+
+/**
+ * snpu_coll_all_reduce() - everyone gets the reduction of all vectors
+ * @c: communicator
+ * @q: queue of its context
+ * @send: own vector
+ * @recv: result, may be @send
+ * @count: elements
+ * @dtype: SNPU_DT_*
+ * @redop: SNPU_COLL_SUM...
+ *
+ * Return: 0; -EINVAL; -EAGAIN; -ENOMEM; what snpu_coll_async_error() gives.
+ */
+COLL_EXPORT int snpu_coll_all_reduce(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+				     uint64_t recv, uint64_t count, unsigned int dtype,
+				     unsigned int redop)
+{
+	struct op o = { SNPU_COLL_ALL_REDUCE, send, recv, count, dtype, redop, 0 };
+
+	return run(c, q, &o);
+}
+
+/**
+ * snpu_coll_reduce_scatter() - everyone gets his part of the reduction of all vectors
+ * @c: communicator
+ * @q: queue of its context
+ * @send: own vector, @count elements for each rank
+ * @recv: result, @count elements, may be the own part of @send
+ * @count: elements of a part
+ * @dtype: SNPU_DT_*
+ * @redop: SNPU_COLL_SUM...
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_reduce_scatter(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+					 uint64_t recv, uint64_t count, unsigned int dtype,
+					 unsigned int redop)
+{
+	struct op o = { SNPU_COLL_REDUCE_SCATTER, send, recv, count, dtype, redop, 0 };
+
+	return run(c, q, &o);
+}
+
+/**
+ * snpu_coll_all_gather() - everyone gets the vectors of all, by rank
+ * @c: communicator
+ * @q: queue of its context
+ * @send: own vector, may be its place in @recv
+ * @recv: result, @count elements of each rank
+ * @count: elements of a vector
+ * @dtype: SNPU_DT_*
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_all_gather(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+				     uint64_t recv, uint64_t count, unsigned int dtype)
+{
+	struct op o = { SNPU_COLL_ALL_GATHER, send, recv, count, dtype, 0, 0 };
+
+	return run(c, q, &o);
+}
+
+/**
+ * snpu_coll_broadcast() - everyone gets the root's vector
+ * @c: communicator
+ * @q: queue of its context
+ * @send: the root's vector; of others, not used
+ * @recv: result, may be @send
+ * @count: elements
+ * @dtype: SNPU_DT_*
+ * @root: rank
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_broadcast(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+				    uint64_t recv, uint64_t count, unsigned int dtype,
+				    unsigned int root)
+{
+	struct op o = { SNPU_COLL_BROADCAST, send, recv, count, dtype, 0, root };
+
+	return run(c, q, &o);
+}
+
+/**
+ * snpu_coll_reduce() - the root gets the reduction of all vectors
+ * @c: communicator
+ * @q: queue of its context
+ * @send: own vector
+ * @recv: result on the root, may be @send; of others, not used
+ * @count: elements
+ * @dtype: SNPU_DT_*
+ * @redop: SNPU_COLL_SUM...
+ * @root: rank
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_reduce(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+				 uint64_t recv, uint64_t count, unsigned int dtype,
+				 unsigned int redop, unsigned int root)
+{
+	struct op o = { SNPU_COLL_REDUCE, send, recv, count, dtype, redop, root };
+
+	return run(c, q, &o);
+}
+
+/**
+ * snpu_coll_all_to_all() - part s of rank r's vector becomes part r of rank s's
+ * @c: communicator
+ * @q: queue of its context
+ * @send: own vector, @count elements for each rank
+ * @recv: result, @count elements of each rank
+ * @count: elements of a part
+ * @dtype: SNPU_DT_*
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_all_to_all(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+				     uint64_t recv, uint64_t count, unsigned int dtype)
+{
+	struct op o = { SNPU_COLL_ALL_TO_ALL, send, recv, count, dtype, 0, 0 };
+
+	if (send == recv && count)
+		return coll_fail(-EINVAL, "snpu_coll_all_to_all: not in place");
+	return run(c, q, &o);
+}
+
+/**
+ * snpu_coll_barrier() - later packets run when everyone has come here
+ * @c: communicator
+ * @q: queue of its context
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_barrier(struct snpu_coll *c, struct snpu_queue *q)
+{
+	struct op o = { .op = SNPU_COLL_BARRIER };
+
+	return run(c, q, &o);
+}
+
+/* ---- what need not be the same on all ranks: counted in bytes, offsets are addresses ---- */
+
+static int run_bytes(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog *p,
+		     const char *name)
+{
+	const uint64_t va[COLL_BUFS] = { 0 };
+	int ret;
+
+	ret = p->oom ? coll_fail(-ENOMEM, "snpu_coll_%s", name) :
+		       coll_emit(c, q, p, va, SNPU_DT_I8, 1, 0);
+	coll_prog_free(p);
+	return ret;
+}
+
+/**
+ * snpu_coll_all_to_allv() - all-to-all with parts of any size
+ * @c: communicator
+ * @q: queue of its context
+ * @send: own vector
+ * @send_counts: elements for each rank
+ * @send_displs: where in @send they begin, elements
+ * @recv: result
+ * @recv_counts: elements from each rank: what that has in its @send_counts for this one
+ * @recv_displs: where in @recv they go
+ * @dtype: SNPU_DT_*
+ *
+ * Return: as snpu_coll_all_reduce(). The arrays are not needed any more on return.
+ */
+COLL_EXPORT int snpu_coll_all_to_allv(struct snpu_coll *c, struct snpu_queue *q, uint64_t send,
+				      const uint64_t *send_counts, const uint64_t *send_displs,
+				      uint64_t recv, const uint64_t *recv_counts,
+				      const uint64_t *recv_displs, unsigned int dtype)
+{
+	struct coll_prog p = { 0 };
+	unsigned int s, to, from;
+	uint64_t e;
+	int ret;
+
+	ret = usable(c, q, "all_to_allv");
+	if (ret)
+		return ret;
+	if (!send_counts || !send_displs || !recv_counts || !recv_displs)
+		return coll_fail(-EINVAL, "snpu_coll_all_to_allv: an array is NULL");
+	ret = coll_check(SNPU_COLL_ALL_TO_ALL, dtype, 0, c->topo.n, 0, 0);
+	if (ret)
+		return ret;
+	e = snpu_dtype_size(dtype);
+	for (s = 0; s < c->topo.n; s++) {
+		if (send_counts[s] > SNPU_MAX_ELEMS || recv_counts[s] > SNPU_MAX_ELEMS)
+			return coll_fail(-EINVAL, "snpu_coll_all_to_allv: more than %llu elements",
+					 (unsigned long long)SNPU_MAX_ELEMS);
+	}
+	if (send_counts[c->rank] != recv_counts[c->rank])
+		return coll_fail(-EINVAL, "snpu_coll_all_to_allv: rank %u sends itself %llu "
+				 "elements, but expects %llu", c->rank,
+				 (unsigned long long)send_counts[c->rank],
+				 (unsigned long long)recv_counts[c->rank]);
+	coll_put_copy(&p, COLL_RECV, recv + recv_displs[c->rank] * e, COLL_SEND,
+		      send + send_displs[c->rank] * e, send_counts[c->rank] * e);
+	for (s = 1; s < c->topo.n; s++) {
+		to = (c->rank + s) % c->topo.n;
+		from = (c->rank + c->topo.n - s) % c->topo.n;
+		coll_next(&p);
+		coll_put_send(&p, to, COLL_SEND, send + send_displs[to] * e, send_counts[to] * e);
+		coll_put_recv(&p, from, COLL_RECV, recv + recv_displs[from] * e,
+			      recv_counts[from] * e);
+	}
+	return run_bytes(c, q, &p, "all_to_allv");
+}
+
+static int p2p(struct snpu_coll *c, struct snpu_queue *q, bool send, uint64_t buf, uint64_t count,
+	       unsigned int dtype, unsigned int peer)
+{
+	struct coll_p2p x = { c, q, send, peer, buf, 0 };
+	int ret;
+
+	ret = usable(c, q, send ? "send" : "recv");
+	if (!ret)
+		ret = coll_check(SNPU_COLL_BROADCAST, dtype, 0, c->topo.n, peer, count);
+	if (ret)
+		return ret;
+	x.bytes = count * snpu_dtype_size(dtype);
+	return coll_grouped() ? coll_group_p2p(&x) : coll_p2p_run(&x, 1);
+}
+
+int coll_p2p_run(const struct coll_p2p *x, size_t n)
+{
+	struct coll_prog p = { 0 };
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (x[i].send)
+			coll_put_send(&p, x[i].peer, COLL_SEND, x[i].buf, x[i].bytes);
+		else
+			coll_put_recv(&p, x[i].peer, COLL_RECV, x[i].buf, x[i].bytes);
+	}
+	return run_bytes(x->c, x->q, &p, "group_end");
+}
+
+/**
+ * snpu_coll_send() - to one rank, which calls snpu_coll_recv()
+ * @c: communicator
+ * @q: queue of its context
+ * @buf: data
+ * @count: elements
+ * @dtype: SNPU_DT_*
+ * @peer: rank
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_send(struct snpu_coll *c, struct snpu_queue *q, uint64_t buf,
+			       uint64_t count, unsigned int dtype, unsigned int peer)
+{
+	return p2p(c, q, true, buf, count, dtype, peer);
+}
+
+/**
+ * snpu_coll_recv() - from one rank, which calls snpu_coll_send()
+ * @c: communicator
+ * @q: queue of its context
+ * @buf: where it goes
+ * @count: elements: as many as are sent
+ * @dtype: SNPU_DT_*
+ * @peer: rank
+ *
+ * Return: as snpu_coll_all_reduce().
+ */
+COLL_EXPORT int snpu_coll_recv(struct snpu_coll *c, struct snpu_queue *q, uint64_t buf,
+			       uint64_t count, unsigned int dtype, unsigned int peer)
+{
+	return p2p(c, q, false, buf, count, dtype, peer);
+}

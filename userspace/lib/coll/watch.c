@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What breaks a communicator, and how everyone gets to know.
+ *
+ * A thread of the process looks after all communicators with work outstanding: is the abort word
+ * set, has a queue stopped, and, when nothing moves for a while, does the next rank's segment still
+ * answer (a rank that died takes its segment along, so a read of it faults). What it finds it tells
+ * ranks at distances of powers of two in both directions, whose threads do the same: after a few
+ * hops all know, though some of them may be dead.
+ *
+ * Outstanding packets of a broken communicator wait for counters that nobody will set. They are let
+ * go by raising all counters of the own segment to the highest value; the last wait of each
+ * operation, for an abort word of 0, then stops the queue.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "coll.h"
+
+#define TICK_NS		100000000ull	/* with work outstanding */
+#define FAST_NS		10000000ull	/* while letting packets go */
+#define PROBE_NS	1000000000ull	/* no progress for so long: is the next one there? */
+#define TELL_NS		300000000ull	/* for telling all others */
+#define QUEUES		8
+#define BEAT_OFF	(COLL_HEAD_BYTES - 64)	/* where probed words go */
+
+/**
+ * struct coll_watch - a communicator as the thread sees it
+ * @c: communicator
+ * @q: queues with operations outstanding, oldest first
+ * @num_q: how many
+ * @seen: operations done when last looked
+ * @moved: when that changed, ns
+ * @probe_q: for looking at the next rank
+ * @probe_pos: of the probe under way, 0: none
+ * @wake: event whose setting wakes the NPU
+ * @told: others were told
+ * @next: next one
+ */
+struct coll_watch {
+	struct snpu_coll *c;
+	struct snpu_queue *q[QUEUES];
+	unsigned int num_q;
+	uint64_t seen;
+	uint64_t moved;
+	struct snpu_queue *probe_q;
+	uint64_t probe_pos;
+	struct snpu_event *wake;
+	bool told;
+	struct coll_watch *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work;		/* something is outstanding, or the thread is to end */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct coll_watch *all;
+static pthread_t thread;
+static bool running;
+static bool idle;
+
+static void init(void)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&work, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static bool outstanding(const struct snpu_coll *c)
+{
+	return __atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) <
+	       __atomic_load_n(&c->ops, __ATOMIC_RELAXED);
+}
+
+static int error_of(struct snpu_coll *c)
+{
+	return __atomic_load_n(&c->error, __ATOMIC_ACQUIRE);
+}
+
+/* Lets waiting packets of the rank go; the NPU may sleep */
+static void release(struct coll_watch *w)
+{
+	struct snpu_coll *c = w->c;
+	struct coll_pair *pair = coll_pairs(c);
+	unsigned int i;
+
+	for (i = 0; i < c->topo.n; i++) {
+		__atomic_store_n(&pair[i].came, UINT64_MAX, __ATOMIC_RELAXED);
+		__atomic_store_n(&pair[i].taken, UINT64_MAX, __ATOMIC_RELAXED);
+	}
+	if (!w->wake && snpu_event_create(c->ctx, &w->wake))
+		return;
+	/* a full barrier, and a wake-up if any queue of the context needs it */
+	snpu_event_set(w->wake, snpu_event_read(w->wake) + 1);
+}
+
+/* Under the lock. All ranks of this process are told at once */
+static void mark(struct snpu_coll *c, int error)
+{
+	struct coll_watch *w;
+	int none;
+
+	for (w = all; w; w = w->next) {
+		if (memcmp(&w->c->uid, &c->uid, sizeof(c->uid)))
+			continue;
+		none = 0;
+		if (!__atomic_compare_exchange_n(&w->c->error, &none, error, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		__atomic_store_n(&w->c->head->abort, (uint64_t)-error, __ATOMIC_RELEASE);
+		/* a queue that stopped may be destroyed by its owner any time */
+		w->num_q = 0;
+		release(w);
+	}
+}
+
+static bool is_local(struct snpu_coll *c, unsigned int rank)
+{
+	struct coll_watch *w;
+
+	for (w = all; w; w = w->next) {
+		if (w->c->rank == rank && !memcmp(&w->c->uid, &c->uid, sizeof(c->uid)))
+			return true;
+	}
+	return false;
+}
+
+/* A queue for a packet that may fault; NULL: then there is nobody to be asked */
+static struct snpu_queue *small_queue(struct snpu_coll *c)
+{
+	struct snpu_queue_params p = { .field_mask = SNPU_QUEUE_ENTRIES, .entries = 16 };
+	struct snpu_queue *q;
+
+	return snpu_queue_create(c->ctx, &p, &q) ? NULL : q;
+}
+
+static struct snpu_queue *tell(struct snpu_coll *c, unsigned int rank)
+{
+	struct snpu_queue *q = NULL;
+	union snpu_pkt *p;
+
+	if (coll_connect(c, rank))
+		return NULL;
+	q = small_queue(c);
+	p = snpu_queue_get(q);
+	if (p) {
+		snpu_prep_signal(p, c->peer[rank].va + offsetof(struct coll_head, abort),
+				 (uint64_t)-error_of(c), SNPU_SEM_SET);
+		snpu_queue_submit(q, NULL);
+	}
+	return q;
+}
+
+/* Ranks at distances of powers of two that are not of this process. Without the lock */
+static void tell_others(struct snpu_coll *c, const bool *local)
+{
+	struct snpu_queue *q[32] = { NULL };
+	uint64_t end = now_ns() + TELL_NS;
+	unsigned int n = c->topo.n, d, i, count = 0;
+
+	for (d = 1; d < n && count < 30; d *= 2) {
+		unsigned int rank[2] = { (c->rank + d) % n, (c->rank + n - d) % n };
+
+		for (i = 0; i < 2; i++) {
+			if (!local[rank[i]] && (!i || rank[0] != rank[1]))
+				q[count++] = tell(c, rank[i]);
+		}
+	}
+	for (i = 0; i < count; i++) {
+		uint64_t now = now_ns();
+
+		/* a fault is an answer, too */
+		if (q[i])
+			snpu_queue_wait(q[i], 1, now < end ? end - now : 0);
+		snpu_queue_destroy(q[i]);
+	}
+}
+
+/* What the stop of a queue means */
+static int stopped(struct snpu_queue *q)
+{
+	struct snpu_error err;
+
+	if (snpu_queue_error(q, &err, sizeof(err)))
+		return -EIO;
+	switch (err.code) {
+	case SNPU_ERR_TIMEOUT:
+		return -ETIMEDOUT;
+	case SNPU_ERR_FABRIC:
+		return -ECONNRESET;
+	default:
+		return -EIO;
+	}
+}
+
+/* Is the next rank there? 0, or what is wrong. One probe at a time, which is not waited for */
+static int probe(struct coll_watch *w)
+{
+	struct snpu_coll *c = w->c;
+	unsigned int next = (c->rank + 1) % c->topo.n;
+	union snpu_pkt *p;
+	int ret;
+
+	if (w->probe_pos) {
+		ret = snpu_queue_poll(w->probe_q, w->probe_pos);
+		if (!ret)
+			return 0;
+		w->probe_pos = 0;
+		return ret < 0 ? stopped(w->probe_q) : 0;
+	}
+	if (next == c->rank)
+		return 0;
+	/* the segment is gone already */
+	if (coll_connect(c, next))
+		return -ECONNRESET;
+	if (!w->probe_q)
+		w->probe_q = small_queue(c);
+	p = w->probe_q ? snpu_queue_get(w->probe_q) : NULL;
+	if (!p)
+		return 0;
+	snpu_prep_copy(p, c->va + BEAT_OFF, c->peer[next].va + offsetof(struct coll_head, beat), 8);
+	if (snpu_queue_submit(w->probe_q, &w->probe_pos))
+		w->probe_pos = 0;
+	return 0;
+}
+
+/* Under the lock: has anything happened to the communicator? */
+static int look(struct coll_watch *w, bool ask)
+{
+	struct snpu_coll *c = w->c;
+	uint64_t word = __atomic_load_n(&c->head->abort, __ATOMIC_ACQUIRE), done, now;
+	unsigned int i;
+	int ret;
+
+	if (word)
+		return word < 4096 ? -(int)word : -EPROTO;
+	if (!outstanding(c)) {
+		w->num_q = 0;
+		w->moved = 0;
+		return 0;
+	}
+	for (i = 0; i < w->num_q; i++) {
+		if (snpu_queue_poll(w->q[i], UINT64_MAX) < 0)
+			return stopped(w->q[i]);
+	}
+	if (!ask)
+		return 0;
+	now = now_ns();
+	done = __atomic_load_n(&c->head->done, __ATOMIC_RELAXED);
+	if (!w->moved || done != w->seen) {
+		w->seen = done;
+		w->moved = now;
+	}
+	if (now - w->moved < PROBE_NS && !w->probe_pos)
+		return 0;
+	ret = probe(w);
+	/* the next probe is due when this one has been answered, and some time after that */
+	if (!ret && !w->probe_pos)
+		w->moved = now;
+	return ret;
+}
+
+/* One pass; returns ns until the next, 0: nothing is outstanding */
+static uint64_t pass(void)
+{
+	struct coll_watch *w;
+	uint64_t wait = 0;
+	int ret;
+
+	for (w = all; w; w = w->next) {
+		struct snpu_coll *c = w->c;
+
+		if (!error_of(c)) {
+			ret = look(w, true);
+			if (ret)
+				mark(c, ret);
+		}
+		if (!outstanding(c) && !error_of(c))
+			continue;
+		if (error_of(c) && outstanding(c)) {
+			release(w);
+			wait = FAST_NS;
+		}
+		wait = wait ? wait : TICK_NS;
+		if (error_of(c) && !w->told) {
+			bool *local = calloc(c->topo.n, sizeof(*local));
+			unsigned int i;
+
+			w->told = true;
+			for (i = 0; local && i < c->topo.n; i++)
+				local[i] = is_local(c, i);
+			if (local)
+				tell_others(c, local);
+			free(local);
+		}
+	}
+	return wait;
+}
+
+static void *watch(void *arg)
+{
+	struct timespec ts;
+	uint64_t wait;
+
+	(void)arg;
+	pthread_mutex_lock(&lock);
+	while (all) {
+		wait = pass();
+		if (!all)
+			break;
+		idle = !wait;
+		if (wait) {
+			wait += now_ns();
+			ts.tv_sec = (time_t)(wait / 1000000000);
+			ts.tv_nsec = (long)(wait % 1000000000);
+			pthread_cond_timedwait(&work, &lock, &ts);
+		} else {
+			pthread_cond_wait(&work, &lock);
+		}
+		idle = false;
+	}
+	running = false;
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+int coll_watch_add(struct snpu_coll *c)
+{
+	struct coll_watch *w = calloc(1, sizeof(*w));
+	int ret = 0;
+
+	if (!w)
+		return coll_fail(-ENOMEM, "communicator");
+	pthread_once(&once, init);
+	w->c = c;
+	c->watch = w;
+	pthread_mutex_lock(&lock);
+	w->next = all;
+	all = w;
+	if (!running) {
+		ret = -pthread_create(&thread, NULL, watch, NULL);
+		running = !ret;
+		if (!ret)
+			pthread_detach(thread);
+	}
+	pthread_mutex_unlock(&lock);
+	return ret ? coll_fail(ret, "communicator: its thread") : 0;
+}
+
+void coll_watch_del(struct snpu_coll *c)
+{
+	struct coll_watch *w = c->watch, **p;
+
+	if (!w)
+		return;
+	pthread_mutex_lock(&lock);
+	for (p = &all; *p != w; p = &(*p)->next)
+		;
+	*p = w->next;
+	if (!all)
+		pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+	snpu_queue_destroy(w->probe_q);
+	snpu_event_destroy(w->wake);
+	free(w);
+	c->watch = NULL;
+}
+
+void coll_watch_kick(struct snpu_coll *c, struct snpu_queue *q)
+{
+	struct coll_watch *w = c->watch;
+	unsigned int i;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < w->num_q && w->q[i] != q; i++)
+		;
+	if (i == w->num_q && i == QUEUES) {
+		memmove(w->q, w->q + 1, (QUEUES - 1) * sizeof(*w->q));
+		i--;
+	}
+	w->q[i] = q;
+	w->num_q = i == w->num_q ? i + 1 : w->num_q;
+	if (idle)
+		pthread_cond_signal(&work);
+	idle = false;
+	pthread_mutex_unlock(&lock);
+}
+
+void coll_break(struct snpu_coll *c, int error)
+{
+	pthread_mutex_lock(&lock);
+	mark(c, error);
+	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+}
+
+/**
+ * snpu_coll_async_error() - is the communicator broken?
+ * @c: communicator
+ *
+ * Return: 0; -ECONNRESET, -EIO, -ETIMEDOUT, -ECANCELED; -EINVAL. Any thread.
+ */
+COLL_EXPORT int snpu_coll_async_error(struct snpu_coll *c)
+{
+	int ret;
+
+	if (!c)
+		return coll_fail(-EINVAL, "snpu_coll_async_error: communicator is NULL");
+	ret = error_of(c);
+	if (ret || !c->watch)
+		return ret;
+	pthread_mutex_lock(&lock);
+	ret = look(c->watch, false);
+	if (ret) {
+		mark(c, ret);
+		pthread_cond_signal(&work);
+	}
+	pthread_mutex_unlock(&lock);
+	return error_of(c);
+}
+
+/**
+ * snpu_coll_abort() - break a communicator
+ * @c: communicator
+ *
+ * All its ranks are told. Return: 0; -EINVAL. Any thread.
+ */
+COLL_EXPORT int snpu_coll_abort(struct snpu_coll *c)
+{
+	if (!c)
+		return coll_fail(-EINVAL, "snpu_coll_abort: communicator is NULL");
+	coll_break(c, -ECANCELED);
+	return 0;
+}
