@@ -66,4 +66,7 @@ int bench_peer_copy(struct bench *b);
 int bench_dma(struct bench *b);
 int bench_matmul(struct bench *b);
 
+/* coll.c: a command with options of its own; -EBADMSG: results are wrong */
+int bench_coll(const struct snpu_open_params *open, int argc, char **argv);
+
 #endif /* SNPU_BENCH_H */

@@ -26,6 +26,7 @@ static const char help[] =
 "  socket-limit N print the seconds that N sockets and memory files take\n"
 "  row NAME VALUE REFERENCE [NOTE]   print a row measured by someone else; '-': not measured\n"
 "  rows           list the names of the rows\n"
+"  coll OPTIONS   collective operations, see 'snpu-bench coll --help'\n"
 "\n"
 "  -t, --transport NAME    kmd, direct or auto\n"
 "  -d, --socket-dir DIR    where the sockets of snpud are\n"
@@ -314,6 +315,8 @@ int main(int argc, char **argv)
 		ret = copy_limit();
 	} else if (!strcmp(argv[0], "socket-limit")) {
 		ret = socket_limit(argc > 1 ? argv[1] : "");
+	} else if (!strcmp(argv[0], "coll")) {
+		ret = bench_coll(&cli.open, argc, argv);
 	} else {
 		ret = measure(&cli, argc, argv);
 	}

@@ -140,6 +140,8 @@ unsigned int snpu_coll_count(const struct snpu_coll *comm);
 unsigned int snpu_coll_rank(const struct snpu_coll *comm);
 struct snpu_ctx *snpu_coll_ctx(const struct snpu_coll *comm);
 unsigned int snpu_coll_hosts(const struct snpu_coll *comm);	/* how many hosts its ranks are on */
+/* Number of the host of @rank among those; ranks with the same one share a host */
+int snpu_coll_host_of(const struct snpu_coll *comm, unsigned int rank);
 /* The algorithm an operation of @bytes (of the larger buffer) would take; SNPU_COLL_* */
 int snpu_coll_algo_of(const struct snpu_coll *comm, unsigned int op, uint64_t bytes);
 

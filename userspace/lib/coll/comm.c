@@ -299,6 +299,20 @@ COLL_EXPORT unsigned int snpu_coll_hosts(const struct snpu_coll *c)
 }
 
 /**
+ * snpu_coll_host_of() - which host a rank is on
+ * @c: communicator
+ * @rank: rank
+ *
+ * Return: 0 .. snpu_coll_hosts() - 1, in order of their first rank; -EINVAL.
+ */
+COLL_EXPORT int snpu_coll_host_of(const struct snpu_coll *c, unsigned int rank)
+{
+	if (!c || rank >= c->topo.n)
+		return coll_fail(-EINVAL, "snpu_coll_host_of: comm is NULL, or rank %u", rank);
+	return (int)c->topo.host[rank];
+}
+
+/**
  * snpu_coll_algo_of() - what an operation would be done by
  * @c: communicator
  * @op: SNPU_COLL_ALL_REDUCE...
