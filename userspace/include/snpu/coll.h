@@ -154,8 +154,8 @@ int snpu_coll_algo_of(const struct snpu_coll *comm, unsigned int op, uint64_t by
  */
 int snpu_coll_async_error(struct snpu_coll *comm);
 /*
- * Breaks the communicator, on all ranks. Outstanding operations end: the queues that hold them stop
- * with SNPU_ERR_TIMEOUT at the communicator's abort word, or with the error that was the cause.
+ * Breaks the communicator, on all ranks. Outstanding operations end: their packets are withdrawn, and
+ * the queues that hold them stop with SNPU_ERR_OPCODE (or TIMEOUT), if not with what was the cause.
  */
 int snpu_coll_abort(struct snpu_coll *comm);
 #define SNPU_COLL_NOTICE_NS	5000000000ull

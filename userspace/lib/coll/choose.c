@@ -2,9 +2,10 @@
 /*
  * Which algorithm, and the program of a rank for it.
  *
- * The choice is that of the least estimate: messages one after another times what one costs, plus
- * bytes that pass a rank's port. It uses nothing but rank count, hosts and size, so that all ranks
- * choose the same. The constants are about those of a CM384 (paths inside and between hosts).
+ * The choice is that of the least estimate: a message takes a latency for each of its pieces, and the
+ * time of its bytes on the port; those of a rank go one after another. It uses nothing but rank
+ * count, hosts, mailboxes and size, so that all ranks choose the same. The constants are about those
+ * of a CM384 (paths inside and between hosts).
  */
 #include <errno.h>
 
@@ -45,39 +46,68 @@ static double log2_up(unsigned int n)
 	return l;
 }
 
-/* ns that it takes, about; @bytes is the size of the larger buffer */
-static double estimate(const struct coll_topo *t, unsigned int op, unsigned int algo,
-		       uint64_t bytes)
+/* A message inside of a host, or between hosts */
+static double msg(const struct coll_boxes *b, bool near, double bytes)
 {
-	const double n = t->n, step = t->hosts > 1 ? FAR_NS : NEAR_NS, wire = bytes / BYTES_NS;
-	const double both = op == SNPU_COLL_ALL_REDUCE ? 2 : 1, levels = log2_up(t->n);
-	const bool power = !(t->n & (t->n - 1));
+	const double piece = (double)(near ? b->near : b->far);
+	double pieces = 1;
+
+	if (bytes > piece)
+		pieces = (double)(uint64_t)(bytes / piece + 0.999);
+	return pieces * (near ? NEAR_NS : FAR_NS) + bytes / BYTES_NS;
+}
+
+static double halves(const struct coll_topo *t, const struct coll_boxes *b, double bytes)
+{
+	unsigned int d, pow = 1;
+	double sum = 0;
+
+	while (pow * 2 <= t->n)
+		pow *= 2;
+	for (d = pow / 2; d; d /= 2) {
+		bytes /= 2;
+		sum += msg(b, t->hosts == 1 || (t->per_host && d < t->per_host), bytes);
+	}
+	return sum;
+}
+
+/* ns that it takes, about; @size: bytes of the larger buffer */
+static double estimate(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
+		       unsigned int algo, uint64_t size)
+{
+	const double n = t->n, bytes = (double)size, both = op == SNPU_COLL_ALL_REDUCE ? 2 : 1;
+	const double piece = (double)coll_piece_both(b);
+	const bool near = t->hosts == 1, power = !(t->n & (t->n - 1));
+	double steps, far;
 
 	switch (algo) {
 	case SNPU_COLL_RING:
-		if (op == SNPU_COLL_BROADCAST || op == SNPU_COLL_REDUCE)
-			return (n - 1) * step + wire;
 		/* most steps are inside of a host, but the slowest sets the pace */
-		return both * ((n - 1) * step + wire * (n - 1) / n);
+		if (op != SNPU_COLL_BROADCAST && op != SNPU_COLL_REDUCE)
+			return both * (n - 1) * msg(b, near, bytes / n);
+		return (n - 2) * msg(b, near, bytes < piece ? bytes : piece) + msg(b, near, bytes);
 	case SNPU_COLL_HD:
 		/* the odd ones go in and out whole */
-		return both * (levels * step + wire * (n - 1) / n) +
-		       (power ? 0 : both * (step + wire));
+		return both * halves(t, b, bytes) + (power ? 0 : both * msg(b, near, bytes));
 	case SNPU_COLL_TREE:
-		return both * (levels * step + 1.5 * wire) + step;
+		/* an inner rank passes a piece to its parent, or to two children, of both trees */
+		steps = bytes / 2 < piece ? 1 : bytes / 2 / piece;
+		far = msg(b, near, bytes / 2 < piece ? bytes / 2 : piece);
+		return both * (log2_up(t->n) + steps * (op == SNPU_COLL_REDUCE ? 1 : 2)) * far;
 	case SNPU_COLL_HIER:
 		if (op == SNPU_COLL_ALL_TO_ALL)
-			return (t->per_host - 1) * NEAR_NS + (t->hosts - 1) * FAR_NS + 2 * wire;
-		return both * ((t->per_host - 1) * NEAR_NS + (t->hosts - 1) * FAR_NS +
-			       wire * (n - 1) / n);
+			return (t->per_host - 1) * t->hosts * msg(b, true, bytes / n) +
+			       (t->hosts - 1) * t->per_host * msg(b, false, bytes / n);
+		return both * ((t->per_host - 1) * msg(b, true, bytes / t->per_host) +
+			       (t->hosts - 1) * msg(b, false, bytes / n));
 	default:
 		/* as the ring's, but that so many ways are open at once is not free */
-		return both * ((n - 1) * step * 1.01 + wire * (n - 1) / n);
+		return both * (n - 1) * msg(b, near, bytes / n) * 1.01;
 	}
 }
 
-unsigned int coll_choose(const struct coll_topo *t, unsigned int op, unsigned int algo,
-			 uint64_t bytes)
+unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
+			 unsigned int algo, uint64_t bytes)
 {
 	unsigned int i, best = 0;
 
@@ -85,7 +115,7 @@ unsigned int coll_choose(const struct coll_topo *t, unsigned int op, unsigned in
 		return algo;
 	for (i = 1; i < SNPU_COLL_ALGOS; i++) {
 		if (fits(t, op, i) &&
-		    (!best || estimate(t, op, i, bytes) < estimate(t, op, best, bytes)))
+		    (!best || estimate(t, b, op, i, bytes) < estimate(t, b, op, best, bytes)))
 			best = i;
 	}
 	return best;

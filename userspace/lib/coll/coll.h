@@ -35,11 +35,6 @@ int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned
 /* Bytes of the larger buffer */
 uint64_t coll_bytes(unsigned int op, unsigned int n, uint64_t count, unsigned int esize);
 
-static inline uint64_t coll_piece_both(const struct coll_boxes *b)
-{
-	return b->near < b->far ? b->near : b->far;
-}
-
 /* ---- segments ---- */
 
 /* Counters of a peer; the page of the header comes first */
@@ -182,11 +177,14 @@ int coll_seg_create(struct snpu_coll *c, const struct coll_entry *entries, struc
 int coll_ready(struct snpu_coll *c, const struct coll_entry *entries);
 void coll_free(struct snpu_coll *c);
 int coll_connect(struct snpu_coll *c, unsigned int peer);
+/* A rank of this process is about to go: its memory is not mapped any more from now on */
+void coll_forget(struct snpu_coll *c, unsigned int peer);
 
 /* emit.c */
 int coll_emit(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog *p,
 	      const uint64_t *va, unsigned int dtype, unsigned int esize, unsigned int redop);
 void coll_blocks_free(struct snpu_coll *c);
+void coll_blocks_withdraw(struct snpu_coll *c);
 /* Room for @elems of COLL_TMP */
 int coll_tmp(struct snpu_coll *c, uint64_t bytes, uint64_t *va);
 

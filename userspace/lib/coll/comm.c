@@ -131,27 +131,51 @@ int coll_ready(struct snpu_coll *c, const struct coll_entry *entries)
 	return coll_watch_add(c);
 }
 
-int coll_connect(struct snpu_coll *c, unsigned int peer)
+/* Ranks of this process know each other's memory; the thread that watches connects, too */
+static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
+
+static int connect_locked(struct snpu_coll *c, unsigned int peer)
 {
 	struct coll_peer *p = &c->peer[peer];
-	int ret = 0;
+	int ret;
 
 	if (p->va)
 		return 0;
+	if (p->near_mem)
+		ret = snpu_mem_share(c->ctx, p->near_mem, 0, &p->mem);
+	else if (p->entry.seg.version)
+		ret = snpu_seg_import(c->ctx, &p->entry.seg, 0, &p->mem);
+	else
+		return coll_fail(-ECONNRESET, "rank %u: rank %u is gone", c->rank, peer);
+	if (ret)
+		return coll_fail_snpu(ret, "rank %u: segment of rank %u (NPU %u)", c->rank, peer,
+				      p->entry.node);
+	p->box = box_offset(c, peer, c->rank);
+	p->va = snpu_mem_va(p->mem);
+	return 0;
+}
+
+int coll_connect(struct snpu_coll *c, unsigned int peer)
+{
+	struct coll_peer *p = &c->peer[peer];
+	int ret;
+
 	if (peer == c->rank) {
 		p->va = c->va;
-	} else {
-		if (p->near_mem)
-			ret = snpu_mem_share(c->ctx, p->near_mem, 0, &p->mem);
-		else
-			ret = snpu_seg_import(c->ctx, &p->entry.seg, 0, &p->mem);
-		if (ret)
-			return coll_fail_snpu(ret, "rank %u: segment of rank %u (NPU %u)", c->rank,
-					      peer, p->entry.node);
-		p->va = snpu_mem_va(p->mem);
+		p->box = c->box[peer];
+		return 0;
 	}
-	p->box = box_offset(c, peer, c->rank);
-	return 0;
+	pthread_mutex_lock(&connecting);
+	ret = connect_locked(c, peer);
+	pthread_mutex_unlock(&connecting);
+	return ret;
+}
+
+void coll_forget(struct snpu_coll *c, unsigned int peer)
+{
+	pthread_mutex_lock(&connecting);
+	c->peer[peer].near_mem = NULL;
+	pthread_mutex_unlock(&connecting);
 }
 
 void coll_free(struct snpu_coll *c)
@@ -324,5 +348,5 @@ COLL_EXPORT int snpu_coll_algo_of(const struct snpu_coll *c, unsigned int op, ui
 {
 	if (!c || op >= SNPU_COLL_OPS)
 		return coll_fail(-EINVAL, "snpu_coll_algo_of: comm is NULL, or operation %u", op);
-	return (int)coll_choose(&c->topo, op, c->params.algo, bytes);
+	return (int)coll_choose(&c->topo, &c->boxes, op, c->params.algo, bytes);
 }

@@ -3,8 +3,9 @@
  * Programs as packets. They go into packet memory of the communicator, in HBM, and one INDIRECT
  * packet in the caller's queue runs them: an operation takes one ring entry.
  *
- * The last two packets of an operation: a wait that times out at once when the communicator is
- * broken, so that the queue stops; and the count of operations done.
+ * The last packet of an operation counts the operations done. Before it, a wait that times out at
+ * once when the communicator is broken: whatever was mapped or raised meanwhile, a broken operation
+ * is never counted.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define BLOCK_PKTS	512u
 #define FRAME_PKTS	4u	/* around the pieces */
+#define WITHDRAWN	0xffull	/* a header with an op that there is not */
 
 /**
  * struct coll_block - packet memory, used by one operation at a time
@@ -57,6 +59,23 @@ void coll_blocks_free(struct snpu_coll *c)
 	}
 }
 
+/*
+ * No packet of the communicator is executed any more: every one that has not been yet becomes one
+ * that stops its queue. One store each, so that a packet is read as it was or as it is now. Any
+ * thread, while the owner may be recording.
+ */
+void coll_blocks_withdraw(struct snpu_coll *c)
+{
+	struct coll_block *b = __atomic_load_n(&c->blocks, __ATOMIC_ACQUIRE);
+	uint64_t i;
+
+	for (; b; b = b->next) {
+		for (i = 0; i < b->max; i++)
+			__atomic_store_n(&b->pkt[i].q[0], WITHDRAWN, __ATOMIC_RELAXED);
+	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 /* A block with room for @pkts that no packet uses any more; the smallest that there is */
 static int block_get(struct snpu_coll *c, uint64_t pkts, struct coll_block **out)
 {
@@ -88,7 +107,7 @@ static int block_get(struct snpu_coll *c, uint64_t pkts, struct coll_block **out
 	}
 	b->pkt = ptr;
 	b->next = c->blocks;
-	c->blocks = b;
+	__atomic_store_n(&c->blocks, b, __ATOMIC_RELEASE);
 	*out = b;
 	return 0;
 }

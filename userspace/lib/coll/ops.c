@@ -79,7 +79,7 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 		.topo = &c->topo, .rank = c->rank, .op = o->op, .redop = o->redop, .root = o->root,
 		.count = o->count, .piece = coll_piece_both(&c->boxes) / esize,
 		.in_place = in_place(c, o, esize),
-		.algo = coll_choose(&c->topo, o->op, c->params.algo,
+		.algo = coll_choose(&c->topo, &c->boxes, o->op, c->params.algo,
 				    coll_bytes(o->op, c->topo.n, o->count, esize)),
 	};
 	ret = coll_build(&prog, &j);

@@ -158,8 +158,6 @@ void coll_pairwise(struct coll_prog *p, const struct coll_job *j);
 void coll_barrier(struct coll_prog *p, const struct coll_job *j);
 
 /* choose.c */
-unsigned int coll_choose(const struct coll_topo *t, unsigned int op, unsigned int algo,
-			 uint64_t bytes);
 int coll_build(struct coll_prog *p, const struct coll_job *j);
 
 /* ---- mailboxes ---- */
@@ -178,6 +176,16 @@ struct coll_boxes {
 
 void coll_boxes_init(struct coll_boxes *b, const struct coll_topo *t, uint64_t slot_bytes,
 		     unsigned int slots);
+
+/* What every pair of ranks takes whole */
+static inline uint64_t coll_piece_both(const struct coll_boxes *b)
+{
+	return b->near < b->far ? b->near : b->far;
+}
+
+/* choose.c: the algorithm; @algo if the operation has it */
+unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
+			 unsigned int algo, uint64_t bytes);
 
 static inline uint64_t coll_piece(const struct coll_boxes *b, const struct coll_topo *t,
 				  unsigned int x, unsigned int y)

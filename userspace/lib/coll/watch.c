@@ -8,9 +8,10 @@
  * ranks at distances of powers of two in both directions, whose threads do the same: after a few
  * hops all know, though some of them may be dead.
  *
- * Outstanding packets of a broken communicator wait for counters that nobody will set. They are let
- * go by raising all counters of the own segment to the highest value; the last wait of each
- * operation, for an abort word of 0, then stops the queue.
+ * Outstanding packets of a broken communicator are withdrawn: they become packets that stop the
+ * queue. One that waits for a counter already is let go by raising all counters of the own segment
+ * to the highest value. In this order, so that no rank goes on with what never came, and passes it
+ * to others as a result.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,8 @@
 #include "coll.h"
 
 #define TICK_NS		100000000ull	/* with work outstanding */
-#define FAST_NS		10000000ull	/* while letting packets go */
+#define FAST_NS		10000000ull	/* while letting packets go ... */
+#define FAST_ROUNDS	100		/* ... and how often: a peer may still set a counter back */
 #define PROBE_NS	1000000000ull	/* no progress for so long: is the next one there? */
 #define TELL_NS		300000000ull	/* for telling all others */
 #define QUEUES		8
@@ -37,6 +39,7 @@
  * @probe_pos: of the probe under way, 0: none
  * @wake: event whose setting wakes the NPU
  * @told: others were told
+ * @rounds: how often packets were let go
  * @next: next one
  */
 struct coll_watch {
@@ -49,6 +52,7 @@ struct coll_watch {
 	uint64_t probe_pos;
 	struct snpu_event *wake;
 	bool told;
+	unsigned int rounds;
 	struct coll_watch *next;
 };
 
@@ -96,6 +100,7 @@ static void release(struct coll_watch *w)
 	struct coll_pair *pair = coll_pairs(c);
 	unsigned int i;
 
+	coll_blocks_withdraw(c);
 	for (i = 0; i < c->topo.n; i++) {
 		__atomic_store_n(&pair[i].came, UINT64_MAX, __ATOMIC_RELAXED);
 		__atomic_store_n(&pair[i].taken, UINT64_MAX, __ATOMIC_RELAXED);
@@ -289,11 +294,13 @@ static uint64_t pass(void)
 		}
 		if (!outstanding(c) && !error_of(c))
 			continue;
-		if (error_of(c) && outstanding(c)) {
+		if (error_of(c) && w->rounds < FAST_ROUNDS && outstanding(c)) {
+			w->rounds++;
 			release(w);
 			wait = FAST_NS;
 		}
-		wait = wait ? wait : TICK_NS;
+		if (!error_of(c))
+			wait = wait ? wait : TICK_NS;
 		if (error_of(c) && !w->told) {
 			bool *local = calloc(c->topo.n, sizeof(*local));
 			unsigned int i;
@@ -361,11 +368,15 @@ int coll_watch_add(struct snpu_coll *c)
 
 void coll_watch_del(struct snpu_coll *c)
 {
-	struct coll_watch *w = c->watch, **p;
+	struct coll_watch *w = c->watch, **p, *other;
 
 	if (!w)
 		return;
 	pthread_mutex_lock(&lock);
+	for (other = all; other; other = other->next) {
+		if (other != w && !memcmp(&other->c->uid, &c->uid, sizeof(c->uid)))
+			coll_forget(other->c, c->rank);
+	}
 	for (p = &all; *p != w; p = &(*p)->next)
 		;
 	*p = w->next;
@@ -392,6 +403,9 @@ void coll_watch_kick(struct snpu_coll *c, struct snpu_queue *q)
 	}
 	w->q[i] = q;
 	w->num_q = i == w->num_q ? i + 1 : w->num_q;
+	/* it broke while the packets were recorded */
+	if (error_of(c))
+		release(w);
 	if (idle)
 		pthread_cond_signal(&work);
 	idle = false;
