@@ -30,6 +30,11 @@ void t_fail(const char *file, int line, const char *fmt, ...)
 	printf("# %s:%d: %s\n", base ? base + 1 : file, line, text);
 }
 
+unsigned int t_failures(void)
+{
+	return (unsigned int)atomic_load(&failures);
+}
+
 static void bail(int sig)
 {
 	static const char a[] = "Bail out! time limit in: ";

@@ -40,6 +40,9 @@ int t_main(const struct t_case *cases, size_t count);
 void t_fail(const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Checks that failed in this case: the exit code of a child process depends on it */
+unsigned int t_failures(void);
+
 /* A failed check fails the case, and lets it go on */
 #define CHECK(cond) \
 	((cond) ? (void)0 : t_fail(__FILE__, __LINE__, "%s (%s)", #cond, snpu_last_error()))
