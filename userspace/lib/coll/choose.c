@@ -97,7 +97,7 @@ static double estimate(const struct coll_topo *t, const struct coll_boxes *b, un
 	case SNPU_COLL_HIER:
 		if (op == SNPU_COLL_ALL_TO_ALL)
 			return (t->per_host - 1) * t->hosts * msg(b, true, bytes / n) +
-			       (t->hosts - 1) * t->per_host * msg(b, false, bytes / n);
+			       (t->hosts - 1) * msg(b, false, bytes / t->hosts);
 		return both * ((t->per_host - 1) * msg(b, true, bytes / t->per_host) +
 			       (t->hosts - 1) * msg(b, false, bytes / n));
 	default:

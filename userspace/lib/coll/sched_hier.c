@@ -113,17 +113,16 @@ static void gather(struct hier *x)
  */
 static void exchange(struct hier *x)
 {
-	const unsigned int m = x->t->per_host, hosts = x->t->hosts;
-	const uint64_t count = x->j->count;
+	const uint64_t m = x->t->per_host, hosts = x->t->hosts, count = x->j->count;
 	unsigned int s, k, to, from, i;
 
-	x->p->tmp = (uint64_t)m * hosts * count;
+	x->p->tmp = m * hosts * count;
 	for (k = 0; k < hosts; k++)
 		coll_put_copy(x->p, COLL_TMP, (k * m + x->l) * count, COLL_SEND,
 			      at(x, k, x->l) * count, count);
 	for (s = 1; s < m; s++) {
-		to = (x->l + s) % m;
-		from = (x->l + m - s) % m;
+		to = (unsigned int)((x->l + s) % m);
+		from = (unsigned int)((x->l + m - s) % m);
 		coll_next(x->p);
 		for (k = 0; k < hosts; k++) {
 			coll_put_send(x->p, at(x, x->h, to), COLL_SEND, at(x, k, to) * count,
@@ -139,10 +138,22 @@ static void exchange(struct hier *x)
 		to = (x->h + s) % hosts;
 		from = (x->h + hosts - s) % hosts;
 		coll_next(x->p);
-		for (i = 0; i < m; i++) {
-			coll_put_send(x->p, at(x, to, x->l), COLL_TMP, (to * m + i) * count, count);
-			coll_put_recv(x->p, at(x, from, x->l), COLL_RECV, at(x, from, i) * count,
-				      count);
+		/* in one piece where ranks of the sending host follow each other */
+		if (at(x, x->h, m - 1) - at(x, x->h, 0) == m - 1) {
+			coll_put_send(x->p, at(x, to, x->l), COLL_TMP, to * m * count,
+				      m * count);
+		} else {
+			for (i = 0; i < m; i++)
+				coll_put_send(x->p, at(x, to, x->l), COLL_TMP, (to * m + i) * count,
+					      count);
+		}
+		if (at(x, from, m - 1) - at(x, from, 0) == m - 1) {
+			coll_put_recv(x->p, at(x, from, x->l), COLL_RECV, at(x, from, 0) * count,
+				      m * count);
+		} else {
+			for (i = 0; i < m; i++)
+				coll_put_recv(x->p, at(x, from, x->l), COLL_RECV,
+					      at(x, from, i) * count, count);
 		}
 	}
 }
