@@ -30,6 +30,7 @@ static const char help[] =
 "  -H, --hosts N        NPUs of the first N hosts only\n"
 "  -S, --slot BYTES     largest piece\n"
 "  -i, --in-place       results over operands\n"
+"  -u, --register       others read buffers in place, where the algorithm can\n"
 "  -t, --timing         timing-only queues: no data, virtual time only\n"
 "  -s, --timeout S      longest wait for another rank (default 60)\n"
 "  -j, --json FILE      also write results to FILE, a JSON object in each line\n"
@@ -146,6 +147,9 @@ static int option(struct coll_opts *o, int c, const char *arg)
 	case 'i':
 		o->in_place = true;
 		return 0;
+	case 'u':
+		o->reg = true;
+		return 0;
 	case 't':
 		o->timing = true;
 		return 0;
@@ -182,6 +186,7 @@ static int parse(struct coll_opts *o, int argc, char **argv)
 		{ "hosts", required_argument, NULL, 'H' },
 		{ "slot", required_argument, NULL, 'S' },
 		{ "in-place", no_argument, NULL, 'i' },
+		{ "register", no_argument, NULL, 'u' },
 		{ "timing", no_argument, NULL, 't' },
 		{ "timeout", required_argument, NULL, 's' },
 		{ "json", required_argument, NULL, 'j' },
@@ -195,7 +200,7 @@ static int parse(struct coll_opts *o, int argc, char **argv)
 	int c, ret = 0;
 
 	optind = 0;	/* main() has used it */
-	while (!ret && (c = getopt_long(argc, argv, "o:b:e:f:n:w:c:T:r:R:a:g:H:S:its:j:JN:B:A:h",
+	while (!ret && (c = getopt_long(argc, argv, "o:b:e:f:n:w:c:T:r:R:a:g:H:S:iuts:j:JN:B:A:h",
 					longs, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
@@ -242,6 +247,8 @@ static void header(const struct coll_world *w)
 	       snpu_coll_hosts(w->rank[0].comm), snpu_transport(w->snpu),
 	       (double)w->setup_ns / 1e9, w->o->iters, w->o->warmup,
 	       w->o->in_place ? ", in place" : "");
+	if (w->o->reg)
+		printf("# buffers are registered\n");
 	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s | %11s %8s %8s\n", "op", "algo",
 	       "size", "count", "type", "redop", "root", "wall", "algbw", "busbw", "#wrong",
 	       "virtual", "algbw", "busbw");

@@ -25,6 +25,7 @@
  * @slot: largest piece, bytes, 0: default
  * @timeout_s: longest wait for another rank
  * @in_place: result where the operand was
+ * @reg: register the buffers
  * @timing: timing-only queues
  * @base: rank number of this process's first, with @name
  * @total: ranks of all processes
@@ -42,6 +43,7 @@ struct coll_opts {
 	uint64_t slot;
 	unsigned int timeout_s;
 	bool in_place;
+	bool reg;
 	bool timing;
 	unsigned int base, total;
 	const char *name;

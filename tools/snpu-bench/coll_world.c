@@ -62,7 +62,8 @@ static int rank_open(struct coll_world *w, struct coll_rank *r, unsigned int npu
 	if (!ret)
 		ret = snpu_queue_create(r->ctx, &params, &r->q);
 	for (i = 0; i < (w->o->in_place ? 1 : 2) && !ret; i++) {
-		ret = snpu_mem_alloc(r->ctx, w->bytes, SNPU_MEM_HBM, &r->mem[i]);
+		ret = snpu_mem_alloc(r->ctx, w->bytes, SNPU_MEM_HBM |
+				     (w->o->reg ? SNPU_MEM_CONTIG : 0), &r->mem[i]);
 		if (!ret)
 			ret = snpu_mem_map(r->mem[i], &ptr);
 		if (!ret)
@@ -98,6 +99,21 @@ static int join(struct coll_world *w, const struct snpu_coll_params *p)
 	free(comms);
 	free(ctxs);
 	return ret ? coll_fail_why(ret, "communicator") : 0;
+}
+
+static int make_windows(struct coll_world *w)
+{
+	unsigned int i, k;
+	int ret = 0;
+
+	for (k = 0; k < 2 && !ret; k++) {
+		ret = snpu_coll_group_start();
+		for (i = 0; i < w->n && w->rank[i].mem[k] && !ret; i++)
+			ret = snpu_coll_register(w->rank[i].comm, w->rank[i].mem[k]);
+		if (!ret)
+			ret = snpu_coll_group_end();
+	}
+	return ret ? coll_fail_why(ret, "registration of a buffer") : 0;
 }
 
 /**
@@ -145,6 +161,8 @@ int coll_world_open(struct coll_world *w)
 	free(npu);
 	if (!ret)
 		ret = join(w, &p);
+	if (!ret && w->o->reg)
+		ret = make_windows(w);
 	if (!ret)
 		ret = coll_table_fill(w);
 	w->setup_ns = bench_now() - start;

@@ -384,14 +384,14 @@ static void algorithms(void)
 		.field_mask = SNPU_COLL_PARAM_ALGO | SNPU_COLL_PARAM_SLOT | SNPU_COLL_PARAM_SLOTS,
 		.slot_bytes = 4096, .slots = 2,
 	};
-	static const unsigned int ranks[] = { 7, 8, 12 };
+	static const unsigned int ranks[] = { 7, 8, 12, 16 };
 	static struct world w;
 	struct job j;
 	unsigned int i;
 
 	for (params.algo = 1; params.algo < SNPU_COLL_ALGOS; params.algo++) {
-		for (i = 0; i < 3; i++) {
-			NEED(world_open(&w, ranks[i], 40000 * 12, &params));
+		for (i = 0; i < 4; i++) {
+			NEED(world_open(&w, ranks[i], 40000 * 16, &params));
 			for (j.op = 0; j.op < SNPU_COLL_BARRIER; j.op++) {
 				j = (struct job) { j.op, params.algo, SNPU_DT_F16, SNPU_COLL_SUM,
 						   i, 19999, false };
@@ -404,6 +404,39 @@ static void algorithms(void)
 			}
 			world_close(&w);
 		}
+	}
+}
+
+/* Buffers that others read in place: the same bits, out of place and in place */
+static void windows(void)
+{
+	static const unsigned int ranks[] = { 2, 5, 8, 16 };
+	struct snpu_coll_params params = { .field_mask = SNPU_COLL_PARAM_ALGO };
+	static struct world w;
+	struct job j = { 0 };
+	unsigned int i, k, r;
+
+	for (i = 0; i < 4; i++) {
+		/* 16 are on two hosts */
+		params.algo = ranks[i] == 16 && snpu_count(t_snpu()) >= 16 ? SNPU_COLL_HIER :
+									     SNPU_COLL_PAIRWISE;
+		NEED(world_open(&w, ranks[i], 70000 * 4, &params));
+		for (r = 0; r < ranks[i]; r++) {
+			CHECK_EQ(snpu_coll_register(w.comm[r], w.dev[r].mem), 0);
+			CHECK_EQ(snpu_coll_register(w.comm[r], w.dev[r].mem), -EEXIST);
+		}
+		for (k = 0; k < 12; k++) {
+			j = (struct job) { k & 1 ? SNPU_COLL_ALL_GATHER : SNPU_COLL_ALL_REDUCE,
+					   params.algo, k & 2 ? SNPU_DT_F32 : SNPU_DT_BF16,
+					   k % SNPU_COLL_REDOPS, 0, k & 1 ? 3001 : 70000 - k,
+					   k >= 6 };
+			run_job(&w, &j);
+		}
+		CHECK_EQ(snpu_coll_unregister(w.comm[0], w.dev[1].mem), -ENOENT);
+		for (r = 0; r < ranks[i]; r++)
+			CHECK_EQ(snpu_coll_unregister(w.comm[r], w.dev[r].mem), 0);
+		run_job(&w, &j);
+		world_close(&w);
 	}
 }
 
@@ -645,6 +678,7 @@ int main(void)
 		{ "8 ranks", ranks_8, T_BOTH },
 		{ "13 ranks", ranks_13, T_DIRECT },
 		{ "every algorithm for every operation", algorithms, T_DIRECT },
+		{ "registered buffers", windows, T_DIRECT },
 		{ "64 ranks", ranks_64, T_DIRECT },
 		{ "the same bits every time", reproducible, T_BOTH },
 		{ "all-to-all with uneven parts", uneven, T_BOTH },

@@ -136,6 +136,15 @@ int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *excluded, unsig
 /* Frees a rank; waits for what it has outstanding. NULL is no error */
 int snpu_coll_destroy(struct snpu_coll *comm);
 
+/*
+ * Lets the other ranks read @mem (HBM of the communicator's context; in other processes also CONTIG)
+ * where it is. All-reduce and all-gather by HIER, or by PAIRWISE on one host, then need no mailboxes
+ * when all their buffers are in registered memory. Every rank registers memory of the same size, in
+ * the same order, and uses the same place in it. Waits for all ranks, unless init_all made them.
+ */
+int snpu_coll_register(struct snpu_coll *comm, struct snpu_mem *mem);
+int snpu_coll_unregister(struct snpu_coll *comm, struct snpu_mem *mem);
+
 unsigned int snpu_coll_count(const struct snpu_coll *comm);
 unsigned int snpu_coll_rank(const struct snpu_coll *comm);
 struct snpu_ctx *snpu_coll_ctx(const struct snpu_coll *comm);

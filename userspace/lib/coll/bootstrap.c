@@ -200,11 +200,9 @@ static uint64_t left_ns(const struct meet *m)
 static int meet_error(struct meet *m, int ret, unsigned int round)
 {
 	struct snpu_error err = { 0 };
-	const struct coll_entry *table = (const struct coll_entry *)m->ptr;
 	struct place head = { 0 };
 	char text[160];
 
-	(void)table;
 	if (ret == -ETIME || (ret == -EIO && !snpu_queue_error(m->q, &err, sizeof(err)) &&
 			      err.code == SNPU_ERR_TIMEOUT)) {
 		if (m->own) {
@@ -425,6 +423,29 @@ COLL_EXPORT int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *exc
 	return ret ? ret : join_or_defer(out, c);
 }
 
+int coll_meet_once(struct snpu_coll *comm, unsigned int what, const struct coll_entry *mine,
+		   struct coll_entry *entries)
+{
+	struct snpu_coll_uid uid;
+	struct meet m = { 0 };
+	struct snpu_coll *c;
+	int ret;
+
+	derive(&uid, &comm->uid, &what, sizeof(what));
+	ret = coll_new(&c, comm->ctx, comm->topo.n, comm->rank, &uid, &comm->params);
+	if (ret)
+		return ret;
+	m.c = c;
+	ret = meet_open(&m);
+	if (!ret)
+		ret = exchange(&m, 0, mine, entries);
+	if (!ret)
+		ret = leave(&m);
+	meet_close(&m);
+	coll_free(c);
+	return ret;
+}
+
 struct splitting {
 	struct snpu_coll *comm;
 	struct snpu_coll **out;
@@ -459,26 +480,13 @@ static int split_call(void *arg)
 	struct snpu_coll_uid uid;
 	struct { unsigned int child; int color; } what = { 0 };
 	unsigned int count, rank;
-	struct meet m = { 0 };
 	int ret;
 
 	if (!e)
 		return coll_fail(-ENOMEM, "snpu_coll_split");
 	/* who is which color is found out at a meeting of all */
 	what.child = ++comm->children;
-	what.color = -1;
-	derive(&uid, &comm->uid, &what, sizeof(what));
-	ret = coll_new(&c, comm->ctx, n, comm->rank, &uid, &s->params);
-	if (!ret) {
-		m.c = c;
-		ret = meet_open(&m);
-		if (!ret)
-			ret = exchange(&m, 0, &mine, e);
-		if (!ret)
-			ret = leave(&m);
-		meet_close(&m);
-		coll_free(c);
-	}
+	ret = coll_meet_once(comm, 0x73706c69u + what.child, &mine, e);
 	if (!ret && s->color >= 0) {
 		count = members(comm, e, &rank);
 		what.color = s->color;

@@ -21,6 +21,7 @@
 #pragma weak snpu_seg_export
 #pragma weak snpu_seg_import
 #pragma weak snpu_seg_import_name
+#pragma weak snpu_seg_revoke
 
 /* ---- errors and settings (config.c) ---- */
 
@@ -81,7 +82,8 @@ _Static_assert(sizeof(struct coll_entry) == 128, "entry");
 /**
  * struct coll_peer - another rank, as seen from here
  * @entry: who it is
- * @near_mem: its segment when it is of this process, else NULL
+ * @near: it is of this process, made by init_all; else NULL
+ * @near_mem: its segment then
  * @mem: its segment, mapped here; NULL: not needed yet
  * @va: address of that
  * @box: offset of our mailbox there
@@ -91,6 +93,7 @@ _Static_assert(sizeof(struct coll_entry) == 128, "entry");
  */
 struct coll_peer {
 	struct coll_entry entry;
+	struct snpu_coll *near;
 	struct snpu_mem *near_mem;
 	struct snpu_mem *mem;
 	uint64_t va;
@@ -101,6 +104,33 @@ struct coll_peer {
 };
 
 struct coll_block;
+
+/**
+ * struct coll_win - a registered buffer
+ * @mem: the memory
+ * @number: which of the communicator's
+ * @entries: handles of the others', NULL when all are of this process
+ * @exported: @mem was
+ * @peer: the others', mapped here as needed
+ * @next: next one
+ */
+struct coll_win {
+	struct snpu_mem *mem;
+	unsigned int number;
+	struct coll_entry *entries;
+	bool exported;
+	struct {
+		struct snpu_mem *mem;
+		uint64_t va;
+	} *peer;
+	struct coll_win *next;
+};
+
+/* Where a buffer of an operation is in a window */
+struct coll_reg {
+	struct coll_win *win;
+	uint64_t off;
+};
 
 /**
  * struct snpu_coll - one rank
@@ -122,6 +152,9 @@ struct coll_block;
  * @ops: operations recorded
  * @last_q: queue of the last one
  * @blocks: packet memory
+ * @wins: registered buffers
+ * @num_wins: how many there ever were
+ * @all_near: all ranks are of this process, made by init_all
  * @fused: the device signals with its copies
  * @error: what broke it, atomic
  * @lock: queues in use, error text
@@ -146,6 +179,9 @@ struct snpu_coll {
 	uint64_t ops;
 	struct snpu_queue *last_q;
 	struct coll_block *blocks;
+	struct coll_win *wins;
+	unsigned int num_wins;
+	bool all_near;
 	bool fused;
 	int error;
 	struct coll_watch *watch;
@@ -180,9 +216,20 @@ int coll_connect(struct snpu_coll *c, unsigned int peer);
 /* A rank of this process is about to go: its memory is not mapped any more from now on */
 void coll_forget(struct snpu_coll *c, unsigned int peer);
 
+/* bootstrap.c: all ranks of @c give @mine and get everybody's; @what tells such meetings apart */
+int coll_meet_once(struct snpu_coll *c, unsigned int what, const struct coll_entry *mine,
+		   struct coll_entry *entries);
+
+/* window.c */
+void coll_windows_free(struct snpu_coll *c);
+/* The window that holds the range, and where in it; NULL: none */
+struct coll_win *coll_window_of(struct snpu_coll *c, uint64_t va, uint64_t bytes, uint64_t *off);
+int coll_window_connect(struct snpu_coll *c, struct coll_win *w, unsigned int peer);
+
 /* emit.c */
 int coll_emit(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog *p,
-	      const uint64_t *va, unsigned int dtype, unsigned int esize, unsigned int redop);
+	      const uint64_t *va, const struct coll_reg *reg, unsigned int dtype,
+	      unsigned int esize, unsigned int redop);
 void coll_blocks_free(struct snpu_coll *c);
 void coll_blocks_withdraw(struct snpu_coll *c);
 /* Room for @elems of COLL_TMP */

@@ -174,6 +174,7 @@ int coll_connect(struct snpu_coll *c, unsigned int peer)
 void coll_forget(struct snpu_coll *c, unsigned int peer)
 {
 	pthread_mutex_lock(&connecting);
+	c->peer[peer].near = NULL;
 	c->peer[peer].near_mem = NULL;
 	pthread_mutex_unlock(&connecting);
 }
@@ -183,6 +184,7 @@ void coll_free(struct snpu_coll *c)
 	struct coll_old *old;
 	unsigned int i;
 
+	coll_windows_free(c);
 	for (i = 0; c->peer && i < c->topo.n; i++)
 		snpu_mem_free(c->peer[i].mem);
 	while ((old = c->old_tmp)) {
@@ -209,8 +211,11 @@ static int all_of_them(struct snpu_coll **comms, struct coll_entry *e, unsigned 
 	for (i = 0; i < n && !ret; i++)
 		ret = coll_seg_create(comms[i], e, NULL);
 	for (i = 0; i < n && !ret; i++) {
-		for (k = 0; k < n; k++)
+		comms[i]->all_near = true;
+		for (k = 0; k < n; k++) {
+			comms[i]->peer[k].near = comms[k];
 			comms[i]->peer[k].near_mem = comms[k]->seg;
+		}
 		ret = coll_ready(comms[i], e);
 	}
 	return ret;

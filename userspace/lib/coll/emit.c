@@ -37,6 +37,7 @@ struct emit {
 	struct snpu_coll *c;
 	union snpu_pkt *at;
 	const uint64_t *va;
+	const struct coll_reg *reg;
 	unsigned int dtype;
 	unsigned int esize;
 	unsigned int redop;
@@ -154,7 +155,7 @@ static int count_piece(void *arg, const struct coll_act *a, uint64_t off, uint64
 
 	(void)off;
 	(void)count;
-	e->pkts += a->kind >= COLL_ACT_COPY ? 1 : 3;
+	e->pkts += a->kind >= COLL_ACT_COPY && a->kind <= COLL_ACT_PULL ? 1 : 3;
 	return 0;
 }
 
@@ -182,12 +183,49 @@ static void send_piece(struct emit *e, const struct coll_act *a, uint64_t src, u
 	snpu_prep_signal(e->at++, came, seq, SNPU_SEM_SET);
 }
 
+static const uint8_t elt_of[SNPU_COLL_REDOPS] = {
+	SNPU_ELT_ADD, SNPU_ELT_MUL, SNPU_ELT_MIN, SNPU_ELT_MAX, SNPU_ELT_ADD,
+};
+
+static void post(struct emit *e, unsigned int rank)
+{
+	struct coll_peer *peer = &e->c->peer[rank];
+	uint64_t seq = ++peer->sent, need = coll_credit_for(&e->c->boxes, seq);
+
+	if (need)
+		wait_for(e, coll_pair_va(e->c, rank) + offsetof(struct coll_pair, taken), need);
+	snpu_prep_signal(e->at++, peer->va + peer->pair + offsetof(struct coll_pair, came), seq,
+			 SNPU_SEM_SET);
+}
+
+/* The piece @seq of @rank has been taken */
+static void acknowledge(struct emit *e, struct coll_peer *peer, uint64_t seq)
+{
+	if (coll_credit_due(&e->c->boxes, seq))
+		snpu_prep_signal(e->at++, peer->va + peer->pair + offsetof(struct coll_pair, taken),
+				 seq, SNPU_SEM_SET);
+}
+
+static void await(struct emit *e, unsigned int rank)
+{
+	struct coll_peer *peer = &e->c->peer[rank];
+	uint64_t seq = ++peer->got;
+
+	wait_for(e, coll_pair_va(e->c, rank) + offsetof(struct coll_pair, came), seq);
+	acknowledge(e, peer, seq);
+}
+
+/* Registered memory of a peer: where that has what @a is here */
+static uint64_t there(struct emit *e, const struct coll_act *a)
+{
+	const struct coll_reg *r = &e->reg[a->a];
+
+	return r->win->peer[a->peer].va + r->off + a->a_off * e->esize;
+}
+
 static void take_piece(struct emit *e, const struct coll_act *a, uint64_t dst, uint64_t src,
 		       uint64_t count)
 {
-	static const uint8_t elt[SNPU_COLL_REDOPS] = {
-		SNPU_ELT_ADD, SNPU_ELT_MUL, SNPU_ELT_MIN, SNPU_ELT_MAX, SNPU_ELT_ADD,
-	};
 	struct snpu_coll *c = e->c;
 	struct coll_peer *peer = &c->peer[a->peer];
 	uint64_t seq = ++peer->got;
@@ -198,10 +236,8 @@ static void take_piece(struct emit *e, const struct coll_act *a, uint64_t dst, u
 	if (a->kind == COLL_ACT_RECV)
 		snpu_prep_copy(e->at++, dst, from, count * e->esize);
 	else
-		snpu_prep_eltwise(e->at++, elt[e->redop], e->dtype, dst, src, from, count);
-	if (coll_credit_due(&c->boxes, seq))
-		snpu_prep_signal(e->at++, peer->va + peer->pair + offsetof(struct coll_pair, taken),
-				 seq, SNPU_SEM_SET);
+		snpu_prep_eltwise(e->at++, elt_of[e->redop], e->dtype, dst, src, from, count);
+	acknowledge(e, peer, seq);
 }
 
 static void average(struct emit *e, uint64_t dst, uint64_t src, uint64_t count)
@@ -232,6 +268,19 @@ static int emit_piece(void *arg, const struct coll_act *a, uint64_t off, uint64_
 		break;
 	case COLL_ACT_AVG:
 		average(e, dst, src, count);
+		break;
+	case COLL_ACT_FETCH:
+		snpu_prep_copy(e->at++, dst, there(e, a), count * e->esize);
+		break;
+	case COLL_ACT_PULL:
+		snpu_prep_eltwise(e->at++, elt_of[e->redop], e->dtype, dst,
+				  e->va[a->own] + a->dst_off * e->esize, there(e, a), count);
+		break;
+	case COLL_ACT_POST:
+		post(e, a->peer);
+		break;
+	case COLL_ACT_AWAIT:
+		await(e, a->peer);
 		break;
 	default:
 		take_piece(e, a, dst, src, count);
@@ -271,22 +320,27 @@ static int put(struct snpu_coll *c, struct snpu_queue *q, union snpu_pkt *p,
 	return 0;
 }
 
-static int connect_all(struct snpu_coll *c, const struct coll_prog *p)
+static int connect_all(struct snpu_coll *c, const struct coll_prog *p, const struct coll_reg *reg)
 {
 	uint32_t i;
 	int ret = 0;
 
 	for (i = 0; i < p->n && !ret; i++) {
-		if (p->act[i].kind < COLL_ACT_COPY)
-			ret = coll_connect(c, p->act[i].peer);
+		const struct coll_act *a = &p->act[i];
+
+		if (a->kind == COLL_ACT_FETCH || a->kind == COLL_ACT_PULL)
+			ret = coll_window_connect(c, reg[a->a].win, a->peer);
+		else if (a->kind != COLL_ACT_COPY && a->kind != COLL_ACT_AVG)
+			ret = coll_connect(c, a->peer);
 	}
 	return ret;
 }
 
 int coll_emit(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog *p,
-	      const uint64_t *va, unsigned int dtype, unsigned int esize, unsigned int redop)
+	      const uint64_t *va, const struct coll_reg *reg, unsigned int dtype,
+	      unsigned int esize, unsigned int redop)
 {
-	struct emit e = { .c = c, .va = va, .dtype = dtype, .esize = esize, .redop = redop };
+	struct emit e = { .c = c, .reg = reg, .dtype = dtype, .esize = esize, .redop = redop };
 	uint64_t own[COLL_BUFS] = { va[COLL_SEND], va[COLL_RECV] };
 	struct coll_block *b;
 	union snpu_pkt *first;
@@ -294,7 +348,7 @@ int coll_emit(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog *p,
 
 	if (!p->n)
 		return 0;
-	ret = connect_all(c, p);
+	ret = connect_all(c, p, reg);
 	if (!ret && p->tmp)
 		ret = coll_tmp(c, p->tmp * esize, &own[COLL_TMP]);
 	if (ret)

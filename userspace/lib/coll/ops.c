@@ -57,11 +57,25 @@ static bool in_place(const struct snpu_coll *c, const struct op *o, unsigned int
 	}
 }
 
+/* Are both buffers registered? What is gathered from need not be: it is copied first */
+static bool windows(struct snpu_coll *c, const struct op *o, unsigned int esize,
+		    struct coll_reg *reg)
+{
+	uint64_t bytes = coll_bytes(o->op, c->topo.n, o->count, esize);
+
+	reg[COLL_RECV].win = coll_window_of(c, o->recv, bytes, &reg[COLL_RECV].off);
+	if (o->op == SNPU_COLL_ALL_GATHER)
+		return reg[COLL_RECV].win;
+	reg[COLL_SEND].win = coll_window_of(c, o->send, bytes, &reg[COLL_SEND].off);
+	return reg[COLL_RECV].win && reg[COLL_SEND].win;
+}
+
 static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 {
 	const char *name = snpu_coll_op_name(o->op);
 	unsigned int esize = (unsigned int)snpu_dtype_size(o->dtype);
 	uint64_t va[COLL_BUFS] = { o->send, o->recv };
+	struct coll_reg reg[COLL_BUFS] = { { 0 } };
 	struct coll_prog prog = { 0 };
 	struct coll_job j;
 	int ret;
@@ -82,11 +96,15 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 		.algo = coll_choose(&c->topo, &c->boxes, o->op, c->params.algo,
 				    coll_bytes(o->op, c->topo.n, o->count, esize)),
 	};
-	ret = coll_build(&prog, &j);
+	if (coll_pull_fits(&j) && windows(c, o, esize, reg))
+		coll_pull(&prog, &j, esize);
+	else
+		coll_build(&prog, &j);
+	ret = prog.oom ? -ENOMEM : 0;
 	if (ret)
 		coll_fail(ret, "snpu_coll_%s: program of rank %u", name, c->rank);
 	else
-		ret = coll_emit(c, q, &prog, va, o->dtype, esize, o->redop);
+		ret = coll_emit(c, q, &prog, va, reg, o->dtype, esize, o->redop);
 	coll_prog_free(&prog);
 	return ret;
 }
@@ -239,7 +257,7 @@ static int run_bytes(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog
 	int ret;
 
 	ret = p->oom ? coll_fail(-ENOMEM, "snpu_coll_%s", name) :
-		       coll_emit(c, q, p, va, SNPU_DT_I8, 1, 0);
+		       coll_emit(c, q, p, va, NULL, SNPU_DT_I8, 1, 0);
 	coll_prog_free(p);
 	return ret;
 }

@@ -178,6 +178,48 @@ void coll_put_avg(struct coll_prog *p, const struct coll_job *j, unsigned int bu
 		put_local(p, COLL_ACT_AVG, buf, off, buf, off, count);
 }
 
+void coll_put_fetch(struct coll_prog *p, unsigned int peer, unsigned int buf, uint64_t off,
+		    uint64_t count)
+{
+	struct coll_act *act = put(p, COLL_ACT_FETCH, count);
+
+	if (!act)
+		return;
+	act->peer = peer;
+	act->a = act->dst = (uint8_t)buf;
+	act->a_off = act->dst_off = off;
+}
+
+void coll_put_pull(struct coll_prog *p, unsigned int peer, unsigned int a, uint64_t off,
+		   unsigned int dst, unsigned int own, uint64_t count)
+{
+	struct coll_act *act = put(p, COLL_ACT_PULL, count);
+
+	if (!act)
+		return;
+	act->peer = peer;
+	act->a = (uint8_t)a;
+	act->dst = (uint8_t)dst;
+	act->own = (uint8_t)own;
+	act->a_off = act->dst_off = off;
+}
+
+void coll_put_post(struct coll_prog *p, unsigned int peer)
+{
+	struct coll_act *act = put(p, COLL_ACT_POST, 1);
+
+	if (act)
+		act->peer = peer;
+}
+
+void coll_put_await(struct coll_prog *p, unsigned int peer)
+{
+	struct coll_act *act = put(p, COLL_ACT_AWAIT, 1);
+
+	if (act)
+		act->peer = peer;
+}
+
 void coll_prog_free(struct coll_prog *p)
 {
 	free(p->act);

@@ -33,6 +33,10 @@ enum coll_kind {
 	COLL_ACT_REDUCE,	/* @dst = @a op what comes from @peer */
 	COLL_ACT_COPY,		/* @dst = @a; local */
 	COLL_ACT_AVG,		/* @dst = @a / ranks; local */
+	COLL_ACT_FETCH,		/* @dst = @a of @peer; registered buffers only, as the next one */
+	COLL_ACT_PULL,		/* @dst = @own op @a of @peer */
+	COLL_ACT_POST,		/* a token to @peer: no data, but it counts as a piece */
+	COLL_ACT_AWAIT,		/* a token from @peer */
 };
 
 /**
@@ -40,6 +44,7 @@ enum coll_kind {
  * @kind: enum coll_kind
  * @dst: enum coll_buf
  * @a: enum coll_buf
+ * @own: enum coll_buf, first operand of PULL, at @dst_off
  * @peer: rank
  * @round: number of its round
  * @dst_off: in @dst
@@ -51,6 +56,7 @@ struct coll_act {
 	uint8_t kind;
 	uint8_t dst;
 	uint8_t a;
+	uint8_t own;
 	uint32_t peer;
 	uint32_t round;
 	uint64_t dst_off;
@@ -134,6 +140,13 @@ void coll_put_copy(struct coll_prog *p, unsigned int dst, uint64_t dst_off, unsi
 /* The last step of a reduction on the rank that has it whole; nothing unless it is an average */
 void coll_put_avg(struct coll_prog *p, const struct coll_job *j, unsigned int buf, uint64_t off,
 		  uint64_t count);
+/* Local acts on registered buffers of a peer; offsets are the same there and here */
+void coll_put_fetch(struct coll_prog *p, unsigned int peer, unsigned int buf, uint64_t off,
+		    uint64_t count);
+void coll_put_pull(struct coll_prog *p, unsigned int peer, unsigned int a, uint64_t off,
+		   unsigned int dst, unsigned int own, uint64_t count);
+void coll_put_post(struct coll_prog *p, unsigned int peer);
+void coll_put_await(struct coll_prog *p, unsigned int peer);
 void coll_prog_free(struct coll_prog *p);
 
 /* The chunks that a vector is cut into, one for each rank: first element of chunk @c */
@@ -156,6 +169,9 @@ void coll_tree(struct coll_prog *p, const struct coll_job *j);
 void coll_hier(struct coll_prog *p, const struct coll_job *j);
 void coll_pairwise(struct coll_prog *p, const struct coll_job *j);
 void coll_barrier(struct coll_prog *p, const struct coll_job *j);
+/* sched_pull.c: with registered buffers */
+bool coll_pull_fits(const struct coll_job *j);
+void coll_pull(struct coll_prog *p, const struct coll_job *j, unsigned int esize);
 
 /* choose.c */
 int coll_build(struct coll_prog *p, const struct coll_job *j);
