@@ -106,17 +106,37 @@ static double estimate(const struct coll_topo *t, const struct coll_boxes *b, un
 	}
 }
 
-unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
-			 unsigned int algo, uint64_t bytes)
+/* The same with registered buffers, by the algorithm that can make use of them */
+static double estimate_pull(const struct coll_topo *t, unsigned int op, uint64_t size)
 {
+	const double both = op == SNPU_COLL_ALL_REDUCE ? 2 : 1, m = t->hosts == 1 ? t->n :
+			    t->per_host, hosts = t->hosts, wire = (double)size / BYTES_NS;
+
+	/* tokens go to all of them first */
+	return (both * (m - 1) + m) * NEAR_NS + (hosts > 1 ? (both * (hosts - 1) + hosts) : 0) * FAR_NS +
+	       both * wire * (t->n - 1) / t->n;
+}
+
+unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
+			 unsigned int algo, uint64_t bytes, bool registered)
+{
+	const unsigned int pull = t->hosts == 1 ? SNPU_COLL_PAIRWISE : SNPU_COLL_HIER;
 	unsigned int i, best = 0;
+	double ns, least = 0;
 
 	if (algo && fits(t, op, algo))
 		return algo;
 	for (i = 1; i < SNPU_COLL_ALGOS; i++) {
-		if (fits(t, op, i) &&
-		    (!best || estimate(t, b, op, i, bytes) < estimate(t, b, op, best, bytes)))
+		if (!fits(t, op, i))
+			continue;
+		ns = estimate(t, b, op, i, bytes);
+		if (registered && i == pull &&
+		    (op == SNPU_COLL_ALL_REDUCE || op == SNPU_COLL_ALL_GATHER))
+			ns = estimate_pull(t, op, bytes);
+		if (!best || ns < least) {
 			best = i;
+			least = ns;
+		}
 	}
 	return best;
 }

@@ -353,5 +353,5 @@ COLL_EXPORT int snpu_coll_algo_of(const struct snpu_coll *c, unsigned int op, ui
 {
 	if (!c || op >= SNPU_COLL_OPS)
 		return coll_fail(-EINVAL, "snpu_coll_algo_of: comm is NULL, or operation %u", op);
-	return (int)coll_choose(&c->topo, &c->boxes, op, c->params.algo, bytes);
+	return (int)coll_choose(&c->topo, &c->boxes, op, c->params.algo, bytes, c->wins);
 }

@@ -94,7 +94,7 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 		.count = o->count, .piece = coll_piece_both(&c->boxes) / esize,
 		.in_place = in_place(c, o, esize),
 		.algo = coll_choose(&c->topo, &c->boxes, o->op, c->params.algo,
-				    coll_bytes(o->op, c->topo.n, o->count, esize)),
+				    coll_bytes(o->op, c->topo.n, o->count, esize), c->wins),
 	};
 	if (coll_pull_fits(&j) && windows(c, o, esize, reg))
 		coll_pull(&prog, &j, esize);

@@ -230,7 +230,7 @@ COLL_EXPORT int snpu_coll_reference(const struct snpu_coll_ref *ref)
 	ret = s.rank && s.box ? 0 : -ENOMEM;
 	big = coll_bytes(ref->op, s.topo.n, ref->count, s.esize);
 	if (!ret)
-		ret = setup(&s, coll_choose(&s.topo, &s.boxes, ref->op, ref->algo, big));
+		ret = setup(&s, coll_choose(&s.topo, &s.boxes, ref->op, ref->algo, big, false));
 	if (!ret)
 		ret = run(&s);
 	if (ret == -ENOMEM)

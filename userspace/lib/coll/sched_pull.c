@@ -14,7 +14,7 @@
  */
 #include "schedule.h"
 
-#define PIECE_BYTES	(64u << 10)	/* stays in the cache while all others' are added */
+#define PIECE_BYTES	(512u << 10)	/* stays in a cache while all others' are added */
 
 struct pull {
 	struct coll_prog *p;

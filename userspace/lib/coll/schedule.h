@@ -199,9 +199,9 @@ static inline uint64_t coll_piece_both(const struct coll_boxes *b)
 	return b->near < b->far ? b->near : b->far;
 }
 
-/* choose.c: the algorithm; @algo if the operation has it */
+/* choose.c: the algorithm; @algo if the operation has it. @registered: buffers are */
 unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
-			 unsigned int algo, uint64_t bytes);
+			 unsigned int algo, uint64_t bytes, bool registered);
 
 static inline uint64_t coll_piece(const struct coll_boxes *b, const struct coll_topo *t,
 				  unsigned int x, unsigned int y)
