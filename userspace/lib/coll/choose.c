@@ -2,10 +2,10 @@
 /*
  * Which algorithm, and the program of a rank for it.
  *
- * The choice is that of the least estimate: a message takes a latency for each of its pieces, and the
- * time of its bytes on the port; those of a rank go one after another. It uses nothing but rank
- * count, hosts, mailboxes and size, so that all ranks choose the same. The constants are about those
- * of a CM384 (paths inside and between hosts).
+ * The choice is that of the least estimate: a message takes a latency for each of its pieces, and
+ * the time of its bytes on the port; those of a rank go one after another. It uses nothing but
+ * rank count, hosts, mailboxes and size, so that all ranks choose the same. The constants are
+ * about those of a CM384 (paths inside and between hosts).
  */
 #include <errno.h>
 
@@ -113,7 +113,8 @@ static double estimate_pull(const struct coll_topo *t, unsigned int op, uint64_t
 			    t->per_host, hosts = t->hosts, wire = (double)size / BYTES_NS;
 
 	/* tokens go to all of them first */
-	return (both * (m - 1) + m) * NEAR_NS + (hosts > 1 ? (both * (hosts - 1) + hosts) : 0) * FAR_NS +
+	return (both * (m - 1) + m) * NEAR_NS +
+	       (hosts > 1 ? both * (hosts - 1) + hosts : 0) * FAR_NS +
 	       both * wire * (t->n - 1) / t->n;
 }
 

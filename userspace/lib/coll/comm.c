@@ -17,8 +17,8 @@ int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsig
 	if (!out || !ctx)
 		return coll_fail(-EINVAL, "communicator: context, or where to put it, is NULL");
 	if (!n || n > SNPU_COLL_MAX_RANKS || rank >= n)
-		return coll_fail(-EINVAL, "communicator: rank %u of %u: 0 to %u of 1 to %u", rank, n,
-				 n ? n - 1 : 0, SNPU_COLL_MAX_RANKS);
+		return coll_fail(-EINVAL, "communicator: rank %u of %u: 0 to %u of 1 to %u", rank,
+				 n, n ? n - 1 : 0, SNPU_COLL_MAX_RANKS);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return coll_fail(-ENOMEM, "communicator");
@@ -56,7 +56,7 @@ int coll_entry_fill(struct snpu_coll *c, struct coll_entry *e)
 	return 0;
 }
 
-/* Where the mailbox from @from begins in the segment of @to; all of them: @from is the rank count */
+/* Where the mailbox from @from begins in the segment of @to; the end: @from is the rank count */
 static uint64_t box_offset(const struct snpu_coll *c, unsigned int to, unsigned int from)
 {
 	uint64_t at = COLL_HEAD_BYTES + c->topo.n * sizeof(struct coll_pair);

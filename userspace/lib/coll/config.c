@@ -18,7 +18,8 @@
 static __thread char last_error[512];
 
 static const char *const op_names[SNPU_COLL_OPS] = {
-	"all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "all_to_all", "barrier",
+	"all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "all_to_all",
+	"barrier",
 };
 
 static const char *const redop_names[SNPU_COLL_REDOPS] = { "sum", "prod", "min", "max", "avg" };
@@ -112,8 +113,8 @@ static int algo(uint32_t *out)
 			return 0;
 	}
 	return text ? coll_fail(-EINVAL,
-				"SNPU_COLL_ALGO: '%.40s' is not auto, ring, hd, tree, hier, pairwise",
-				text) : 0;
+				"SNPU_COLL_ALGO: '%.40s' is not auto, ring, hd, tree, hier, "
+				"pairwise", text) : 0;
 }
 
 static int check_params(const struct snpu_coll_params *p)

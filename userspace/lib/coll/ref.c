@@ -168,7 +168,8 @@ static int setup(struct sim *s, unsigned int algo)
 		j.rank = r;
 		ret = coll_build(&rank->prog, &j);
 		if (!ret)
-			ret = coll_walk(&rank->prog, &s->boxes, &s->topo, r, s->esize, expand, rank);
+			ret = coll_walk(&rank->prog, &s->boxes, &s->topo, r, s->esize, expand,
+					rank);
 		if (ret)
 			return ret;
 		/* nothing is written to the send buffer */

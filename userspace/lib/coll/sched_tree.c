@@ -7,9 +7,9 @@
  * the second tree has everyone one position further. All-reduce: both trees hold all ranks.
  * Broadcast and reduce: they hold all but the root, which stands above both.
  *
- * All-reduce is a pipeline: in step i piece i goes up; at depth d piece i - 2 d comes down, just when
- * it can be back, and piece i - 2 d - 2 is passed on. So two ranks that meet in both trees do what
- * concerns both in the same step, and in the same order: mailboxes know no trees.
+ * All-reduce is a pipeline: in step i piece i goes up; at depth d piece i - 2 d comes down, just
+ * when it can be back, and piece i - 2 d - 2 is passed on. So two ranks that meet in both trees do
+ * what concerns both in the same step, and in the same order: mailboxes know no trees.
  *
  * A partial sum is (own + first child's) + second child's.
  */

@@ -67,10 +67,11 @@ int coll_window_connect(struct snpu_coll *c, struct coll_win *w, unsigned int pe
 		ret = snpu_seg_import(c->ctx, &w->entries[peer].seg, 0, &w->peer[peer].mem);
 	pthread_mutex_unlock(&lock);
 	if (ret == -ENOENT)
-		return coll_fail(ret, "rank %u: rank %u has no window %u of %llu bytes", c->rank, peer,
-				 w->number, (unsigned long long)snpu_mem_size(w->mem));
+		return coll_fail(ret, "rank %u: rank %u has no window %u of %llu bytes", c->rank,
+				 peer, w->number, (unsigned long long)snpu_mem_size(w->mem));
 	if (ret)
-		return coll_fail_snpu(ret, "rank %u: window %u of rank %u", c->rank, w->number, peer);
+		return coll_fail_snpu(ret, "rank %u: window %u of rank %u", c->rank, w->number,
+				      peer);
 	w->peer[peer].va = snpu_mem_va(w->peer[peer].mem);
 	return 0;
 }
