@@ -249,11 +249,11 @@ static void header(const struct coll_world *w)
 	       w->o->in_place ? ", in place" : "");
 	if (w->o->reg)
 		printf("# buffers are registered\n");
-	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s | %11s %8s %8s\n", "op", "algo",
-	       "size", "count", "type", "redop", "root", "wall", "algbw", "busbw", "#wrong",
+	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s | %11s %8s %8s\n", "op",
+	       "algo", "size", "count", "type", "redop", "root", "wall", "algbw", "busbw", "#wrong",
 	       "virtual", "algbw", "busbw");
-	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s | %11s %8s %8s\n", "", "", "B",
-	       "elements", "", "", "", "us", "GB/s", "GB/s", "", "us", "GB/s", "GB/s");
+	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s | %11s %8s %8s\n", "", "",
+	       "B", "elements", "", "", "", "us", "GB/s", "GB/s", "", "us", "GB/s", "GB/s");
 }
 
 static void print(const struct coll_world *w, const struct coll_case *c)
@@ -288,8 +288,9 @@ static void print_json(FILE *f, const struct coll_world *w, const struct coll_ca
 	const int algo = snpu_coll_algo_of(w->rank[0].comm, c->op, c->size);
 	unsigned int i;
 
-	fprintf(f, "{\"op\": \"%s\", \"algo\": \"%s\", \"ranks\": %u, \"hosts\": %u, \"size\": %llu, "
-		"\"count\": %llu, \"type\": \"%s\", \"redop\": \"%s\", \"root\": %u, "
+	fprintf(f, "{\"op\": \"%s\", \"algo\": \"%s\", \"ranks\": %u, \"hosts\": %u, "
+		"\"size\": %llu, \"count\": %llu, \"type\": \"%s\", \"redop\": \"%s\", "
+		"\"root\": %u, "
 		"\"wall_us\": %.3f, \"algbw\": %.4f, \"busbw\": %.4f, ", snpu_coll_op_name(c->op),
 		snpu_coll_algo_name((unsigned int)algo), w->total,
 		snpu_coll_hosts(w->rank[0].comm), (unsigned long long)c->size,
@@ -297,7 +298,8 @@ static void print_json(FILE *f, const struct coll_world *w, const struct coll_ca
 		snpu_coll_redop_name(w->o->redop), w->o->root, c->wall_ns / 1e3,
 		bytes / c->wall_ns, bytes / c->wall_ns * bus);
 	if (c->virt_ns > 0)
-		fprintf(f, "\"virtual_us\": %.3f, \"virtual_algbw\": %.4f, \"virtual_busbw\": %.4f, ",
+		fprintf(f, "\"virtual_us\": %.3f, \"virtual_algbw\": %.4f, "
+			"\"virtual_busbw\": %.4f, ",
 			c->virt_ns / 1e3, bytes / c->virt_ns, bytes / c->virt_ns * bus);
 	fprintf(f, "\"rank_base\": %u, \"wrong\": ", w->o->base);
 	if (c->wrong == UINT64_MAX) {

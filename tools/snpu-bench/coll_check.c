@@ -13,7 +13,7 @@
 
 #include "coll.h"
 
-/* Reals between -1 and 1; for products 0.5 to 2, so that they stay in range; integers of all sizes */
+/* Reals between -1 and 1; for products 0.5 to 2, so that they stay in range; any integers */
 static void element(void *p, unsigned int dtype, unsigned int redop, uint64_t x)
 {
 	float f = (float)(int32_t)(x >> 32) * 0x1p-31f;
@@ -32,7 +32,8 @@ static void element(void *p, unsigned int dtype, unsigned int redop, uint64_t x)
 		memcpy(p, &h, 2);
 		break;
 	case SNPU_DT_F16:
-		h = (uint16_t)((bits >> 16 & 0x8000) | (a < 0x38800000 ? 0 : (a - 0x38000000) >> 13));
+		h = (uint16_t)((bits >> 16 & 0x8000) |
+			       (a < 0x38800000 ? 0 : (a - 0x38000000) >> 13));
 		memcpy(p, &h, 2);
 		break;
 	default:

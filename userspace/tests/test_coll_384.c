@@ -88,8 +88,8 @@ static void close_all(void)
 
 /*
  * Largest error of the sums, as part of a tenth of the sum of magnitudes. The proven bound for 383
- * roundings to 8 bits in a row says nothing (it is above that sum); no order of additions that loses
- * or repeats an operand of average size would be seen by it, but bit equality sees all.
+ * roundings to 8 bits in a row says nothing (it is above that sum); no order of additions that
+ * loses or repeats an operand of average size would be seen by it, but bit equality sees all.
  */
 static double worst(void)
 {
@@ -109,9 +109,10 @@ static double worst(void)
 
 static void sum(unsigned int algo, bool reg)
 {
-	struct snpu_coll_ref ref = { .op = SNPU_COLL_ALL_REDUCE, .algo = algo, .dtype = SNPU_DT_BF16,
-				     .nranks = RANKS, .hosts = hosts, .count = COUNT, .send = in,
-				     .recv = out };
+	struct snpu_coll_ref ref = {
+		.op = SNPU_COLL_ALL_REDUCE, .algo = algo, .dtype = SNPU_DT_BF16, .nranks = RANKS,
+		.hosts = hosts, .count = COUNT, .send = in, .recv = out,
+	};
 	uint64_t pos[RANKS], bad = 0, begin = t_now(), start;
 	unsigned int r;
 	double err;
@@ -124,8 +125,8 @@ static void sum(unsigned int algo, bool reg)
 	}
 	start = t_now();
 	for (r = 0; r < RANKS; r++) {
-		CHECK_EQ(snpu_coll_all_reduce(comm[r], dev[r].q, dev[r].va, dev[r].va + BYTES / 2, COUNT,
-					      SNPU_DT_BF16, SNPU_COLL_SUM), 0);
+		CHECK_EQ(snpu_coll_all_reduce(comm[r], dev[r].q, dev[r].va, dev[r].va + BYTES / 2,
+					      COUNT, SNPU_DT_BF16, SNPU_COLL_SUM), 0);
 		CHECK_EQ(snpu_queue_submit(dev[r].q, &pos[r]), 0);
 	}
 	for (r = 0; r < RANKS; r++)
@@ -177,8 +178,8 @@ static void exchange(void)
 	for (r = 0; r < RANKS; r++) {
 		for (s = 0; s < RANKS; s++)
 			((uint32_t *)dev[r].p)[s] = r << 16 | s;
-		CHECK_EQ(snpu_coll_all_to_all(comm[r], dev[r].q, dev[r].va, dev[r].va + BYTES / 2, 1,
-					      SNPU_DT_I32), 0);
+		CHECK_EQ(snpu_coll_all_to_all(comm[r], dev[r].q, dev[r].va, dev[r].va + BYTES / 2,
+					      1, SNPU_DT_I32), 0);
 		CHECK_EQ(snpu_queue_submit(dev[r].q, &pos[r]), 0);
 	}
 	for (r = 0; r < RANKS; r++)

@@ -189,8 +189,8 @@ static void again(void)
 	for (r = i = 0; r < RANKS; r++) {
 		if (r == 2)
 			continue;
-		CHECK_EQ(snpu_coll_all_reduce(comm[i++], w.dev[r].q, w.dev[r].va, w.dev[r].va, COUNT,
-					      SNPU_DT_I32, SNPU_COLL_SUM), 0);
+		CHECK_EQ(snpu_coll_all_reduce(comm[i++], w.dev[r].q, w.dev[r].va, w.dev[r].va,
+					      COUNT, SNPU_DT_I32, SNPU_COLL_SUM), 0);
 		CHECK_EQ(snpu_queue_submit(w.dev[r].q, &w.pos[r]), 0);
 	}
 	for (r = 0; r < RANKS; r++) {

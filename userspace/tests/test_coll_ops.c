@@ -251,7 +251,7 @@ static bool plausible(void **in, unsigned int n, const struct job *j, uint64_t i
 	y = number(out, j->dtype, at);
 	if (j->redop == SNPU_COLL_MIN || j->redop == SNPU_COLL_MAX)
 		return y == sum;
-	/* n roundings, one more for the average; what is subnormal in fp16 loses up to its last bit */
+	/* n roundings, one more for the average; subnormals of fp16 lose up to their last bit */
 	mag = j->redop == SNPU_COLL_PROD ? fabs(sum) : mag;
 	if (j->redop == SNPU_COLL_AVG) {
 		sum /= n;
@@ -262,8 +262,8 @@ static bool plausible(void **in, unsigned int n, const struct job *j, uint64_t i
 }
 
 /* Results of rank @r that are wrong: against the reference, and on their own */
-static uint64_t wrong(struct world *w, unsigned int r, const struct job *j, void **in, const void *ref,
-		      const void *got)
+static uint64_t wrong(struct world *w, unsigned int r, const struct job *j, void **in,
+		      const void *ref, const void *got)
 {
 	const unsigned int esize = (unsigned int)snpu_dtype_size(j->dtype);
 	bool reduces = j->op == SNPU_COLL_ALL_REDUCE || j->op == SNPU_COLL_REDUCE ||
@@ -273,7 +273,8 @@ static uint64_t wrong(struct world *w, unsigned int r, const struct job *j, void
 	if (j->op == SNPU_COLL_REDUCE && r != j->root)
 		return 0;
 	for (i = 0; i < out; i++) {
-		bad += memcmp((const char *)ref + i * esize, (const char *)got + i * esize, esize) ||
+		bad += memcmp((const char *)ref + i * esize, (const char *)got + i * esize,
+			      esize) ||
 		       (reduces && !plausible(in, w->n, j,
 					      i + (j->op == SNPU_COLL_REDUCE_SCATTER ?
 						   r * j->count : 0), got, i));
@@ -292,7 +293,8 @@ static void run_job(struct world *w, const struct job *j)
 		.root = j->root, .hosts = w->hosts, .count = j->count, .slot_bytes = w->slot,
 		.slots = w->slots,
 	};
-	uint64_t own, bad, in_bytes = elems_in(j, w->n) * esize, out_bytes = elems_out(j, w->n) * esize;
+	const uint64_t in_bytes = elems_in(j, w->n) * esize, out_bytes = elems_out(j, w->n) * esize;
+	uint64_t own, bad;
 	void *in[MAX_RANKS], *out[MAX_RANKS];
 	uint64_t send, recv;
 	unsigned int r;
@@ -328,8 +330,8 @@ static void run_job(struct world *w, const struct job *j)
 		recv = !j->in_place ? w->bytes : j->op == SNPU_COLL_REDUCE_SCATTER ? own : 0;
 		bad = wrong(w, r, j, in, out[r], w->dev[r].p + recv);
 		if (bad)
-			t_fail(__FILE__, __LINE__, "%s %s %s %s of %u ranks, root %u, %llu elements%s: "
-			       "%llu wrong on rank %u", snpu_coll_op_name(j->op),
+			t_fail(__FILE__, __LINE__, "%s %s %s %s of %u ranks, root %u, %llu "
+			       "elements%s: %llu wrong on rank %u", snpu_coll_op_name(j->op),
 			       snpu_coll_algo_name(j->algo), snpu_coll_dtype_name(j->dtype),
 			       snpu_coll_redop_name(j->redop), w->n, j->root,
 			       (unsigned long long)j->count, j->in_place ? ", in place" : "",
@@ -510,7 +512,8 @@ static void uneven(void)
 			/* with gaps, and from the back */
 			rd[s] = (4 - s) * 200;
 			for (i = 0; i < sc[s]; i++)
-				((int32_t *)w.dev[r].p)[at++] = (int32_t)(r * 1000000 + s * 1000 + i);
+				((int32_t *)w.dev[r].p)[at++] = (int32_t)(r * 1000000 + s * 1000 +
+									  i);
 		}
 		CHECK_EQ(snpu_coll_all_to_allv(w.comm[r], w.dev[r].q, send_va(&w, r), sc, sd,
 					       recv_va(&w, r), rc, rd, SNPU_DT_I32), 0);
@@ -518,7 +521,8 @@ static void uneven(void)
 	CHECK_EQ(world_run(&w), 0);
 	for (r = 0; r < 5; r++) {
 		for (s = 0; s < 5; s++) {
-			const int32_t *got = (const int32_t *)(w.dev[r].p + w.bytes) + (4 - s) * 200;
+			const int32_t *all = (const int32_t *)(w.dev[r].p + w.bytes);
+			const int32_t *got = all + (4 - s) * 200;
 			uint64_t bad = 0;
 
 			for (i = 0; i < part(s, r); i++)
@@ -528,8 +532,8 @@ static void uneven(void)
 		}
 	}
 	sc[0] = 1;
-	CHECK_EQ(snpu_coll_all_to_allv(w.comm[0], w.dev[0].q, send_va(&w, 0), sc, sd, recv_va(&w, 0),
-				       rc, rd, SNPU_DT_I32), -EINVAL);
+	CHECK_EQ(snpu_coll_all_to_allv(w.comm[0], w.dev[0].q, send_va(&w, 0), sc, sd,
+				       recv_va(&w, 0), rc, rd, SNPU_DT_I32), -EINVAL);
 	world_close(&w);
 }
 

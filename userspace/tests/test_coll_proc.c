@@ -43,8 +43,8 @@ static bool team_open(struct team *t, unsigned int proc, uint64_t timeout_ns)
 	}
 	CHECK_EQ(snpu_coll_group_start(), 0);
 	for (i = 0; i < EACH; i++)
-		CHECK_EQ(snpu_coll_init_rank(&t->comm[i], t->dev[i].ctx, RANKS, &uid, t->base + i, &p),
-			 0);
+		CHECK_EQ(snpu_coll_init_rank(&t->comm[i], t->dev[i].ctx, RANKS, &uid, t->base + i,
+					     &p), 0);
 	if (!snpu_coll_group_end())
 		return true;
 	t_fail(__FILE__, __LINE__, "process %u: %s", proc, snpu_coll_last_error());

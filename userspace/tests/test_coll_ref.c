@@ -133,8 +133,8 @@ static void one(unsigned int op, unsigned int algo, unsigned int n, unsigned int
 	long bad = wrong(&j);
 
 	if (bad)
-		t_fail(__FILE__, __LINE__, "%s, %s, %s, %u ranks, root %u, %llu elements, %u slots: "
-		       "%ld wrong (%s)", snpu_coll_op_name(op), snpu_coll_algo_name(algo),
+		t_fail(__FILE__, __LINE__, "%s, %s, %s, %u ranks, root %u, %llu elements, %u "
+		       "slots: %ld wrong (%s)", snpu_coll_op_name(op), snpu_coll_algo_name(algo),
 		       snpu_coll_redop_name(redop), n, root, (unsigned long long)count, slots, bad,
 		       bad < 0 ? snpu_coll_last_error() : "");
 }
@@ -218,7 +218,7 @@ static void barrier(void)
 static void rounding(void)
 {
 	static const uint16_t in[3] = { 0x3f80, 0x3b80, 0x3b80 };	/* 1, 2^-8, 2^-8 in bf16 */
-	static const uint16_t in16[3] = { 0x3c00, 0x1000, 0x1000 };	/* 1, 2^-11, 2^-11 in fp16 */
+	static const uint16_t in16[3] = { 0x3c00, 0x1000, 0x1000 };	/* 1, 2^-11 twice in fp16 */
 	uint16_t out[3] = { 0 };
 	const void *send[3] = { &in[0], &in[1], &in[2] };
 	void *recv[3] = { &out[0], &out[1], &out[2] };

@@ -137,10 +137,11 @@ int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *excluded, unsig
 int snpu_coll_destroy(struct snpu_coll *comm);
 
 /*
- * Lets the other ranks read @mem (HBM of the communicator's context; in other processes also CONTIG)
- * where it is. All-reduce and all-gather by HIER, or by PAIRWISE on one host, then need no mailboxes
- * when all their buffers are in registered memory. Every rank registers memory of the same size, in
- * the same order, and uses the same place in it. Waits for all ranks, unless init_all made them.
+ * Lets the other ranks read @mem (HBM of the communicator's context; in other processes also
+ * CONTIG) where it is. All-reduce and all-gather by HIER, or by PAIRWISE on one host, then need no
+ * mailboxes when all their buffers are in registered memory. Every rank registers memory of the
+ * same size, in the same order, and uses the same place in it. Waits for all ranks, unless
+ * init_all made them.
  */
 int snpu_coll_register(struct snpu_coll *comm, struct snpu_mem *mem);
 int snpu_coll_unregister(struct snpu_coll *comm, struct snpu_mem *mem);
@@ -148,7 +149,7 @@ int snpu_coll_unregister(struct snpu_coll *comm, struct snpu_mem *mem);
 unsigned int snpu_coll_count(const struct snpu_coll *comm);
 unsigned int snpu_coll_rank(const struct snpu_coll *comm);
 struct snpu_ctx *snpu_coll_ctx(const struct snpu_coll *comm);
-unsigned int snpu_coll_hosts(const struct snpu_coll *comm);	/* how many hosts its ranks are on */
+unsigned int snpu_coll_hosts(const struct snpu_coll *comm);	/* hosts that its ranks are on */
 /* Number of the host of @rank among those; ranks with the same one share a host */
 int snpu_coll_host_of(const struct snpu_coll *comm, unsigned int rank);
 /* The algorithm an operation of @bytes (of the larger buffer) would take; SNPU_COLL_* */
@@ -158,13 +159,14 @@ int snpu_coll_algo_of(const struct snpu_coll *comm, unsigned int op, uint64_t by
 
 /*
  * 0, or why the communicator is broken: -ECONNRESET: a rank is gone or cannot be reached, -EIO: a
- * queue faulted, -ETIMEDOUT: a rank did not come in time, -ECANCELED: snpu_coll_abort() of any rank.
- * When one rank is broken, all are within SNPU_COLL_NOTICE_NS.
+ * queue faulted, -ETIMEDOUT: a rank did not come in time, -ECANCELED: snpu_coll_abort() of any
+ * rank. When one rank is broken, all are within SNPU_COLL_NOTICE_NS.
  */
 int snpu_coll_async_error(struct snpu_coll *comm);
 /*
- * Breaks the communicator, on all ranks. Outstanding operations end: their packets are withdrawn, and
- * the queues that hold them stop with SNPU_ERR_OPCODE (or TIMEOUT), if not with what was the cause.
+ * Breaks the communicator, on all ranks. Outstanding operations end: their packets are withdrawn,
+ * and the queues that hold them stop with SNPU_ERR_OPCODE (or TIMEOUT), if not with what was the
+ * cause.
  */
 int snpu_coll_abort(struct snpu_coll *comm);
 #define SNPU_COLL_NOTICE_NS	5000000000ull

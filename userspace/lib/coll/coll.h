@@ -2,11 +2,11 @@
 /*
  * Inside of libsnpu_coll: communicators, segments, packets.
  *
- * Each rank has a segment in its HBM that the other ranks map: a page with the abort word, then for
- * each peer a pair of counters and a mailbox. Who sends writes a piece into the mailbox that the
- * receiver keeps for him, and sets the receiver's counter "came" to the number of the piece; who has
- * taken pieces sets the sender's counter "taken". Counters only grow, over all operations, so there
- * is nothing to reset, and both sides know from their own calls which number comes next.
+ * Each rank has a segment in its HBM that the other ranks map: a page with the abort word, then
+ * for each peer a pair of counters and a mailbox. Who sends writes a piece into the mailbox that
+ * the receiver keeps for him, and sets the receiver's counter "came" to the number of the piece;
+ * who has taken pieces sets the sender's counter "taken". Counters only grow, over all operations,
+ * so there is nothing to reset, and both sides know from their own calls which number comes next.
  */
 #ifndef SNPU_COLL_COLL_H
 #define SNPU_COLL_COLL_H

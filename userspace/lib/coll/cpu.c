@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The arithmetic of ELTWISE on the CPU: floats in fp32, rounded once to nearest even; integers wrap.
- * Written from the hardware manual, not shared with the model.
+ * The arithmetic of ELTWISE on the CPU: floats in fp32, rounded once to nearest even; integers
+ * wrap. Written from the hardware manual, not shared with the model.
  */
 #include <string.h>
 

@@ -3,9 +3,9 @@
  * Recursive halving (reduce-scatter) and doubling (all-gather).
  *
  * p, the largest power of two not above n, virtual ranks take part. With n > p the first n - p of
- * them stand for two ranks each, 2v and 2v + 1: the even one gives its vector to the odd one, which
- * acts for both, and gets its part of the result in the end. So virtual rank v stands for the chunks
- * first(v) up to first(v + 1), and any range of virtual ranks for consecutive chunks.
+ * them stand for two ranks each, 2v and 2v + 1: the even one gives its vector to the odd one,
+ * which acts for both, and gets its part of the result in the end. So virtual rank v stands for
+ * the chunks first(v) up to first(v + 1), and any range of virtual ranks for consecutive chunks.
  *
  * A sum of virtual ranks is the sum over the distances p/2, p/4 ... 1 in turn: partial sums of the
  * own half as first operand, those of the partner as second.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Hierarchical: pairwise inside of each host, then pairwise between ranks with the same local number
- * on all hosts; all-gather the other way round. Each rank talks to per_host + hosts - 2 others only.
+ * Hierarchical: pairwise inside of each host, then pairwise between ranks with the same local
+ * number on all hosts; all-gather the other way round. Each rank talks to per_host + hosts - 2
+ * others only.
  *
  * A partial sum of host h, for a chunk of local number l, is ((x[l] + x[l-1]) + ...) over local
- * numbers going backwards; the sum is that of host h's, h-1's ... partial sums, from the chunk's own
- * host on.
+ * numbers going backwards; the sum is that of host h's, h-1's ... partial sums, from the chunk's
+ * own host on.
  */
 #include "schedule.h"
 
@@ -107,9 +108,9 @@ static void gather(struct hier *x)
 }
 
 /*
- * All-to-all. First everyone gives each rank of his host what is for the ranks with its local number
- * on all hosts; COLL_TMP holds that by host, then by local number of the sender. Then what is for a
- * host goes there in one message.
+ * All-to-all. First everyone gives each rank of his host what is for the ranks with its local
+ * number on all hosts; COLL_TMP holds that by host, then by local number of the sender. Then what
+ * is for a host goes there in one message.
  */
 static void exchange(struct hier *x)
 {

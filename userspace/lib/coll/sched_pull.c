@@ -75,8 +75,8 @@ static void scatter(struct pull *x)
 	for (; off < end; off += len) {
 		len = end - off < x->piece ? end - off : x->piece;
 		for (s = 1; s < x->hosts; s++)
-			coll_put_pull(x->p, at(x, (x->h + x->hosts - s) % x->hosts, x->l), COLL_RECV,
-				      off, COLL_RECV, src, len);
+			coll_put_pull(x->p, at(x, (x->h + x->hosts - s) % x->hosts, x->l),
+				      COLL_RECV, off, COLL_RECV, src, len);
 	}
 }
 
