@@ -121,9 +121,20 @@ progress()
 	return $rc
 }
 
+# The package lists of the tree in use: a layer (SNPU_TREE_LAYER) is a tree of its own that has its
+# packages on top.
+tree_lists()
+{
+	local l=${SNPU_TREE_LAYER:-}
+
+	[[ -z $l || ( $l =~ ^[a-z]+$ && -r $vm_dir/packages-$l.txt ) ]] ||
+		die "there is no layer '$l': no tools/vm/packages-$l.txt"
+	cat "$vm_dir/packages.txt" ${l:+"$vm_dir/packages-$l.txt"}
+}
+
 tree_key()
 {
-	sha256sum <"$vm_dir/packages.txt" | cut -c1-12
+	tree_lists | sha256sum | cut -c1-12
 }
 
 # The tree is whole only if its stamp, written last, is whole.
