@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "npu_priv.h"
+#include "profiles/profile.h"
 
 #define ARG_OFF		offsetof(struct snpu_admin_mbox, raw)
 #define ARG_BYTES	sizeof(((struct snpu_admin_mbox *)0)->raw)
@@ -39,6 +40,10 @@ static int status_of(int ret)
 		return SNPU_ADM_S_BUSY;
 	case -EFAULT:
 		return SNPU_ADM_S_DMA;
+	case -EACCES:
+		return SNPU_ADM_S_PERM;
+	case -EHOSTUNREACH:
+		return SNPU_ADM_S_UNREACH;
 	default:
 		return SNPU_ADM_S_NOMEM;
 	}
@@ -149,7 +154,9 @@ static int queue_create(struct adm *a)
 		return bad(a, FIELD(snpu_queue_desc, prio));
 	if (!d->vector || d->vector >= SNPU_MSIX_VECTORS)
 		return bad(a, FIELD(snpu_queue_desc, vector));
-	if (d->flags)
+	/* no virtual time is kept, so no queue can be for nothing else */
+	if ((d->flags & ~SNPU_QF_DIE_MASK) ||
+	    d->flags >> SNPU_QF_DIE_SHIFT > snpu_fig_u64(&a->n->m->profile->npu.dies))
 		return bad(a, FIELD(snpu_queue_desc, flags));
 	for (i = 0; i < sizeof(d->rsvd) / sizeof(d->rsvd[0]); i++)
 		if (d->rsvd[i])
@@ -244,6 +251,87 @@ static int seg_unimport(struct adm *a)
 	return status_of(snpu_fabric_unimport(a->n, i->slot));
 }
 
+static int seg_query(struct adm *a)
+{
+	const struct snpu_adm_import *i = &a->mb.import;
+	uint64_t token = i->token;
+	struct snpu_export e;
+	int ret;
+
+	if (i->slot)
+		return bad(a, FIELD(snpu_adm_import, slot));
+	if (i->rsvd)
+		return bad(a, FIELD(snpu_adm_import, rsvd));
+	ret = snpu_fabric_query(a->n, i->node, i->seg, &token, &e);
+	if (ret)
+		return status_of(ret);
+	a->data[0] = e.bytes;
+	a->data[1] = e.access;
+	return SNPU_ADM_S_OK;
+}
+
+static int dir_publish(struct adm *a)
+{
+	const struct snpu_adm_dir *d = &a->mb.dir;
+	struct snpu_npu *n = a->n;
+	int ret;
+
+	if (!snpu_directory_name_ok(d->name))
+		return bad(a, FIELD(snpu_adm_dir, name));
+	if (d->seg >= n->num_segs)
+		return bad(a, FIELD(snpu_adm_dir, seg));
+	if (d->rsvd)
+		return bad(a, FIELD(snpu_adm_dir, rsvd));
+	if (!n->exports || !n->exports[d->seg].valid)
+		return SNPU_ADM_S_NOENT;
+	ret = snpu_directory_publish(n->m->dir, d->name, n->node, d->seg);
+	if (!ret)
+		n->exports[d->seg].named = 1;
+	return status_of(ret);
+}
+
+static int dir_name_only(struct adm *a)
+{
+	const struct snpu_adm_dir *d = &a->mb.dir;
+
+	if (!snpu_directory_name_ok(d->name))
+		return bad(a, FIELD(snpu_adm_dir, name));
+	if (d->seg)
+		return bad(a, FIELD(snpu_adm_dir, seg));
+	if (d->rsvd)
+		return bad(a, FIELD(snpu_adm_dir, rsvd));
+	return SNPU_ADM_S_OK;
+}
+
+static int dir_lookup(struct adm *a)
+{
+	uint32_t node = 0, seg = 0;
+	struct snpu_export e;
+	int ret = dir_name_only(a);
+
+	if (ret)
+		return ret;
+	ret = snpu_directory_lookup(a->n->m->dir, a->mb.dir.name, &node, &seg);
+	if (!ret)
+		ret = snpu_fabric_query(a->n, node, seg, NULL, &e);
+	if (ret)
+		return status_of(ret);
+	a->data[0] = node;
+	a->data[1] = seg;
+	a->data[2] = e.token;
+	a->data[3] = e.bytes;
+	a->data[4] = e.access;
+	return SNPU_ADM_S_OK;
+}
+
+static int dir_remove(struct adm *a)
+{
+	int ret = dir_name_only(a);
+
+	return ret ? ret : status_of(snpu_directory_remove(a->n->m->dir, a->mb.dir.name,
+							   a->n->node));
+}
+
 static int counters(struct adm *a)
 {
 	struct snpu_npu_counters c;
@@ -282,6 +370,11 @@ static const struct {
 	[SNPU_ADM_SEG_IMPORT] = { seg_import, sizeof(struct snpu_adm_import) },
 	[SNPU_ADM_SEG_UNIMPORT] = { seg_unimport, 4 },
 	[SNPU_ADM_COUNTERS] = { counters, 0 },
+	[SNPU_ADM_SEG_QUERY] = { seg_query, sizeof(struct snpu_adm_import) },
+	[SNPU_ADM_DIR_PUBLISH] = { dir_publish, sizeof(struct snpu_adm_dir) },
+	[SNPU_ADM_DIR_LOOKUP] = { dir_lookup, sizeof(struct snpu_adm_dir) },
+	[SNPU_ADM_DIR_REMOVE] = { dir_remove, sizeof(struct snpu_adm_dir) },
+	/* VTIME and FABRIC_PORT: SNPU_CAP_TIMING is not set, the fabric keeps no ports */
 	[SNPU_ADM_OP_MAX] = { NULL, 0 },
 };
 

@@ -21,9 +21,11 @@ struct exec {
 	struct snpu_engine *engine;
 	union snpu_pkt pkt;
 	uint32_t read_node, write_node;		/* other NPUs it touched, for the log */
+	uint8_t host_mem;			/* SNPU_PLOG_HOST_* */
 	struct snpu_mmu_hit sem;
 	uint64_t fault_va;
 	struct snpu_work work;
+	bool cas_failed;		/* the ATOMIC in hand changed nothing */
 	uint64_t heavy_since;		/* start of the first heavy packet of the batch */
 };
 
@@ -47,6 +49,8 @@ static unsigned int resolve(struct exec *x, uint64_t va, uint64_t len, bool writ
 
 	if (err)
 		x->fault_va = va;
+	else if (hit->aperture == SNPU_APERTURE_HOST)
+		x->host_mem |= write ? SNPU_PLOG_HOST_WRITE : SNPU_PLOG_HOST_READ;
 	else if (hit->node != q->npu->node && write)
 		x->write_node = hit->node;
 	else if (hit->node != q->npu->node)
@@ -152,45 +156,113 @@ static bool sem_met(const union snpu_pkt *p, uint64_t val)
 	return p->hdr.arg == SNPU_SEM_EQ ? val == p->sem.value : val >= p->sem.value;
 }
 
-static unsigned int sem_signal(struct exec *x)
-{
-	/* only memory reached by messages needs it: nothing else can add there atomically */
-	static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
-	const struct snpu_pkt_sem *s = &x->pkt.sem;
-	struct snpu_queue *q = x->q;
-	unsigned int err;
-	uint64_t val;
+/* only memory reached by messages needs it: nothing else can change words there atomically */
+static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
 
-	err = resolve(x, s->addr, 8, true, &x->sem);
-	if (err)
-		return err;
+/* What the queue did before is visible before the word that is about to change */
+static void release_stores(struct snpu_queue *q)
+{
 	if (q->nt_stores) {
 		snpu_sfence();
 		q->nt_stores = false;
 	}
-	if (!x->sem.host) {
-		pthread_mutex_lock(&slow_lock);
-		val = s->value;
-		if (s->hdr.arg == SNPU_SEM_ADD) {
-			err = (unsigned int)mem_slow(x, s->addr, &val, 8, false);
-			val += s->value;
-		}
-		if (!err)
-			err = (unsigned int)mem_slow(x, s->addr, &val, 8, true);
-		pthread_mutex_unlock(&slow_lock);
-	} else if (s->hdr.arg == SNPU_SEM_ADD) {
-		(void)snpu_add((uint64_t *)x->sem.host, s->value);
-	} else {
-		snpu_store_rel((uint64_t *)x->sem.host, s->value);
-	}
-	/* a leader that went to sleep meanwhile has seen either the new value, or is seen here */
+}
+
+/* A leader that went to sleep meanwhile has seen either the new value, or is seen here */
+static void wake_waiters(struct exec *x)
+{
 	if (!x->w->leader) {
 		snpu_mb();
-		if (snpu_load(&q->npu->m->sleeping))
-			snpu_sched_kick(q->npu->m);
+		if (snpu_load(&x->q->npu->m->sleeping))
+			snpu_sched_kick(x->q->npu->m);
 	}
-	x->work.bytes_written = 8;
+}
+
+static unsigned int sem_signal(struct exec *x, uint64_t addr, uint64_t value, uint32_t how)
+{
+	unsigned int err = resolve(x, addr, 8, true, &x->sem);
+	uint64_t val = value;
+
+	if (err)
+		return err;
+	release_stores(x->q);
+	if (!x->sem.host) {
+		pthread_mutex_lock(&slow_lock);
+		if (how == SNPU_SEM_ADD) {
+			err = (unsigned int)mem_slow(x, addr, &val, 8, false);
+			val += value;
+		}
+		if (!err)
+			err = (unsigned int)mem_slow(x, addr, &val, 8, true);
+		pthread_mutex_unlock(&slow_lock);
+	} else if (how == SNPU_SEM_ADD) {
+		(void)snpu_add((uint64_t *)x->sem.host, value);
+	} else {
+		snpu_store_rel((uint64_t *)x->sem.host, value);
+	}
+	wake_waiters(x);
 	return err;
+}
+
+/* The new value of a word by ATOMIC; false: CAS found another one */
+static bool atomic_next(const struct snpu_pkt_atomic *a, uint64_t old, uint64_t *val)
+{
+	*val = a->hdr.arg == SNPU_ATOMIC_ADD ? old + a->operand : a->operand;
+	return a->hdr.arg != SNPU_ATOMIC_CAS || old == a->compare;
+}
+
+static unsigned int atomic_slow(struct exec *x, uint64_t *old)
+{
+	const struct snpu_pkt_atomic *a = &x->pkt.atomic;
+	uint64_t val;
+	int err;
+
+	pthread_mutex_lock(&slow_lock);
+	err = mem_slow(x, a->addr, old, 8, false);
+	if (!err && atomic_next(a, *old, &val))
+		err = mem_slow(x, a->addr, &val, 8, true);
+	pthread_mutex_unlock(&slow_lock);
+	return (unsigned int)err;
+}
+
+static unsigned int atomic(struct exec *x)
+{
+	const struct snpu_pkt_atomic *a = &x->pkt.atomic;
+	struct snpu_mmu_hit res;
+	uint64_t old = 0, val, *word;
+	unsigned int err;
+
+	/* the result's place first: a word that was changed cannot be changed back */
+	err = a->result ? resolve(x, a->result, 8, true, &res) : SNPU_ERR_NONE;
+	if (!err)
+		err = resolve(x, a->addr, 8, false, &x->sem);
+	if (!err)
+		err = resolve(x, a->addr, 8, true, &x->sem);
+	if (err)
+		return err;
+	release_stores(x->q);
+	word = (uint64_t *)x->sem.host;
+	if (!word) {
+		err = atomic_slow(x, &old);
+	} else {
+		old = snpu_load_acq(word);
+		while (atomic_next(a, old, &val) &&
+		       !__atomic_compare_exchange_n(word, &old, val, false, __ATOMIC_ACQ_REL,
+						    __ATOMIC_ACQUIRE))
+			;
+	}
+	if (err)
+		return err;
+	wake_waiters(x);
+	x->cas_failed = !atomic_next(a, old, &val);
+	x->work.bytes_read = 8;
+	x->work.bytes_written = a->result ? 16 : 8;
+	if (!a->result)
+		return SNPU_ERR_NONE;
+	if (!res.host)
+		return (unsigned int)mem_slow(x, a->result, &old, 8, true);
+	snpu_store_rel((uint64_t *)res.host, old);
+	return SNPU_ERR_NONE;
 }
 
 static enum step sem_wait(struct exec *x, unsigned int *err)
@@ -280,6 +352,9 @@ static unsigned int timestamp(struct exec *x)
 	struct snpu_mmu_hit hit;
 	unsigned int err;
 
+	/* no virtual time is kept: SNPU_CAP_TIMING is not set */
+	if (x->pkt.hdr.flags & SNPU_PF_VIRTUAL)
+		return SNPU_ERR_FIELD;
 	err = resolve(x, x->pkt.misc.addr, 8, true, &hit);
 	if (err)
 		return err;
@@ -292,6 +367,12 @@ static unsigned int timestamp(struct exec *x)
 		return (unsigned int)mem_slow(x, x->pkt.misc.addr, &now, 8, true);
 	snpu_store_rel((uint64_t *)hit.host, now);
 	return SNPU_ERR_NONE;
+}
+
+static bool signals(const union snpu_pkt *p)
+{
+	return (p->hdr.op == SNPU_OP_COPY || p->hdr.op == SNPU_OP_REDUCE_ADD) &&
+	       (p->hdr.flags & SNPU_PF_SIGNAL);
 }
 
 static enum step run_data(struct exec *x, unsigned int *err)
@@ -325,7 +406,11 @@ static enum step run_data(struct exec *x, unsigned int *err)
 		x->fault_va = fault.va;
 		return STEP_FAULT;
 	}
-	return STEP_RETIRED;
+	if (!signals(&x->pkt))
+		return STEP_RETIRED;
+	/* REDUCE_ADD has the fields at the same place */
+	*err = sem_signal(x, x->pkt.copy.sem_addr, x->pkt.copy.sem_value, x->pkt.hdr.arg);
+	return *err ? STEP_FAULT : STEP_RETIRED;
 }
 
 static enum step run_packet(struct exec *x, unsigned int *err)
@@ -336,8 +421,14 @@ static enum step run_packet(struct exec *x, unsigned int *err)
 	case SNPU_OP_NOP:
 		return STEP_RETIRED;
 	case SNPU_OP_SEM_SIGNAL:
-		*err = sem_signal(x);
+		*err = sem_signal(x, x->pkt.sem.addr, x->pkt.sem.value, x->pkt.hdr.arg);
+		x->work.bytes_written = 8;
 		break;
+	case SNPU_OP_ATOMIC:
+		*err = atomic(x);
+		break;
+	case SNPU_OP_CLOCK:
+		break;		/* for the log */
 	case SNPU_OP_SEM_WAIT:
 		return sem_wait(x, err);
 	case SNPU_OP_BARRIER:
@@ -362,6 +453,56 @@ static enum step run_packet(struct exec *x, unsigned int *err)
 		return run_data(x, err);
 	}
 	return *err ? STEP_FAULT : STEP_RETIRED;
+}
+
+static uint32_t saturated(uint64_t v)
+{
+	return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
+}
+
+/* What the cost of a packet depends on beside its bytes */
+static void log_shape(struct snpu_plog_rec *r, const struct exec *x)
+{
+	const union snpu_pkt *p = &x->pkt;
+
+	r->die = x->q->die;
+	r->arg = p->hdr.arg;
+	r->host_mem = x->host_mem;
+	r->groups = 1;
+	switch (p->hdr.op) {
+	case SNPU_OP_MATMUL:
+		r->m = p->matmul.m;
+		r->n = p->matmul.n;
+		r->k = p->matmul.k;
+		r->groups = p->hdr.arg ? p->hdr.arg : 1;
+		break;
+	case SNPU_OP_ATTENTION:
+		r->m = p->attention.rows;
+		r->n = p->attention.len;
+		r->k = p->attention.dk;
+		r->groups = p->attention.batch;
+		r->aux = p->attention.dv;
+		break;
+	case SNPU_OP_REDUCE_SUM:
+	case SNPU_OP_SOFTMAX:
+	case SNPU_OP_RMSNORM:
+	case SNPU_OP_ARGMAX:
+		r->m = p->rows.rows;
+		r->n = p->rows.cols;
+		break;
+	case SNPU_OP_ELTWISE:
+		r->m = saturated(p->eltwise.count);
+		break;
+	case SNPU_OP_CONVERT:
+		r->m = saturated(p->convert.count);
+		break;
+	case SNPU_OP_ACT:
+		r->m = saturated(p->act.count);
+		break;
+	case SNPU_OP_CLOCK:
+		r->clock = p->misc.addr;
+		break;
+	}
 }
 
 static void log_packet(struct exec *x, uint32_t sub)
@@ -395,7 +536,21 @@ static void log_packet(struct exec *x, uint32_t sub)
 		r->sem_node = x->sem.node;
 		r->sem_addr = x->sem.addr;
 		r->sem_value = x->pkt.sem.value;
+	} else if (signals(&x->pkt)) {
+		r->sem_kind = kinds[0][h->arg & 1];
+		r->sem_host = x->sem.aperture == SNPU_APERTURE_HOST;
+		r->sem_node = x->sem.node;
+		r->sem_addr = x->sem.addr;
+		r->sem_value = x->pkt.copy.sem_value;
+	} else if (h->op == SNPU_OP_ATOMIC) {
+		r->sem_kind = x->cas_failed ? SNPU_PLOG_SEM_NONE :
+			      kinds[0][h->arg == SNPU_ATOMIC_ADD];
+		r->sem_host = x->sem.aperture == SNPU_APERTURE_HOST;
+		r->sem_node = x->sem.node;
+		r->sem_addr = x->sem.addr;
+		r->sem_value = x->pkt.atomic.operand;
 	}
+	log_shape(r, x);
 }
 
 /* The one packet that is not worth a call */
@@ -513,6 +668,7 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		     q->ring_va + (q->head & (q->ring_entries - 1)) * SNPU_PKT_BYTES;
 		x.read_node = SNPU_PLOG_NO_NODE;
 		x.write_node = SNPU_PLOG_NO_NODE;
+		x.host_mem = 0;
 		x.work = (struct snpu_work) { 0 };
 		x.fault_va = 0;
 		step = STEP_FAULT;

@@ -73,10 +73,37 @@ int snpu_fabric_export(struct snpu_npu *n, const struct snpu_adm_export *a)
 	return 0;
 }
 
+int snpu_fabric_query(struct snpu_npu *n, uint32_t node, uint32_t seg, const uint64_t *token,
+		      struct snpu_export *out)
+{
+	const struct snpu_export *exports, *e;
+	struct snpu_npu *t = snpu_machine_node(n->m, node);
+
+	if (!t || !(snpu_load(&t->status) & SNPU_STATUS_READY))
+		return -EHOSTUNREACH;
+	exports = snpu_load_acq(&t->exports);
+	if (!exports || seg >= t->num_segs)
+		return -ENOENT;
+	e = &exports[seg];
+	if (!snpu_load_acq(&e->valid))
+		return -ENOENT;
+	out->access = snpu_load(&e->access);
+	out->bytes = snpu_load(&e->bytes);
+	out->token = snpu_load(&e->token);
+	/* the exporter is not locked: what was read is of one export if that is still the same */
+	snpu_mb();
+	if (!snpu_load_acq(&e->valid) || snpu_load(&e->token) != out->token)
+		return -ENOENT;
+	return token && *token != out->token ? -EACCES : 0;
+}
+
 int snpu_fabric_revoke(struct snpu_npu *n, uint32_t seg)
 {
 	if (!n->exports || !n->exports[seg].valid)
 		return -ENOENT;
+	if (n->exports[seg].named)
+		snpu_directory_drop(n->m->dir, n->node, seg);
+	n->exports[seg].named = 0;
 	snpu_store_rel(&n->exports[seg].valid, 0);
 	snpu_quiesce(n->m);
 	n->exports[seg].token = 0;
@@ -117,8 +144,12 @@ void snpu_fabric_reset(struct snpu_npu *n)
 {
 	uint32_t i;
 
-	for (i = 0; n->exports && i < n->num_segs; i++)
+	if (n->exports)
+		snpu_directory_drop(n->m->dir, n->node, SNPU_DIR_ALL);
+	for (i = 0; n->exports && i < n->num_segs; i++) {
+		n->exports[i].named = 0;
 		snpu_store_rel(&n->exports[i].valid, 0);
+	}
 	for (i = 0; n->imports && i < n->num_imports; i++)
 		snpu_store_rel(&n->imports[i].valid, 0);
 	if (n->exports || n->imports)

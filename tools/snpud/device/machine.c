@@ -160,7 +160,8 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	pthread_mutex_init(&m->list_lock, NULL);
 	m->npu = calloc(m->npus, sizeof(*m->npu));
 	m->list = calloc(1, sizeof(*m->list));
-	if (!m->npu || !m->list) {
+	m->dir = snpu_directory_new();
+	if (!m->npu || !m->list || !m->dir) {
 		snprintf(err, err_len, "out of memory");
 		goto fail;
 	}
@@ -182,6 +183,7 @@ fail:
 		snpu_npu_destroy(m->npu[i]);
 	free(m->npu);
 	free(m->list);
+	snpu_directory_free(m->dir);
 	pthread_mutex_destroy(&m->list_lock);
 	free(m);
 	return NULL;
@@ -200,6 +202,7 @@ void snpu_machine_destroy(struct snpu_machine *m)
 		snpu_npu_destroy(m->npu[i]);
 	free(m->npu);
 	free(m->list);
+	snpu_directory_free(m->dir);
 	pthread_mutex_destroy(&m->list_lock);
 	free(m);
 }

@@ -81,6 +81,7 @@ struct snpu_ctx {
 struct snpu_export {
 	uint32_t valid;		/* release-stored last */
 	uint32_t access;
+	uint32_t named;		/* the directory may hold it; npu->lock */
 	uint64_t offset;
 	uint64_t bytes;
 	uint64_t token;
@@ -146,6 +147,7 @@ struct snpu_queue {
 	bool waiting;		/* the next packet is a wait that has begun */
 	uint64_t deadline;	/* of that wait, 0: none */
 	uint64_t packets;
+	uint8_t die;		/* 0: all, n: die n - 1; fixed */
 	bool nt_stores;		/* a packet since the last sfence may have used them */
 	uint32_t error;
 	uint32_t error_aux;
@@ -238,6 +240,7 @@ struct snpu_machine {
 	uint64_t t0;
 	uint64_t ticks0;
 	struct snpu_plog *plog;
+	struct snpu_directory *dir;
 	uint64_t serial_base;
 
 	unsigned int workers;
@@ -317,6 +320,38 @@ int snpu_fabric_revoke(struct snpu_npu *n, uint32_t seg);
 int snpu_fabric_import(struct snpu_npu *n, const struct snpu_adm_import *a);
 int snpu_fabric_unimport(struct snpu_npu *n, uint32_t slot);
 void snpu_fabric_reset(struct snpu_npu *n);
+
+/**
+ * snpu_fabric_query() - what an importer would get
+ * @n: importer
+ * @node: exporter
+ * @seg: its export slot
+ * @token: secret, NULL: whoever asks has been told by the directory
+ * @out: receives a copy of the slot, with its token
+ *
+ * Return: 0; -ENOENT: no such segment; -EACCES: wrong token; -EHOSTUNREACH: no such NPU, or it is
+ * not ready.
+ */
+int snpu_fabric_query(struct snpu_npu *n, uint32_t node, uint32_t seg, const uint64_t *token,
+		      struct snpu_export *out);
+
+/* directory.c */
+struct snpu_directory;
+#define SNPU_DIR_ALL	0xffffffffu
+
+struct snpu_directory *snpu_directory_new(void);
+void snpu_directory_free(struct snpu_directory *d);
+/* 1 .. 55 printable characters without blanks, then NUL bytes to the end */
+bool snpu_directory_name_ok(const char *name);
+/* 0, -EEXIST, -ENOMEM; @name is ok */
+int snpu_directory_publish(struct snpu_directory *d, const char *name, uint32_t node, uint32_t seg);
+/* 0 or -ENOENT */
+int snpu_directory_lookup(struct snpu_directory *d, const char *name, uint32_t *node,
+			  uint32_t *seg);
+/* 0, -ENOENT, -EACCES: another NPU's */
+int snpu_directory_remove(struct snpu_directory *d, const char *name, uint32_t node);
+/* Names of one segment, or with SNPU_DIR_ALL of all segments of an NPU */
+void snpu_directory_drop(struct snpu_directory *d, uint32_t node, uint32_t seg);
 
 /* ras.c */
 unsigned int snpu_ras_check(struct snpu_npu *n, uint64_t off, uint64_t len, bool write,

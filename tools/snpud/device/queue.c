@@ -152,6 +152,7 @@ int snpu_queue_create(struct snpu_npu *n, const struct snpu_queue_desc *d)
 	q->db = db;
 	q->npu = n;
 	q->ctx = n->ctxs[d->ctx];
+	q->die = (uint8_t)(d->flags >> SNPU_QF_DIE_SHIFT);
 	q->ring_va = d->ring_va;
 	q->cpl_addr = d->cpl_addr;
 	q->id = d->queue;
