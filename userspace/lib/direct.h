@@ -52,6 +52,32 @@ struct dblock {
 };
 
 /**
+ * struct dmem - what a snpu_mem maps
+ * @block: HBM of an NPU that this set drives
+ * @fd: host memory, else -1
+ * @iova: its DMA address for the context's NPU
+ * @remote: HBM of a peer, reached through an import slot
+ * @node: the peer
+ * @seg: its export slot
+ * @token: that slot's token
+ * @offset: in the segment
+ * @slot: import slot while bound, else -1
+ * @export: export slot of snpu_seg_export(), 0: none; under share
+ */
+struct dmem {
+	struct dblock *block;
+	int fd;
+	uint64_t iova;
+	bool remote;
+	uint32_t node;
+	uint32_t seg;
+	uint64_t token;
+	uint64_t offset;
+	int slot;
+	uint32_t export;
+};
+
+/**
  * struct dnpu - one NPU
  * @npu: back pointer
  * @path: socket
@@ -190,6 +216,13 @@ int direct_mem_import(struct snpu_mem *mem, int fd);
 int direct_mem_share(struct snpu_mem *mem, struct snpu_mem *from);
 int direct_ctx_create(struct snpu_ctx *ctx);
 void direct_ctx_destroy(struct snpu_ctx *ctx);
+
+/* direct_segment.c */
+int direct_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,
+		      struct snpu_seg_handle *handle);
+int direct_seg_revoke(struct snpu_mem *mem);
+int direct_seg_lookup(struct snpu_ctx *ctx, const char *name, struct snpu_seg_handle *handle);
+int direct_seg_import(struct snpu_mem *mem, const struct snpu_seg_handle *handle);
 
 /* direct_queue.c */
 int direct_queue_create(struct snpu_queue *q);

@@ -18,30 +18,6 @@
 
 #define DESC_MAGIC	0x326d656d75706e73ull	/* "snpumem2" */
 
-/**
- * struct dmem - what a snpu_mem maps
- * @block: HBM of an NPU that this set drives
- * @fd: host memory, else -1
- * @iova: its DMA address for the context's NPU
- * @remote: HBM of a peer, reached through an import slot
- * @node: the peer
- * @seg: its export slot
- * @token: that slot's token
- * @offset: in the segment
- * @slot: import slot while bound, else -1
- */
-struct dmem {
-	struct dblock *block;
-	int fd;
-	uint64_t iova;
-	bool remote;
-	uint32_t node;
-	uint32_t seg;
-	uint64_t token;
-	uint64_t offset;
-	int slot;
-};
-
 /* What an exported descriptor of HBM holds */
 struct desc {
 	uint64_t magic;

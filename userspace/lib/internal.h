@@ -120,6 +120,7 @@ struct snpu_ctx {
  * @va: address there
  * @ptr: CPU's view, NULL: not mapped yet; under ctx.lock
  * @imported: @bytes and the memory come from elsewhere
+ * @exported: snpu_seg_export() opened it to others; under ctx.lock
  * @priv: of the transport
  */
 struct snpu_mem {
@@ -129,6 +130,7 @@ struct snpu_mem {
 	uint64_t va;
 	void *ptr;
 	bool imported;
+	bool exported;
 	void *priv;
 };
 
@@ -180,6 +182,10 @@ struct snpu_queue {
  * @mem_export: a descriptor of it
  * @mem_import: memory behind a descriptor; sets mem->bytes
  * @mem_share: maps what another mem of the set is; sets mem->bytes. NULL: by export and import
+ * @seg_export: opens memory to the machine, under a name unless that is NULL; NULL: cannot
+ * @seg_revoke: ends that
+ * @seg_lookup: handle of a name
+ * @seg_import: memory behind a handle; sets mem->bytes
  * @queue_create: sets doorbell, cpl and priv, from ring_mem, mask and prio
  * @queue_destroy: stops and frees
  * @queue_wake: the device sleeps and has work
@@ -218,6 +224,11 @@ struct snpu_transport {
 	int (*mem_export)(struct snpu_mem *mem, int *fd);
 	int (*mem_import)(struct snpu_mem *mem, int fd);
 	int (*mem_share)(struct snpu_mem *mem, struct snpu_mem *from);
+	int (*seg_export)(struct snpu_mem *mem, unsigned int access, const char *name,
+			  struct snpu_seg_handle *handle);
+	int (*seg_revoke)(struct snpu_mem *mem);
+	int (*seg_lookup)(struct snpu_ctx *ctx, const char *name, struct snpu_seg_handle *handle);
+	int (*seg_import)(struct snpu_mem *mem, const struct snpu_seg_handle *handle);
 	int (*queue_create)(struct snpu_queue *q);
 	int (*queue_destroy)(struct snpu_queue *q);
 	int (*queue_wake)(struct snpu_queue *q);
@@ -247,6 +258,13 @@ extern const struct snpu_transport snpu_transport_direct;
 bool snpu_kmd_present(void);
 
 /* ---- shared helpers ---- */
+
+/* Memory that an import is about to fill; NULL: out of memory */
+struct snpu_mem *snpu_mem_new(struct snpu_ctx *ctx, unsigned int flags);
+/* Places and binds it; what fails is freed */
+int snpu_mem_finish(struct snpu_mem *mem, struct snpu_mem **out);
+/* Ends an export, if there is one; for snpu_mem_free() */
+int snpu_seg_end(struct snpu_mem *mem);
 
 uint64_t snpu_now_ns(void);
 /* CLOCK_MONOTONIC time at which a timeout that starts now is over; UINT64_MAX: never */

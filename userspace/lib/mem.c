@@ -10,7 +10,7 @@
 
 #define MAX_BYTES	(1ull << 46)
 
-static struct snpu_mem *mem_new(struct snpu_ctx *ctx, unsigned int flags)
+struct snpu_mem *snpu_mem_new(struct snpu_ctx *ctx, unsigned int flags)
 {
 	struct snpu_mem *mem = calloc(1, sizeof(*mem));
 
@@ -43,7 +43,7 @@ static int mem_place(struct snpu_mem *mem)
 	return ret;
 }
 
-static int mem_finish(struct snpu_mem *mem, struct snpu_mem **out)
+int snpu_mem_finish(struct snpu_mem *mem, struct snpu_mem **out)
 {
 	int ret = mem_place(mem);
 
@@ -85,7 +85,7 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 			-EINVAL,
 			"snpu_mem_alloc: flags 0x%x: one of HBM, HOST; CONTIG only with HBM",
 			flags);
-	mem = mem_new(ctx, flags);
+	mem = snpu_mem_new(ctx, flags);
 	if (!mem)
 		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
 	mem->bytes = (bytes + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
@@ -94,7 +94,7 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 		free(mem);
 		return ret;
 	}
-	return mem_finish(mem, out);
+	return snpu_mem_finish(mem, out);
 }
 
 /**
@@ -106,12 +106,15 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 SNPU_EXPORT int snpu_mem_free(struct snpu_mem *mem)
 {
 	struct snpu_ctx *ctx;
-	int ret;
+	int ret, ret2;
 
 	if (!mem)
 		return 0;
 	ctx = mem->ctx;
+	/* others must not reach what is going to be somebody else's */
+	ret2 = snpu_seg_end(mem);
 	ret = ctx->snpu->t->mem_free(mem, true);
+	ret = ret ? ret : ret2;
 	pthread_mutex_lock(&ctx->lock);
 	snpu_va_free(&ctx->va, mem->va, mem->bytes);
 	pthread_mutex_unlock(&ctx->lock);
@@ -195,7 +198,7 @@ SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags
 	if (flags & ~SNPU_MEM_READ_ONLY)
 		return snpu_fail(-EINVAL, "snpu_mem_import: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
-	mem = mem_new(ctx, flags);
+	mem = snpu_mem_new(ctx, flags);
 	if (!mem)
 		return snpu_fail(-ENOMEM, "snpu_mem_import");
 	mem->imported = true;
@@ -204,7 +207,7 @@ SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags
 		free(mem);
 		return ret;
 	}
-	return mem_finish(mem, out);
+	return snpu_mem_finish(mem, out);
 }
 
 /**
@@ -228,7 +231,7 @@ SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsig
 		return snpu_fail(-EINVAL, "snpu_mem_share: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
 	if (ctx->snpu == mem->ctx->snpu && ctx->snpu->t->mem_share) {
-		new = mem_new(ctx, flags);
+		new = snpu_mem_new(ctx, flags);
 		if (!new)
 			return snpu_fail(-ENOMEM, "snpu_mem_share");
 		new->imported = true;
@@ -237,7 +240,7 @@ SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsig
 			free(new);
 			return ret;
 		}
-		return mem_finish(new, out);
+		return snpu_mem_finish(new, out);
 	}
 	ret = snpu_mem_export(mem, &fd);
 	if (ret)

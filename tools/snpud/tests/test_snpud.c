@@ -134,7 +134,7 @@ static void command_line(void)
 		const char *expect;
 	} cases[] = {
 		{ { "--help" }, 0, "Exit codes" },
-		{ { "--version" }, 0, "hardware ABI 1.0" },
+		{ { "--version" }, 0, "hardware ABI 1.1" },
 		{ { NULL }, 2, "--socket-dir is missing" },
 		{ { "--socket-dir", "/tmp/x", "--npus", "0" }, 2, "1 .. 65536" },
 		{ { "--socket-dir", "/tmp/x", "--npus", "5x" }, 2, "must be a number" },

@@ -17,12 +17,6 @@
 
 #define COLL_EXPORT	__attribute__((visibility("default")))
 
-/* Not in libsnpu yet */
-#pragma weak snpu_seg_export
-#pragma weak snpu_seg_import
-#pragma weak snpu_seg_import_name
-#pragma weak snpu_seg_revoke
-
 /* ---- errors and settings (config.c) ---- */
 
 int coll_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
