@@ -51,8 +51,8 @@ static int pick(struct coll_world *w, unsigned int *npu, unsigned int *count)
 static int rank_open(struct coll_world *w, struct coll_rank *r, unsigned int npu)
 {
 	struct snpu_queue_params params = {
-		.field_mask = SNPU_QUEUE_ENTRIES | (w->o->timing ? SNPU_QUEUE_TIMING : 0),
-		.entries = 256, .timing = 1,
+		.field_mask = SNPU_QUEUE_ENTRIES,
+		.entries = 256,
 	};
 	unsigned int i;
 	void *ptr;
