@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared resources in virtual time: flows that progress at max-min fair rates.
+ *
+ * A flow has an amount of work and progresses at a rate (work/s). At rate x it takes weight * x of
+ * every resource it uses. Rates are the max-min fair ones: they rise together until a resource is
+ * full or a flow is at its own limit. Virtual time is in picoseconds. Only flows which are coupled
+ * through shared resources to one that begins, ends or changes are looked at again.
+ *
+ * Results depend on the order of calls alone (in the last bits), never on addresses or clocks.
+ */
+#ifndef SNPU_MAXMIN_H
+#define SNPU_MAXMIN_H
+
+#include <stdint.h>
+
+#define SNPU_MM_NEVER	UINT64_MAX
+
+struct snpu_mm;
+
+/**
+ * struct snpu_mm_use - a flow's use of a resource
+ * @res: resource
+ * @weight: taken of it for each unit of work, > 0
+ */
+struct snpu_mm_use {
+	uint32_t res;
+	double weight;
+};
+
+/** snpu_mm_new() - @n resources of capacity 0. Return: NULL without memory */
+struct snpu_mm *snpu_mm_new(uint32_t n);
+void snpu_mm_free(struct snpu_mm *m);
+
+/** snpu_mm_capacity() - capacity of a resource from @now on; 0: its flows stand still */
+void snpu_mm_capacity(struct snpu_mm *m, uint64_t now, uint32_t res, double cap);
+
+/**
+ * snpu_mm_start() - a flow begins
+ * @m: solver
+ * @now: virtual time
+ * @work: amount, > 0
+ * @limit: largest rate; INFINITY: none
+ * @uses: what it uses; no resource twice
+ * @n: their number; with none, @limit must be finite
+ * @cookie: given back when it ends
+ *
+ * Return: id of the flow, reused after its end, or -ENOMEM.
+ */
+int64_t snpu_mm_start(struct snpu_mm *m, uint64_t now, double work, double limit,
+		      const struct snpu_mm_use *uses, uint32_t n, uint64_t cookie);
+
+/** snpu_mm_solve() - settle rates after starts, ends and changes at @now. 0 or -ENOMEM */
+int snpu_mm_solve(struct snpu_mm *m, uint64_t now);
+
+/** snpu_mm_next() - when the next flow ends, SNPU_MM_NEVER: none; after snpu_mm_solve() */
+uint64_t snpu_mm_next(const struct snpu_mm *m);
+
+/**
+ * snpu_mm_end() - take one flow that has ended by @now
+ * @cookie: receives its cookie
+ *
+ * Return: 1, or 0 when there is none left.
+ */
+int snpu_mm_end(struct snpu_mm *m, uint64_t now, uint64_t *cookie);
+
+/** snpu_mm_rate() - rate of a flow that runs */
+double snpu_mm_rate(const struct snpu_mm *m, int64_t flow);
+
+/** snpu_mm_use_of() - busy ps and amount taken of a resource by flows that have ended */
+void snpu_mm_use_of(const struct snpu_mm *m, uint64_t now, uint32_t res, uint64_t *busy,
+		    double *amount);
+
+/** snpu_mm_solved() - flows looked at so far, a measure of effort */
+uint64_t snpu_mm_solved(const struct snpu_mm *m);
+
+#endif

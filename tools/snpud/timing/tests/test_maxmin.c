@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Max-min sharing against progressive filling written the slow and obvious way, on random networks.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "timing/maxmin.h"
+
+#define RES	12
+#define FLOWS	24
+#define CASES	4000
+
+struct net {
+	double cap[RES], weight[FLOWS][RES], limit[FLOWS], rate[FLOWS], work[FLOWS];
+	int res, flows;
+};
+
+static uint64_t seed = 88172645463325252ull;
+
+static uint32_t rnd(uint32_t n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)((seed >> 20) % n);
+}
+
+static void make(struct net *w)
+{
+	int f, r;
+
+	memset(w, 0, sizeof(*w));
+	w->res = 1 + (int)rnd(RES);
+	w->flows = 1 + (int)rnd(FLOWS);
+	for (r = 0; r < w->res; r++)
+		w->cap[r] = 1 + rnd(1000);
+	for (f = 0; f < w->flows; f++) {
+		w->limit[f] = rnd(3) ? INFINITY : 1 + rnd(50);
+		w->work[f] = 1 + rnd(100000);
+		for (r = 0; r < w->res; r++)
+			if (!rnd(3))
+				w->weight[f][r] = 0.25 * (1 + rnd(8));
+		w->weight[f][rnd((uint32_t)w->res)] = 1;
+	}
+}
+
+/* All rates rise together; whoever meets a full resource or its limit stops */
+static void brute(struct net *w)
+{
+	int live[FLOWS], left = w->flows, f, r;
+	double level = 0;
+
+	for (f = 0; f < w->flows; f++)
+		live[f] = 1;
+	while (left) {
+		double best = INFINITY;
+
+		for (r = 0; r < w->res; r++) {
+			double used = 0, sum = 0;
+
+			for (f = 0; f < w->flows; f++) {
+				if (live[f])
+					sum += w->weight[f][r];
+				else
+					used += w->weight[f][r] * w->rate[f];
+			}
+			if (sum > 0 && (w->cap[r] - used) / sum < best)
+				best = (w->cap[r] - used) / sum;
+		}
+		for (f = 0; f < w->flows; f++)
+			if (live[f] && w->limit[f] < best)
+				best = w->limit[f];
+		if (best > level)
+			level = best;
+		/* who stops here */
+		int stop[FLOWS] = { 0 };
+
+		for (r = 0; r < w->res; r++) {
+			double used = 0, sum = 0;
+
+			for (f = 0; f < w->flows; f++) {
+				if (live[f])
+					sum += w->weight[f][r];
+				else
+					used += w->weight[f][r] * w->rate[f];
+			}
+			if (sum > 0 && (w->cap[r] - used) / sum <= level * (1 + 1e-9))
+				for (f = 0; f < w->flows; f++)
+					if (live[f] && w->weight[f][r] > 0)
+						stop[f] = 1;
+		}
+		for (f = 0; f < w->flows; f++)
+			if (live[f] && (stop[f] || w->limit[f] <= level * (1 + 1e-9))) {
+				w->rate[f] = level;
+				live[f] = 0;
+				left--;
+			}
+	}
+}
+
+/* Rates after all started, and after some ended; work is conserved */
+static int one(int nr)
+{
+	int64_t id[FLOWS];
+	struct net w, part;
+	struct snpu_mm *m;
+	int f, r, bad = 0, left;
+	uint64_t now = 0, cookie;
+	double done[RES] = { 0 };
+
+	make(&w);
+	brute(&w);
+	m = snpu_mm_new((uint32_t)w.res);
+	for (r = 0; r < w.res; r++)
+		snpu_mm_capacity(m, 0, (uint32_t)r, w.cap[r]);
+	for (f = 0; f < w.flows; f++) {
+		struct snpu_mm_use u[RES];
+		uint32_t n = 0;
+
+		for (r = 0; r < w.res; r++)
+			if (w.weight[f][r] > 0)
+				u[n++] = (struct snpu_mm_use){ (uint32_t)r, w.weight[f][r] };
+		id[f] = snpu_mm_start(m, 0, w.work[f], w.limit[f], u, n, (uint64_t)f);
+		if (rnd(2))
+			snpu_mm_solve(m, 0);
+	}
+	snpu_mm_solve(m, 0);
+	left = w.flows;
+	part = w;
+	while (left) {
+		for (f = 0; f < w.flows; f++) {
+			double got = part.work[f] > 0 ? snpu_mm_rate(m, id[f]) : 0;
+
+			if (part.work[f] > 0 && fabs(got - part.rate[f]) > 1e-6 * part.rate[f]) {
+				printf("# case %d: flow %d: rate %.9g, expected %.9g\n", nr, f,
+				       got, part.rate[f]);
+				bad = 1;
+			}
+		}
+		now = snpu_mm_next(m);
+		if (now == SNPU_MM_NEVER || bad)
+			break;
+		while (snpu_mm_end(m, now, &cookie)) {
+			part.work[cookie] = 0;
+			part.limit[cookie] = 0;
+			for (r = 0; r < w.res; r++) {
+				done[r] += w.weight[cookie][r] * w.work[cookie];
+				part.weight[cookie][r] = 0;
+			}
+			left--;
+		}
+		snpu_mm_solve(m, now);
+		memset(part.rate, 0, sizeof(part.rate));
+		brute(&part);
+	}
+	if (left) {
+		printf("# case %d: %d flows never end\n", nr, left);
+		bad = 1;
+	}
+	for (r = 0; r < w.res && !bad; r++) {
+		uint64_t busy;
+		double amount;
+
+		snpu_mm_use_of(m, now, (uint32_t)r, &busy, &amount);
+		if (fabs(amount - done[r]) > 1e-6 * done[r] ||
+		    amount > w.cap[r] * (double)busy * 1e-12 * (1 + 1e-6) + 1e-3) {
+			printf("# case %d: resource %d: %.9g taken, %.9g expected, busy %llu ps of %.9g/s\n",
+			       nr, r, amount, done[r], (unsigned long long)busy, w.cap[r]);
+			bad = 1;
+		}
+	}
+	snpu_mm_free(m);
+	return bad;
+}
+
+int main(void)
+{
+	int i, bad = 0;
+
+	for (i = 0; i < CASES; i++)
+		bad += one(i);
+	printf("1..1\n%s 1 - max-min rates of %d random networks, %d differ\n", bad ? "not ok" : "ok",
+	       CASES, bad);
+	return bad != 0;
+}
