@@ -361,7 +361,7 @@ TEST_F_TIMEOUT(queue, bad_packets, SNPU_TEST_S)
 	bad[0].pkt.hdr.op = 0x0f;
 	bad[1].pkt.hdr.op = 0xff;
 	bad[2].pkt.hdr.flags = 1;
-	bad[3].pkt.copy.rsvd[3] = 1;
+	bad[3].pkt.copy.rsvd[1] = 1;
 	bad[4].pkt.copy.bytes = 0;
 	bad[5].pkt.copy.bytes = 1ull << 63;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

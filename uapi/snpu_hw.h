@@ -138,13 +138,14 @@
 #define SNPU_PRIO_MAX		SNPU_PRIO_HIGH
 
 /* flags of struct snpu_queue_desc */
-#define SNPU_QF_TIMING		(1u << 0)	/* data packets move nothing and need no memory: only
-						 * what they cost counts. Semaphores, timestamps,
-						 * interrupts and indirect buffers are real. Needs
-						 * CAP_TIMING.
-						 */
-#define SNPU_QF_DIE_SHIFT	8		/* bits 15..8: 0: the packets' work is spread over all */
-#define SNPU_QF_DIE_MASK	(0xffu << SNPU_QF_DIE_SHIFT)	/* dies; n: it is done by die n - 1 */
+/*
+ * TIMING: data packets move nothing and need no memory: only what they cost counts. Semaphores,
+ * timestamps, interrupts and indirect buffers are real. Needs CAP_TIMING.
+ * DIE, bits 15..8: 0: the work of the packets is spread over all dies; n: die n - 1 does it.
+ */
+#define SNPU_QF_TIMING		(1u << 0)
+#define SNPU_QF_DIE_SHIFT	8
+#define SNPU_QF_DIE_MASK	(0xffu << SNPU_QF_DIE_SHIFT)
 #define SNPU_QF_MASK		(SNPU_QF_TIMING | SNPU_QF_DIE_MASK)
 
 /**
@@ -246,9 +247,8 @@ struct snpu_cpl {
 #define SNPU_ADM_DIR_LOOKUP	0x10	/* dir.name: data[]: node, segment, token, bytes, access */
 #define SNPU_ADM_DIR_REMOVE	0x11	/* dir.name: PERM unless this NPU published it */
 #define SNPU_ADM_VTIME		0x12	/* vtime: data[]: see there; BUSY: not known yet */
-#define SNPU_ADM_FABRIC_PORT	0x13	/* port: data[]: SNPU_PORT_*, bytes sent, bytes received,
-					 * bytes dropped, bytes/s now possible, virtual busy ns
-					 * sent, received
+#define SNPU_ADM_FABRIC_PORT	0x13	/* port: data[]: SNPU_PORT_*, bytes sent, received,
+					 * dropped, bytes/s now, virtual busy ns of both ways
 					 */
 #define SNPU_ADM_OP_MAX		0x13
 
@@ -847,10 +847,8 @@ struct snpu_pkt_sem {
 	__u64 rsvd[4];
 };
 
-#define SNPU_PF_VIRTUAL		(1u << 0)	/* TIMESTAMP: virtual time; the queue waits here until
-						 * it is known, which takes all queues of the machine
-						 * coming to rest. Needs CAP_TIMING.
-						 */
+/* TIMESTAMP: virtual time; the queue waits here until all queues have come to rest. CAP_TIMING */
+#define SNPU_PF_VIRTUAL		(1u << 0)
 
 /**
  * struct snpu_pkt_misc - NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT, CLOCK
@@ -938,7 +936,7 @@ union snpu_pkt {
 #define SNPU_EVT_INTERRUPT	2	/* queue; code: the packet's cookie; data: packet index */
 #define SNPU_EVT_ECC_CE		3	/* corrected; data: HBM offset */
 #define SNPU_EVT_ECC_UE		4	/* uncorrected, memory is poisoned; data: HBM offset */
-#define SNPU_EVT_FABRIC		5	/* a port's state; code: plane; data: SNPU_PORT_* | die << 8 */
+#define SNPU_EVT_FABRIC		5	/* code: plane; data: SNPU_PORT_* | die << 8 */
 #define SNPU_EVT_FATAL		6	/* code: reason; the function needs a reset */
 #define SNPU_EVT_MAX		6
 
