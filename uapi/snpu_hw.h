@@ -247,9 +247,7 @@ struct snpu_cpl {
 #define SNPU_ADM_DIR_LOOKUP	0x10	/* dir.name: data[]: node, segment, token, bytes, access */
 #define SNPU_ADM_DIR_REMOVE	0x11	/* dir.name: PERM unless this NPU published it */
 #define SNPU_ADM_VTIME		0x12	/* vtime: data[]: see there; BUSY: not known yet */
-#define SNPU_ADM_FABRIC_PORT	0x13	/* port: data[]: SNPU_PORT_*, bytes sent, received,
-					 * dropped, bytes/s now, virtual busy ns of both ways
-					 */
+#define SNPU_ADM_FABRIC_PORT	0x13	/* port: data[]: see there */
 #define SNPU_ADM_OP_MAX		0x13
 
 /**
@@ -364,6 +362,9 @@ struct snpu_adm_vtime {
  * struct snpu_adm_port - argument of FABRIC_PORT
  * @plane: plane
  * @die: die
+ *
+ * Response data: [0] SNPU_PORT_*, [1] bytes sent, [2] received, [3] dropped, [4] bytes/s that are
+ * possible now, [5] virtual busy ns sending, [6] receiving.
  */
 struct snpu_adm_port {
 	__u32 plane;
