@@ -143,6 +143,13 @@ unsigned int snpu_topo_l2_hops(const struct snpu_topo *t, uint32_t src, uint32_t
 uint32_t snpu_topo_die_link(const struct snpu_topo *t, uint32_t src, uint32_t dst);
 
 /**
+ * snpu_topo_bisection() - bytes/s, one way, between two halves of the machine
+ *
+ * Halves are of whole hosts, or of one host's NPUs if there is but one; CPUs do not count.
+ */
+double snpu_topo_bisection(const struct snpu_topo *t);
+
+/**
  * snpu_topo_link_name() - "npu12.1>l1.1.3": die 1 of node 12 to plane 3's switch of host 1
  *
  * Ends are "npu<node>.<die>", "cpu<host>", "l1.<host>.<plane>" (one level: "l1.<plane>") and
