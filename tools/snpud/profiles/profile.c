@@ -25,18 +25,27 @@
 #define PROFILE_VERSION		1
 
 #define KEY(sec, key, unit, min, max, integer, required) \
-	{ #sec, #key, unit, min, max, integer, required, offsetof(struct snpu_profile, sec.key) }
+	{ #sec, #key, unit, min, max, integer, required, NULL, \
+	  offsetof(struct snpu_profile, sec.key) }
 #define PATH_KEYS(name, unit, min, max) \
-	{ "fabric", #name "_read", unit, min, max, 0, 0, \
+	{ "fabric", #name "_read", unit, min, max, 0, 0, NULL, \
 	  offsetof(struct snpu_profile, fabric.name[SNPU_PATH_READ]) }, \
-	{ "fabric", #name "_write", unit, min, max, 0, 0, \
+	{ "fabric", #name "_write", unit, min, max, 0, 0, NULL, \
 	  offsetof(struct snpu_profile, fabric.name[SNPU_PATH_WRITE]) }
+#define WORD_KEY(sec, key, words, n) \
+	{ #sec, #key, "", 0, (n) - 1, 1, 0, words, offsetof(struct snpu_profile, sec.key) }
+#define TIMING_KEY(key, unit, min, max) KEY(timing, key, unit, min, max, 0, 0),
+
+static const char *const routing_names[] = {
+	[SNPU_ROUTING_HASH] = "hash", [SNPU_ROUTING_ROUND_ROBIN] = "round_robin", NULL
+};
 
 #define GIB	(1024.0 * 1024 * 1024)
 
 static const struct snpu_profile_key profile_keys[] = {
-	KEY(machine, hosts, "", 1, 4096, 1, 1),
+	KEY(machine, hosts, "", 1, SNPU_PROFILE_MAX_NPUS, 1, 1),
 	KEY(machine, npus_per_host, "", 1, 64, 1, 1),
+	KEY(machine, cpus_per_host, "", 1, 64, 1, 0),
 	KEY(npu, dies, "", 1, 16, 1, 1),
 	KEY(npu, hbm_bytes, "B", 16.0 * 1024 * 1024, 1024 * GIB, 1, 1),
 	KEY(npu, hbm_bandwidth, "B/s", 1e9, 1e15, 0, 1),
@@ -47,13 +56,15 @@ static const struct snpu_profile_key profile_keys[] = {
 	KEY(npu, vector_cores, "", 1, 4096, 1, 0),
 	KEY(npu, die_link_bandwidth, "B/s", 1e6, 1e15, 0, 0),
 	KEY(npu, die_link_latency, "s", 1e-9, 1, 0, 0),
-	KEY(fabric, planes, "", 1, 64, 1, 1),
+	KEY(fabric, planes, "", 1, 32, 1, 1),
 	KEY(fabric, npu_bandwidth, "B/s", 1e6, 1e15, 0, 1),
 	KEY(fabric, link_bandwidth, "B/s", 1e6, 1e15, 0, 0),
 	KEY(fabric, links_per_die, "", 1, 256, 1, 0),
 	KEY(fabric, l1_switches_per_host, "", 1, 256, 1, 0),
 	KEY(fabric, l1_uplink_links, "", 1, 256, 1, 0),
 	KEY(fabric, l2_switches_per_plane, "", 1, 256, 1, 0),
+	KEY(fabric, l2_switch_ports, "", 1, 4096, 1, 0),
+	WORD_KEY(fabric, routing, routing_names, 2),
 	KEY(fabric, cpu_bandwidth, "B/s", 1e6, 1e15, 0, 0),
 	PATH_KEYS(intra_bandwidth, "B/s", 1e6, 1e15),
 	PATH_KEYS(intra_latency, "s", 1e-9, 1),
@@ -67,11 +78,12 @@ static const struct snpu_profile_key profile_keys[] = {
 	KEY(device, contexts, "", 2, 1024, 1, 1),
 	KEY(device, segments, "", 1, 4096, 1, 1),
 	KEY(device, imports, "", 1, 1024, 1, 1),
+	SNPU_PROFILE_TIMING(TIMING_KEY)
 };
 
 #define PROFILE_KEYS	(sizeof(profile_keys) / sizeof(profile_keys[0]))
 
-static const char *const sections[] = { "machine", "npu", "fabric", "device" };
+static const char *const sections[] = { "machine", "npu", "fabric", "device", "timing" };
 
 const struct snpu_profile_key *snpu_profile_keys(size_t *n)
 {
@@ -232,6 +244,8 @@ static int parse_name(struct ctx *c, struct snpu_profile *p, json_object *o)
 
 static int check_whole(struct ctx *c, const struct snpu_profile *p)
 {
+	const char *key;
+	char why[256];
 	size_t i;
 
 	for (i = 0; i < PROFILE_KEYS; i++) {
@@ -244,9 +258,8 @@ static int check_whole(struct ctx *c, const struct snpu_profile *p)
 		return fail(c, "name: missing");
 	if (!p->title)
 		return fail(c, "title: missing");
-	if (snpu_fig_u64(&p->npu.hbm_bytes) & 0x1fffff)
-		return fail(c, "npu.hbm_bytes.value: %.0f, must be a multiple of 2097152",
-			    p->npu.hbm_bytes.value);
+	if (snpu_profile_check(p, &key, why, sizeof(why)))
+		return fail(c, "%s: %s", key, why);
 	return 0;
 }
 
@@ -277,7 +290,7 @@ static int parse_root(struct ctx *c, struct snpu_profile *p, json_object *root)
 					break;
 			if (i == sizeof(sections) / sizeof(sections[0]))
 				return fail(c, "%.40s: unknown key, allowed version, name, title, "
-					    "machine, npu, fabric, device", key);
+					    "machine, npu, fabric, device, timing", key);
 			ret = parse_section(c, p, sections[i], val);
 		}
 		if (ret)

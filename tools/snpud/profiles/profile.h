@@ -34,12 +34,34 @@ enum snpu_path {
 	SNPU_PATHS,
 };
 
+/* fabric.routing: which plane a transfer takes */
+enum snpu_routing {
+	SNPU_ROUTING_HASH,
+	SNPU_ROUTING_ROUND_ROBIN,
+};
+
+/* What the model's tables are made for */
+#define SNPU_PROFILE_MAX_NPUS	1024u
+#define SNPU_PROFILE_MAX_LINKS	(1u << 20)	/* directions of connections */
+
+/*
+ * Section "timing": key, unit, lowest, highest value. All are optional; a line here makes both the
+ * member of struct snpu_profile and the key of the file.
+ */
+#define SNPU_PROFILE_TIMING(X) \
+	X(matmul_efficiency, "", 0.01, 1) \
+	X(link_efficiency_read, "", 0.01, 1) \
+	X(link_efficiency_write, "", 0.01, 1) \
+	X(hop_latency, "s", 0, 1)
+
+#define SNPU_PROFILE_FIG(key, unit, min, max)	struct snpu_fig key;
+
 struct snpu_profile {
 	char name[32];
 	char *title;
 	char *file;
 	struct {
-		struct snpu_fig hosts, npus_per_host;
+		struct snpu_fig hosts, npus_per_host, cpus_per_host;
 	} machine;
 	struct {
 		struct snpu_fig dies, hbm_bytes, hbm_bandwidth, flops_bf16, ops_int8, flops_fp32;
@@ -48,7 +70,7 @@ struct snpu_profile {
 	struct {
 		struct snpu_fig planes, npu_bandwidth, link_bandwidth, links_per_die;
 		struct snpu_fig l1_switches_per_host, l1_uplink_links, l2_switches_per_plane;
-		struct snpu_fig cpu_bandwidth;
+		struct snpu_fig l2_switch_ports, cpu_bandwidth, routing;
 		struct snpu_fig intra_bandwidth[SNPU_PATHS], intra_latency[SNPU_PATHS];
 		struct snpu_fig inter_bandwidth[SNPU_PATHS], inter_latency[SNPU_PATHS];
 		struct snpu_fig cpu_intra_bandwidth[SNPU_PATHS], cpu_intra_latency[SNPU_PATHS];
@@ -57,6 +79,9 @@ struct snpu_profile {
 	struct {
 		struct snpu_fig queues, contexts, segments, imports;
 	} device;
+	struct {
+		SNPU_PROFILE_TIMING(SNPU_PROFILE_FIG)
+	} timing;
 };
 
 /**
@@ -68,6 +93,7 @@ struct snpu_profile {
  * @max: highest value
  * @integer: fractions are refused
  * @required: a profile without it is refused
+ * @names: NULL, or the words the file gives instead of numbers 0, 1, ..., ended by NULL
  * @offset: of the struct snpu_fig in struct snpu_profile
  */
 struct snpu_profile_key {
@@ -78,6 +104,7 @@ struct snpu_profile_key {
 	double max;
 	int integer;
 	int required;
+	const char *const *names;
 	size_t offset;
 };
 
@@ -102,6 +129,19 @@ struct snpu_profile *snpu_profile_parse(const char *text, const char *file, char
 					size_t err_len);
 
 void snpu_profile_free(struct snpu_profile *p);
+
+/**
+ * snpu_profile_check() - do the figures add up?
+ * @p: figures that are each in range
+ * @key: receives the key to blame, "section.key"
+ * @err: receives what is wrong with it
+ * @err_len: size of @err
+ *
+ * Loading does it; for who makes or changes a profile in memory.
+ *
+ * Return: 0 or -EINVAL with @key and @err set.
+ */
+int snpu_profile_check(const struct snpu_profile *p, const char **key, char *err, size_t err_len);
 
 /** snpu_profile_keys() - all keys of the format; *@n receives their number */
 const struct snpu_profile_key *snpu_profile_keys(size_t *n);
