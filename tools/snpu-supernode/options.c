@@ -11,7 +11,7 @@
 enum {
 	OPT_HOSTS = 256, OPT_NPUS, OPT_PROFILE, OPT_BYTES, OPT_MEM, OPT_TB, OPT_PARALLEL,
 	OPT_TIMEOUT, OPT_NAME, OPT_ENV, OPT_JSON, OPT_LOGS, OPT_KEEP, OPT_VERBOSE,
-	OPT_DIR, OPT_CACHE, OPT_KERNEL, OPT_INITRD, OPT_SNPUD, OPT_FAULTS, OPT_CHECK,
+	OPT_DIR, OPT_CACHE, OPT_KERNEL, OPT_INITRD, OPT_SNPUD, OPT_QEMU, OPT_FAULTS, OPT_CHECK,
 };
 
 static const struct option longs[] = {
@@ -35,6 +35,7 @@ static const struct option longs[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "snpud", required_argument, NULL, OPT_SNPUD },
+	{ "qemu", required_argument, NULL, OPT_QEMU },
 	{ "faults", required_argument, NULL, OPT_FAULTS },
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ NULL, 0, NULL, 0 },
@@ -158,6 +159,9 @@ static int option(struct sn_opts *o, int c, const char *arg)
 	case OPT_SNPUD:
 		o->snpud = arg;
 		return 0;
+	case OPT_QEMU:
+		o->qemu = arg;
+		return 0;
 	case OPT_FAULTS:
 		o->faults = arg;
 		return 0;
@@ -187,8 +191,8 @@ int sn_options(struct sn_opts *o, int argc, char **argv)
 		sn_msg("a program is missing");
 		ret = -EINVAL;
 	}
-	if (!ret && !check && !(o->dir && o->cache && o->kernel && o->initrd && o->snpud)) {
-		sn_msg("--dir, --cache, --kernel, --initrd and --snpud are needed; tools/vm/supernode knows them");
+	if (!ret && !check && !(o->dir && o->cache && o->kernel && o->initrd && o->snpud && o->qemu)) {
+		sn_msg("--dir, --cache, --kernel, --initrd, --snpud and --qemu are needed; tools/vm/supernode knows them");
 		ret = -EINVAL;
 	}
 	if (!ret && o->dir && strlen(o->dir) > 64) {

@@ -40,6 +40,7 @@
  * @kernel: ELF kernel
  * @initrd: image of the guest
  * @snpud: the program
+ * @qemu: version of QEMU
  * @faults: regular expression of kernel words that mean a fault, or NULL
  * @env: variables NAME=VALUE for the program
  * @env_count: how many
@@ -64,6 +65,7 @@ struct sn_opts {
 	const char *kernel;
 	const char *initrd;
 	const char *snpud;
+	const char *qemu;
 	const char *faults;
 	const char *env[64];
 	unsigned int env_count;
