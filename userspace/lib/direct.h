@@ -112,6 +112,7 @@ struct dmem {
  * @segs: export slots in use; slot 0 is all HBM, for this process only
  * @imports: import slots
  * @exported: blocks with an export slot; under lock
+ * @irqs: interrupts taken; under lock
  * @evfd: events (0), completions (1)
  */
 struct dnpu {
@@ -148,6 +149,7 @@ struct dnpu {
 	bool *segs;
 	struct dimport *imports;
 	struct dblock *exported;
+	uint64_t irqs;
 	int evfd[2];
 };
 
@@ -231,6 +233,8 @@ int direct_queue_wake(struct snpu_queue *q);
 int direct_queue_pause(struct snpu_queue *q, bool pause);
 int direct_queue_error(struct snpu_queue *q, struct snpu_error *err);
 int direct_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline);
+int direct_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
+		       struct snpu_vtime *vt);
 void *direct_irq_thread(void *arg);
 /* A queue as fences see it: outlives the queue itself */
 struct dqueue *direct_queue_ref(struct dqueue *dq);

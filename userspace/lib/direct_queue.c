@@ -347,6 +347,7 @@ static void drain_events(struct dnpu *n)
 	uint32_t i;
 
 	pthread_mutex_lock(&n->lock);
+	n->irqs++;
 	for (i = 0; i < n->num_queues; i++) {
 		struct dqueue *dq = n->queues[i];
 
@@ -448,7 +449,7 @@ int direct_queue_create(struct snpu_queue *q)
 	cmd.queue = (struct snpu_queue_desc){
 		.queue = id, .ctx = c->id, .ring_va = q->ring_mem->va, .cpl_addr = iova,
 		.ring_log2 = (uint8_t)__builtin_ctzll(q->mask + 1), .prio = (uint8_t)q->prio,
-		.vector = (uint16_t)(1 + id % (SNPU_MSIX_VECTORS - 1)),
+		.vector = (uint16_t)(1 + id % (SNPU_MSIX_VECTORS - 1)), .flags = q->flags,
 	};
 	ret = direct_admin(n, &cmd, NULL);
 	if (ret) {
@@ -509,6 +510,59 @@ int direct_queue_pause(struct snpu_queue *q, bool pause)
 
 	return ret ? snpu_fail(ret, "snpu_queue_%s: queue %u, NPU %u", pause ? "suspend" : "resume",
 			       q->number, dq->n->npu->index) : 0;
+}
+
+/* Sleeps until @n interrupts for the first time after @irqs; -ETIME */
+static int wait_irq(struct dnpu *n, uint64_t irqs, uint64_t deadline)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&n->lock);
+	if (n->irqs == irqs && !n->lost) {
+		uint64_t now = snpu_now_ns(), until = now + ALIVE_NS;
+		struct timespec ts;
+
+		until = until < deadline ? until : deadline;
+		ts.tv_sec = (time_t)(until / 1000000000ull);
+		ts.tv_nsec = (long)(until % 1000000000ull);
+		if (now >= deadline)
+			ret = -ETIME;
+		else
+			pthread_cond_timedwait(&n->cond, &n->lock, &ts);
+	}
+	pthread_mutex_unlock(&n->lock);
+	return ret;
+}
+
+int direct_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
+		       struct snpu_vtime *vt)
+{
+	struct dqueue *dq = q->priv;
+	struct dnpu *n = dq->n;
+	struct snpu_admin_mbox cmd = {
+		.op = SNPU_ADM_VTIME, .vtime = { .qid = dq->id, .position = position },
+	};
+	uint64_t data[7], irqs;
+	int ret;
+
+	/* not known yet: the NPU interrupts when it may be */
+	do {
+		pthread_mutex_lock(&n->lock);
+		irqs = n->irqs;
+		pthread_mutex_unlock(&n->lock);
+		ret = direct_admin(n, &cmd, data);
+	} while (ret == -EBUSY && !(ret = wait_irq(n, irqs, deadline)));
+	if (ret)
+		return snpu_fail(ret, "snpu_queue_vtime: position %llu of queue %u, NPU %u: %s",
+				 (unsigned long long)position, q->number, n->npu->index,
+				 ret == -ETIME ? "not known in time" :
+				 ret == -EOPNOTSUPP ? "the machine keeps no virtual time" :
+				 ret == -ENOSPC ? "more packets than snpud keeps" :
+				 ret == -ENOENT ? "no such packet" : strerror(-ret));
+	vt->end = data[0];
+	vt->begin = data[1];
+	vt->busy = data[2];
+	return 0;
 }
 
 int direct_queue_error(struct snpu_queue *q, struct snpu_error *err)

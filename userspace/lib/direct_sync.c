@@ -139,7 +139,7 @@ static int put_wait(struct snpu_queue *q, const struct dfence *f, const char *ca
 	uint64_t va = 0;
 	int ret;
 
-	if (q->head - snpu_cpl_completed(q) > q->mask)
+	if (q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
 		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
 	ret = direct_dqueue_await(f->dq, f->position, q);
 

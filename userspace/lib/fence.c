@@ -6,11 +6,6 @@
 
 #include "internal.h"
 
-struct snpu_fence {
-	struct snpu *snpu;
-	void *priv;
-};
-
 /**
  * struct snpu_timeline - a timeline
  * @snpu: its set
@@ -52,6 +47,12 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 		return ret;
 	}
 	atomic_fetch_add(&f->snpu->children, 1);
+	f->position = position;
+	pthread_mutex_lock(&f->snpu->lock);
+	f->q = q;
+	f->next = q->fences;
+	q->fences = f;
+	pthread_mutex_unlock(&f->snpu->lock);
 	*out = f;
 	return 0;
 }
@@ -59,8 +60,17 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 /** snpu_fence_destroy() - free a fence, signalled or not; returns 0 */
 SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
 {
+	struct snpu_fence **p;
+
 	if (!f)
 		return 0;
+	pthread_mutex_lock(&f->snpu->lock);
+	if (f->q) {
+		for (p = &f->q->fences; *p != f; p = &(*p)->next)
+			;
+		*p = f->next;
+	}
+	pthread_mutex_unlock(&f->snpu->lock);
 	f->snpu->t->fence_destroy(f->snpu, f->priv);
 	atomic_fetch_sub(&f->snpu->children, 1);
 	free(f);

@@ -98,6 +98,7 @@ struct snpu {
 	struct snpu_npu *npus;
 	pthread_mutex_t lock;
 	atomic_uint children;	/* contexts and timelines */
+	uint64_t clock;		/* of snpu_time_sync(); atomic, grows */
 	void *priv;
 };
 
@@ -146,6 +147,9 @@ struct snpu_mem {
  * @cpl: completion record; not written here
  * @number: for error messages, counted per context
  * @prio: SNPU_PRIO_*
+ * @flags: SNPU_QF_*
+ * @clock: virtual time that its last CLOCK packet gave
+ * @fences: those of its positions; under snpu.lock
  * @next: next queue of the context; under ctx.lock
  * @priv: of the transport
  */
@@ -160,7 +164,26 @@ struct snpu_queue {
 	const volatile struct snpu_cpl *cpl;
 	unsigned int number;
 	unsigned int prio;
+	uint32_t flags;
+	uint64_t clock;
+	struct snpu_fence *fences;
 	struct snpu_queue *next;
+	void *priv;
+};
+
+/**
+ * struct snpu_fence - a fence
+ * @snpu: its set
+ * @q: queue, NULL: imported, or the queue is gone; under snpu.lock
+ * @position: of the queue
+ * @next: next fence of the queue; under snpu.lock
+ * @priv: of the transport
+ */
+struct snpu_fence {
+	struct snpu *snpu;
+	struct snpu_queue *q;
+	uint64_t position;
+	struct snpu_fence *next;
 	void *priv;
 };
 
@@ -186,13 +209,16 @@ struct snpu_queue {
  * @seg_revoke: ends that
  * @seg_lookup: handle of a name
  * @seg_import: memory behind a handle; sets mem->bytes
- * @queue_create: sets doorbell, cpl and priv, from ring_mem, mask and prio
+ * @queue_fields: SNPU_QUEUE_* of struct snpu_queue_params beside ENTRIES and PRIO that it takes
+ * @queue_create: sets doorbell, cpl and priv, from ring_mem, mask, prio and flags
  * @queue_destroy: stops and frees
  * @queue_wake: the device sleeps and has work
  * @queue_pause: suspend or resume
  * @queue_error: fills code, state, op, ib_index, index, va, hung, lost
  * @queue_sleep: blocks until @position retired or the queue stopped (0), or -ETIME at @deadline
  *	(CLOCK_MONOTONIC, ns)
+ * @queue_vtime: virtual time of the packet before a position that has retired; waits until it is
+ *	known, or -ETIME at @deadline. NULL: cannot
  * @fence_create: of a queue position; sets *priv
  * @fence_destroy: undoes it
  * @fence_wait: 0; -ETIME at @deadline (0: poll); another error: the fence failed
@@ -229,12 +255,15 @@ struct snpu_transport {
 	int (*seg_revoke)(struct snpu_mem *mem);
 	int (*seg_lookup)(struct snpu_ctx *ctx, const char *name, struct snpu_seg_handle *handle);
 	int (*seg_import)(struct snpu_mem *mem, const struct snpu_seg_handle *handle);
+	uint64_t queue_fields;
 	int (*queue_create)(struct snpu_queue *q);
 	int (*queue_destroy)(struct snpu_queue *q);
 	int (*queue_wake)(struct snpu_queue *q);
 	int (*queue_pause)(struct snpu_queue *q, bool pause);
 	int (*queue_error)(struct snpu_queue *q, struct snpu_error *err);
 	int (*queue_sleep)(struct snpu_queue *q, uint64_t position, uint64_t deadline);
+	int (*queue_vtime)(struct snpu_queue *q, uint64_t position, uint64_t deadline,
+			   struct snpu_vtime *vt);
 	int (*fence_create)(struct snpu_queue *q, uint64_t position, void **priv);
 	void (*fence_destroy)(struct snpu *snpu, void *priv);
 	int (*fence_wait)(struct snpu *snpu, void *priv, uint64_t deadline);
@@ -284,6 +313,8 @@ static inline uint64_t snpu_cpl_completed(const struct snpu_queue *q)
 	       __atomic_load_n(&q->cpl, __ATOMIC_ACQUIRE)->completed;
 }
 
+/* Puts a CLOCK packet if snpu_time_sync() asks for one. False: no room for it and one more */
+bool snpu_queue_put_clock(struct snpu_queue *q);
 /* Wakes the device if it sleeps; after the stores that it is to see */
 int snpu_queue_kick(struct snpu_queue *q);
 /* The same for a store into a semaphore that queues of the context may wait for */

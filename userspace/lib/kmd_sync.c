@@ -173,7 +173,7 @@ static int put_wait(struct snpu_queue *q, uint32_t handle, uint64_t point, const
 	int ret;
 
 	/* an entry must be free before the kernel takes a slot for the wait */
-	if (q->head - snpu_cpl_completed(q) > q->mask)
+	if (q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
 		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
 	ret = lend(q->ctx, handle, &req.syncobj);
 	if (!ret) {

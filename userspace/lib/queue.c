@@ -8,14 +8,43 @@
 
 #include "internal.h"
 
-static int queue_params(struct snpu_ctx *ctx, const struct snpu_queue_params *p, uint64_t *entries,
-			unsigned int *prio)
+/* Where the work goes, and whether it is done at all */
+static int queue_flags(struct snpu_ctx *ctx, const struct snpu_queue_params *p, uint32_t *flags)
 {
+	const struct snpu_info *info = &ctx->npu->info;
+	uint64_t given = p->field_mask & (SNPU_QUEUE_DIE | SNPU_QUEUE_TIMING);
+
+	if ((given & SNPU_QUEUE_DIE) && (p->die >= info->dies || p->die >= 255))
+		return snpu_fail(-EINVAL, "snpu_queue_create: die %u: NPU %u has %u, 0 to %d",
+				 p->die, ctx->npu->index, info->dies, (int)info->dies - 1);
+	if ((given & SNPU_QUEUE_TIMING) && p->timing > 1)
+		return snpu_fail(-EINVAL, "snpu_queue_create: timing %u is not 0 or 1", p->timing);
+	if ((given & SNPU_QUEUE_TIMING) && p->timing && !(info->caps & SNPU_CAP_TIMING))
+		return snpu_fail(-EOPNOTSUPP,
+				 "snpu_queue_create: timing-only: NPU %u keeps no virtual time",
+				 ctx->npu->index);
+	if (given & ~ctx->snpu->t->queue_fields)
+		return snpu_fail(-EOPNOTSUPP,
+				 "snpu_queue_create: transport %s has no die or timing-only queues",
+				 ctx->snpu->t->name);
+	if (given & SNPU_QUEUE_DIE)
+		*flags |= (p->die + 1) << SNPU_QF_DIE_SHIFT;
+	if ((given & SNPU_QUEUE_TIMING) && p->timing)
+		*flags |= SNPU_QF_TIMING;
+	return 0;
+}
+
+static int queue_params(struct snpu_ctx *ctx, const struct snpu_queue_params *p, uint64_t *entries,
+			unsigned int *prio, uint32_t *flags)
+{
+	const uint64_t known = SNPU_QUEUE_ENTRIES | SNPU_QUEUE_PRIO | SNPU_QUEUE_DIE |
+			       SNPU_QUEUE_TIMING;
+
 	*entries = ctx->snpu->cfg.ring_entries;
 	*prio = SNPU_PRIO_NORMAL;
 	if (!p)
 		return 0;
-	if (p->field_mask & ~(uint64_t)(SNPU_QUEUE_ENTRIES | SNPU_QUEUE_PRIO))
+	if (p->field_mask & ~known)
 		return snpu_fail(-EINVAL, "snpu_queue_create: field_mask has unknown bits 0x%llx",
 				 (unsigned long long)p->field_mask);
 	if (p->field_mask & SNPU_QUEUE_ENTRIES)
@@ -31,17 +60,18 @@ static int queue_params(struct snpu_ctx *ctx, const struct snpu_queue_params *p,
 	if (*prio > SNPU_PRIO_MAX)
 		return snpu_fail(-EINVAL, "snpu_queue_create: priority %u is not 0 to %u", *prio,
 				 SNPU_PRIO_MAX);
-	return 0;
+	return queue_flags(ctx, p, flags);
 }
 
 /**
  * snpu_queue_create() - a command queue
  * @ctx: context; packets use its addresses
- * @params: entries and priority, or NULL for the defaults
+ * @params: entries, priority, die, timing-only, or NULL for the defaults
  * @out: receives the queue
  *
  * Return: 0; -EINVAL; -EACCES for priority HIGH without CAP_SYS_NICE; -ENOSPC when the NPU has no
- * queue left; -ENOMEM; -ENODEV. Thread-safe.
+ * queue left; -EOPNOTSUPP for a timing-only queue of a machine that keeps no virtual time; -ENOMEM;
+ * -ENODEV. Thread-safe.
  */
 SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_params *params,
 				  struct snpu_queue **out)
@@ -57,7 +87,7 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 	if (!q)
 		return snpu_fail(-ENOMEM, "snpu_queue_create");
 	q->ctx = ctx;
-	ret = queue_params(ctx, params, &entries, &q->prio);
+	ret = queue_params(ctx, params, &entries, &q->prio, &q->flags);
 	if (ret)
 		goto out_free;
 	q->mask = entries - 1;
@@ -97,10 +127,16 @@ out_free:
 SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
 {
 	struct snpu_queue **p;
+	struct snpu_fence *f;
 	int ret, ret2;
 
 	if (!q)
 		return 0;
+	/* they live on, but have no virtual time any more */
+	pthread_mutex_lock(&q->ctx->snpu->lock);
+	for (f = q->fences; f; f = f->next)
+		f->q = NULL;
+	pthread_mutex_unlock(&q->ctx->snpu->lock);
 	pthread_mutex_lock(&q->ctx->lock);
 	for (p = &q->ctx->queues; *p != q; p = &(*p)->next)
 		;
@@ -130,13 +166,27 @@ SNPU_EXPORT union snpu_pkt *snpu_queue_get(struct snpu_queue *q)
 {
 	union snpu_pkt *p;
 
-	if (!q || q->head - snpu_cpl_completed(q) > q->mask)
+	if (!q || q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
 		return NULL;
 	/* the device has read the entry that is written over now */
 	snpu_rmb_complete();
 	p = &q->ring[q->head++ & q->mask];
 	memset(p, 0, sizeof(*p));
 	return p;
+}
+
+bool snpu_queue_put_clock(struct snpu_queue *q)
+{
+	uint64_t clock = __atomic_load_n(&q->ctx->snpu->clock, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(q->clock == clock, 1))
+		return true;
+	if (q->head - snpu_cpl_completed(q) >= q->mask)
+		return false;
+	snpu_rmb_complete();
+	snpu_prep_clock(&q->ring[q->head++ & q->mask], clock);
+	q->clock = clock;
+	return true;
 }
 
 int snpu_queue_kick(struct snpu_queue *q)

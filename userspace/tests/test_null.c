@@ -17,6 +17,7 @@ static void no_object(void)
 	struct snpu_fence *f;
 	struct snpu_event *ev;
 	struct snpu_queue *q;
+	struct snpu_vtime vt;
 	struct snpu_error err;
 	struct snpu_info info;
 	struct snpu_ctx *ctx;
@@ -37,6 +38,9 @@ static void no_object(void)
 	IS_EINVAL(snpu_queue_submit(NULL, &v));
 	IS_EINVAL(snpu_queue_poll(NULL, 1));
 	IS_EINVAL(snpu_queue_wait(NULL, 1, 0));
+	IS_EINVAL(snpu_queue_vtime(NULL, 1, 0, &vt, sizeof(vt)));
+	IS_EINVAL(snpu_fence_vtime(NULL, 0, &vt, sizeof(vt)));
+	IS_EINVAL(snpu_time_sync(NULL, 1));
 	IS_EINVAL(snpu_queue_suspend(NULL));
 	IS_EINVAL(snpu_queue_resume(NULL));
 	IS_EINVAL(snpu_queue_error(NULL, &err, sizeof(err)));

@@ -18,7 +18,9 @@ static struct snpu_queue *small_queue(struct snpu_ctx *ctx)
 static void parameters(void)
 {
 	static const struct snpu_queue_params bad[] = {
-		{ .field_mask = 4 }, { .field_mask = 1ull << 63 },
+		{ .field_mask = 16 }, { .field_mask = 1ull << 63 },
+		{ .field_mask = SNPU_QUEUE_DIE, .die = 255 },
+		{ .field_mask = SNPU_QUEUE_TIMING, .timing = 2 },
 		{ .field_mask = SNPU_QUEUE_ENTRIES },
 		{ .field_mask = SNPU_QUEUE_ENTRIES, .entries = 8 },
 		{ .field_mask = SNPU_QUEUE_ENTRIES, .entries = 17 },

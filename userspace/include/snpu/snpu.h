@@ -217,17 +217,24 @@ int snpu_seg_import_name(struct snpu_ctx *ctx, const char *name, unsigned int fl
 
 #define SNPU_QUEUE_ENTRIES	(1u << 0)
 #define SNPU_QUEUE_PRIO		(1u << 1)
+#define SNPU_QUEUE_DIE		(1u << 2)
+#define SNPU_QUEUE_TIMING	(1u << 3)
 
 /**
  * struct snpu_queue_params - how a queue is made
  * @field_mask: SNPU_QUEUE_*; others get their default
  * @entries: packets in the ring: a power of two, 16 .. 65,536; default SNPU_RING_ENTRIES or 1,024
  * @prio: SNPU_PRIO_*, default NORMAL
+ * @die: die that does the work, 0 .. dies - 1; by default it is spread over all dies
+ * @timing: 1: timing-only: data packets touch no data, but cost virtual time (SNPU_QF_TIMING);
+ *	-EOPNOTSUPP when the machine keeps no virtual time
  */
 struct snpu_queue_params {
 	uint64_t field_mask;
 	uint32_t entries;
 	uint32_t prio;
+	uint32_t die;
+	uint32_t timing;
 };
 
 int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_params *params,
@@ -298,7 +305,7 @@ void snpu_cmdbuf_reset(struct snpu_cmdbuf *cb);
 /* Puts an INDIRECT packet that runs @cb into @q; -EAGAIN: ring full. Keep @cb until it retired. */
 int snpu_queue_put_cmdbuf(struct snpu_queue *q, struct snpu_cmdbuf *cb);
 
-/* ---- fences and timelines ----------------------------------------------------------------- */
+/* ---- fences ------------------------------------------------------------------------------- */
 
 int snpu_fence_create(struct snpu_queue *q, uint64_t position, struct snpu_fence **out);
 int snpu_fence_destroy(struct snpu_fence *fence);
@@ -308,6 +315,41 @@ int snpu_fence_export(struct snpu_fence *fence, int *fd);	/* sync_file; direct: 
 int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence **out);
 /* Later packets of @q wait for @fence; takes at most one ring entry, -EAGAIN: ring full */
 int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *fence);
+
+/* ---- virtual time ------------------------------------------------------------------------- */
+/*
+ * What the modelled machine's clock would show: a function of the programs and the machine profile
+ * alone. Known when the machine has come to rest after the packets in question; -EOPNOTSUPP when it
+ * keeps none (snpud without --timing).
+ */
+
+/**
+ * struct snpu_vtime - a packet in virtual time, ns since the machine was switched on
+ * @begin: it began
+ * @end: it ended
+ * @busy: time its queue was busy up to then
+ */
+struct snpu_vtime {
+	uint64_t begin;
+	uint64_t end;
+	uint64_t busy;
+};
+
+/* Of the packet before @position; waits for it to retire and to be timed. -ETIME, -EIO */
+int snpu_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns,
+		     struct snpu_vtime *vt, size_t size);
+/* The same for a fence that snpu_fence_create() made, while its queue exists */
+int snpu_fence_vtime(struct snpu_fence *fence, uint64_t timeout_ns, struct snpu_vtime *vt,
+		     size_t size);
+/*
+ * Declares that this host knew of everything up to virtual time @vtime_ns before it submits
+ * anything more: later packets of all queues of @snpu begin no earlier. Call it after waiting, with
+ * the end that snpu_queue_vtime() gave; without it the host's part of a program takes no time. Each
+ * queue gets a CLOCK packet in front of its next one. A time below an earlier one changes nothing.
+ */
+int snpu_time_sync(struct snpu *snpu, uint64_t vtime_ns);
+
+/* ---- timelines ---------------------------------------------------------------------------- */
 
 int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **out);
 int snpu_timeline_destroy(struct snpu_timeline *tl);

@@ -319,6 +319,20 @@ static inline void snpu_prep_timestamp(union snpu_pkt *p, uint64_t addr)
 	p->misc.addr = addr;
 }
 
+/* Virtual time; the queue waits there until it is known */
+static inline void snpu_prep_vtimestamp(union snpu_pkt *p, uint64_t addr)
+{
+	snpu_prep_hdr(p, SNPU_OP_TIMESTAMP, SNPU_PF_VIRTUAL, 0, 0, 0);
+	p->misc.addr = addr;
+}
+
+/* Later packets of the queue begin at virtual time @vtime_ns or after; see snpu_time_sync() */
+static inline void snpu_prep_clock(union snpu_pkt *p, uint64_t vtime_ns)
+{
+	snpu_prep_hdr(p, SNPU_OP_CLOCK, 0, 0, 0, 0);
+	p->misc.addr = vtime_ns;
+}
+
 static inline void snpu_prep_interrupt(union snpu_pkt *p, uint32_t cookie)
 {
 	snpu_prep_hdr(p, SNPU_OP_INTERRUPT, 0, 0, 0, cookie);
