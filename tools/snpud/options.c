@@ -24,7 +24,7 @@ static const char usage[] =
 "  --npus N            how many NPUs; default: all of the profile, or of --hosts\n"
 "  --hosts N           as many NPUs as N hosts of the profile have; excludes --npus\n"
 "  --first-node N      fabric address of the first NPU, default 0\n"
-"  --profile NAME|FILE machine profile: cm384 (default), cm384-781, nvl72, h100, or a JSON file\n"
+"  --profile NAME|FILE machine profile: cm384 (default), cm384-781, nvl72, hgx-h100, ... or a JSON file\n"
 "  --workers N         threads that execute packets, 1 .. 64; default: cores, at most 8\n"
 "  --packet-log FILE   record every packet for replay; read it with snpuctl log FILE\n"
 "  --log FILE          append messages to FILE instead of standard error\n"

@@ -410,9 +410,9 @@ struct snpu_profile *snpu_profile_load(const char *name, char *err, size_t err_l
 		if (!access(path, R_OK))
 			return load_file(path, err, err_len);
 	}
-	snprintf(err, err_len,
-		 "profile %.40s: not found; known: cm384, cm384-781, nvl72, h100, or a .json file",
-		 name);
+	snprintf(err, err_len, "profile %.40s: not found%s; known: cm384, cm384-781, nvl72, "
+		 "hgx-h100, hgx-h800, pair, or a .json file", name,
+		 strcmp(name, "h100") ? "" : ": its name is hgx-h100 now");
 	return NULL;
 }
 

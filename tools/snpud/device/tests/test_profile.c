@@ -15,7 +15,7 @@ static void shipped(void)
 		double bf16;
 	} want[] = {
 		{ "cm384", 384, 752e12 }, { "cm384-781", 384, 781e12 }, { "nvl72", 72, 2500e12 },
-		{ "h100", 8, 989e12 },
+		{ "hgx-h100", 8, 989e12 }, { "hgx-h800", 8, 989e12 }, { "pair", 2, 1e14 },
 	};
 	struct snpu_profile *p;
 	char err[512];
@@ -34,6 +34,8 @@ static void shipped(void)
 	}
 	p = snpu_profile_load("no-such-machine", err, sizeof(err));
 	CHECK(!p && strstr(err, "cm384"), "%s", err);
+	p = snpu_profile_load("h100", err, sizeof(err));
+	CHECK(!p && strstr(err, "hgx-h100 now"), "%s", err);
 	p = snpu_profile_load("/nonexistent/x.json", err, sizeof(err));
 	CHECK(!p && strstr(err, "No such file"), "%s", err);
 }
