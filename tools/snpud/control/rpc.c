@@ -142,7 +142,9 @@ static int machine_info(struct rpc *r)
 		if (f->tag == SNPU_FIG_ABSENT)
 			continue;
 		o = json_object_new_object();
-		if (keys[i].integer)
+		if (snpu_fig_word(&keys[i], f))
+			add_str(o, "value", snpu_fig_word(&keys[i], f));
+		else if (keys[i].integer)
 			add_u64(o, "value", snpu_fig_u64(f));
 		else
 			json_object_object_add(o, "value", json_object_new_double(f->value));

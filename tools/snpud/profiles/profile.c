@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reads machine profiles. A profile is trusted with nothing: every key, unit, tag and range is
- * checked, so that a typing error is a message and not a machine that is subtly another one.
+ * Machine profiles: their keys, and where they are found.
  */
-#include "profile.h"
+#include "profiles/profile.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <json-c/json.h>
-#include <math.h>
-#include <stdarg.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "profiles/profile_priv.h"
 
 #ifndef SNPU_PROFILE_DIR
 #define SNPU_PROFILE_DIR "/usr/share/snpu/profiles"
@@ -21,8 +22,7 @@
 #define SNPU_PROFILE_SRC_DIR SNPU_PROFILE_DIR
 #endif
 
-#define PROFILE_MAX_BYTES	(256 * 1024)
-#define PROFILE_VERSION		1
+#define PROFILE_DIRS	3
 
 #define KEY(sec, key, unit, min, max, integer, required) \
 	{ #sec, #key, unit, min, max, integer, required, NULL, \
@@ -83,8 +83,6 @@ static const struct snpu_profile_key profile_keys[] = {
 
 #define PROFILE_KEYS	(sizeof(profile_keys) / sizeof(profile_keys[0]))
 
-static const char *const sections[] = { "machine", "npu", "fabric", "device", "timing" };
-
 const struct snpu_profile_key *snpu_profile_keys(size_t *n)
 {
 	*n = PROFILE_KEYS;
@@ -105,315 +103,202 @@ const char *snpu_fig_tag_name(enum snpu_fig_tag tag)
 	}
 }
 
-static struct snpu_fig *profile_fig(struct snpu_profile *p, const struct snpu_profile_key *k)
+/* A regular file only: nothing that could block, or never end */
+char *snpu_profile_read(const char *path, char *err, size_t err_len)
 {
-	return (struct snpu_fig *)((char *)p + k->offset);
+	char *text = NULL;
+	size_t len = 0;
+	struct stat st;
+	ssize_t n = 0;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st)) {
+		snprintf(err, err_len, "profile %s: %s", path, strerror(errno));
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		snprintf(err, err_len, "profile %s: must be a regular file", path);
+		goto fail;
+	}
+	text = malloc(SNPU_PROFILE_MAX_BYTES + 2);
+	if (!text) {
+		snprintf(err, err_len, "profile %s: out of memory", path);
+		goto fail;
+	}
+	while (len <= SNPU_PROFILE_MAX_BYTES) {
+		n = read(fd, text + len, SNPU_PROFILE_MAX_BYTES + 1 - len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	if (n < 0)
+		snprintf(err, err_len, "profile %s: %s", path, strerror(errno));
+	else if (len > SNPU_PROFILE_MAX_BYTES)
+		snprintf(err, err_len, "profile %s: longer than %u bytes", path,
+			 SNPU_PROFILE_MAX_BYTES);
+	else if (memchr(text, 0, len))
+		snprintf(err, err_len, "profile %s: holds a NUL byte", path);
+	else {
+		text[len] = 0;
+		close(fd);
+		return text;
+	}
+fail:
+	free(text);
+	if (fd >= 0)
+		close(fd);
+	return NULL;
 }
 
-struct ctx {
-	const char *file;
-	char *err;
-	size_t err_len;
-};
-
-__attribute__((format(printf, 2, 3)))
-static int fail(struct ctx *c, const char *fmt, ...)
+/* In the order of search; NULL: there is none */
+static const char *profile_dir(unsigned int i)
 {
-	va_list ap;
+	switch (i) {
+	case 0:
+		return getenv("SNPU_PROFILE_PATH");
+	case 1:
+		return SNPU_PROFILE_DIR;
+	default:
+		return SNPU_PROFILE_SRC_DIR;
+	}
+}
+
+static int is_file(const char *name)
+{
+	size_t len = strlen(name);
+
+	return strchr(name, '/') || (len > 5 && !strcmp(name + len - 5, ".json"));
+}
+
+/* Path of a profile that is given by its name */
+static int find_name(const char *name, char *path, size_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < PROFILE_DIRS; i++) {
+		const char *dir = profile_dir(i);
+
+		if (dir && snprintf(path, len, "%s/%s.json", dir, name) < (int)len &&
+		    !access(path, R_OK))
+			return 0;
+	}
+	return -ENOENT;
+}
+
+int snpu_profile_base_path(const char *base, const char *file, char *path, size_t len)
+{
+	const char *slash = strrchr(file, '/');
 	int n;
 
-	n = snprintf(c->err, c->err_len, "profile %s: ", c->file);
-	if (n < 0 || (size_t)n >= c->err_len)
-		return -EINVAL;
-	va_start(ap, fmt);
-	vsnprintf(c->err + n, c->err_len - (size_t)n, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
-static int parse_string(struct ctx *c, const char *where, json_object *o, size_t max, char **out)
-{
-	size_t i, len;
-	const char *s;
-
-	if (!json_object_is_type(o, json_type_string))
-		return fail(c, "%s: must be a string", where);
-	s = json_object_get_string(o);
-	len = (size_t)json_object_get_string_len(o);
-	if (!len || len > max)
-		return fail(c, "%s: length %zu, allowed 1 .. %zu", where, len, max);
-	for (i = 0; i < len; i++)
-		if ((unsigned char)s[i] < 0x20)
-			return fail(c, "%s: control character at byte %zu", where, i);
-	*out = strdup(s);
-	return *out ? 0 : fail(c, "%s: out of memory", where);
-}
-
-static int parse_fig(struct ctx *c, struct snpu_profile *p, const struct snpu_profile_key *k,
-		     json_object *o)
-{
-	json_object *value = NULL, *unit = NULL, *tag = NULL, *source = NULL;
-	struct snpu_fig *f = profile_fig(p, k);
-	char where[128];
-	const char *t;
-	double v;
-	int ret;
-
-	snprintf(where, sizeof(where), "%s.%s", k->section, k->key);
-	if (!json_object_is_type(o, json_type_object))
-		return fail(c, "%s: must be an object {value, unit, tag, source}", where);
-	json_object_object_foreach(o, key, val) {
-		if (!strcmp(key, "value"))
-			value = val;
-		else if (!strcmp(key, "unit"))
-			unit = val;
-		else if (!strcmp(key, "tag"))
-			tag = val;
-		else if (!strcmp(key, "source"))
-			source = val;
-		else
-			return fail(c, "%s.%.40s: unknown key, allowed value, unit, tag, source",
-				    where, key);
-	}
-	if (!json_object_is_type(value, json_type_int) &&
-	    !json_object_is_type(value, json_type_double))
-		return fail(c, "%s.value: must be a number %g .. %g", where, k->min, k->max);
-	v = json_object_get_double(value);
-	if (!isfinite(v) || v < k->min || v > k->max)
-		return fail(c, "%s.value: %g, allowed %g .. %g", where, v, k->min, k->max);
-	if (k->integer && v != floor(v))
-		return fail(c, "%s.value: %g, must be a whole number", where, v);
-	if (!json_object_is_type(unit, json_type_string) ||
-	    strcmp(json_object_get_string(unit), k->unit))
-		return fail(c, "%s.unit: must be \"%s\"", where, k->unit);
-	if (!json_object_is_type(tag, json_type_string))
-		return fail(c, "%s.tag: must be measured, fitted or assumed", where);
-	t = json_object_get_string(tag);
-	if (!strcmp(t, "measured"))
-		f->tag = SNPU_FIG_MEASURED;
-	else if (!strcmp(t, "fitted"))
-		f->tag = SNPU_FIG_FITTED;
-	else if (!strcmp(t, "assumed"))
-		f->tag = SNPU_FIG_ASSUMED;
+	if (!is_file(base))
+		return find_name(base, path, len);
+	if (*base == '/' || !slash)
+		n = snprintf(path, len, "%s", base);
 	else
-		return fail(c, "%s.tag: \"%.40s\", allowed measured, fitted, assumed", where, t);
-	f->value = v;
-	snprintf(where, sizeof(where), "%s.%s.source", k->section, k->key);
-	ret = parse_string(c, where, source, 512, &f->source);
-	return ret;
+		n = snprintf(path, len, "%.*s/%s", (int)(slash - file), file, base);
+	return n < (int)len ? 0 : -ENOENT;
 }
 
-static int parse_section(struct ctx *c, struct snpu_profile *p, const char *sec, json_object *o)
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void snpu_profile_names_free(char **names, size_t n)
 {
 	size_t i;
-	int ret;
 
-	if (!json_object_is_type(o, json_type_object))
-		return fail(c, "%s: must be an object", sec);
-	json_object_object_foreach(o, key, val) {
-		for (i = 0; i < PROFILE_KEYS; i++)
-			if (!strcmp(profile_keys[i].section, sec) &&
-			    !strcmp(profile_keys[i].key, key))
-				break;
-		if (i == PROFILE_KEYS)
-			return fail(c, "%s.%.40s: unknown key", sec, key);
-		ret = parse_fig(c, p, &profile_keys[i], val);
-		if (ret)
-			return ret;
-	}
+	for (i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+static int add_name(char ***names, size_t *n, const char *file)
+{
+	size_t i, len = strlen(file) - 5;
+	char **more, *s;
+
+	for (i = 0; i < *n; i++)
+		if (!strncmp((*names)[i], file, len) && !(*names)[i][len])
+			return 0;
+	more = realloc(*names, (*n + 1) * sizeof(**names));
+	if (!more)
+		return -ENOMEM;
+	*names = more;
+	s = strndup(file, len);
+	if (!s)
+		return -ENOMEM;
+	more[(*n)++] = s;
 	return 0;
 }
 
-static int parse_name(struct ctx *c, struct snpu_profile *p, json_object *o)
+int snpu_profile_names(char ***names, size_t *n)
 {
-	char *s = NULL;
-	size_t i;
-	int ret;
+	unsigned int i;
+	int ret = 0;
 
-	ret = parse_string(c, "name", o, sizeof(p->name) - 1, &s);
-	if (ret)
-		return ret;
-	for (i = 0; s[i]; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", s[i]))
-			ret = fail(c, "name: \"%s\", allowed a-z 0-9 - _ .", s);
-	if (!ret)
-		strcpy(p->name, s);
-	free(s);
-	return ret;
-}
+	*names = NULL;
+	*n = 0;
+	for (i = 0; i < PROFILE_DIRS && !ret; i++) {
+		const char *dir = profile_dir(i);
+		DIR *d = dir ? opendir(dir) : NULL;
+		struct dirent *e;
 
-static int check_whole(struct ctx *c, const struct snpu_profile *p)
-{
-	const char *key;
-	char why[256];
-	size_t i;
-
-	for (i = 0; i < PROFILE_KEYS; i++) {
-		const struct snpu_profile_key *k = &profile_keys[i];
-
-		if (k->required && profile_fig((struct snpu_profile *)p, k)->tag == SNPU_FIG_ABSENT)
-			return fail(c, "%s.%s: missing", k->section, k->key);
+		while (d && !ret && (e = readdir(d)))
+			if (is_file(e->d_name) && e->d_name[0] != '.')
+				ret = add_name(names, n, e->d_name);
+		if (d)
+			closedir(d);
 	}
-	if (!p->name[0])
-		return fail(c, "name: missing");
-	if (!p->title)
-		return fail(c, "title: missing");
-	if (snpu_profile_check(p, &key, why, sizeof(why)))
-		return fail(c, "%s: %s", key, why);
-	return 0;
-}
-
-static int parse_root(struct ctx *c, struct snpu_profile *p, json_object *root)
-{
-	int version = 0, ret = 0;
-	size_t i;
-
-	if (!json_object_is_type(root, json_type_object))
-		return fail(c, "must be a JSON object");
-	json_object_object_foreach(root, key, val) {
-		if (!strcmp(key, "version")) {
-			if (!json_object_is_type(val, json_type_int) ||
-			    json_object_get_int64(val) != PROFILE_VERSION)
-				return fail(c, "version: must be %d", PROFILE_VERSION);
-			version = 1;
-			continue;
-		}
-		if (!strcmp(key, "name")) {
-			ret = parse_name(c, p, val);
-		} else if (!strcmp(key, "title")) {
-			free(p->title);
-			p->title = NULL;
-			ret = parse_string(c, "title", val, 256, &p->title);
-		} else {
-			for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
-				if (!strcmp(sections[i], key))
-					break;
-			if (i == sizeof(sections) / sizeof(sections[0]))
-				return fail(c, "%.40s: unknown key, allowed version, name, title, "
-					    "machine, npu, fabric, device, timing", key);
-			ret = parse_section(c, p, sections[i], val);
-		}
-		if (ret)
-			return ret;
-	}
-	if (!version)
-		return fail(c, "version: missing");
-	return check_whole(c, p);
-}
-
-/* Line and column of byte @off, for messages */
-static void text_pos(const char *text, size_t off, unsigned int *line, unsigned int *col)
-{
-	size_t i;
-
-	*line = 1;
-	*col = 1;
-	for (i = 0; i < off && text[i]; i++) {
-		(*col)++;
-		if (text[i] == '\n') {
-			(*line)++;
-			*col = 1;
-		}
-	}
-}
-
-struct snpu_profile *snpu_profile_parse(const char *text, const char *file, char *err,
-					size_t err_len)
-{
-	struct ctx c = { file, err, err_len };
-	enum json_tokener_error je;
-	struct json_tokener *tok;
-	struct snpu_profile *p;
-	json_object *root;
-	int ret = -EINVAL;
-
-	p = calloc(1, sizeof(*p));
-	tok = json_tokener_new_ex(8);
-	if (!p || !tok) {
-		fail(&c, "out of memory");
-		free(p);
-		if (tok)
-			json_tokener_free(tok);
-		return NULL;
-	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
-	root = json_tokener_parse_ex(tok, text, (int)strlen(text) + 1);
-	je = json_tokener_get_error(tok);
-	if (je != json_tokener_success || !root) {
-		unsigned int line, col;
-
-		text_pos(text, json_tokener_get_parse_end(tok), &line, &col);
-		fail(&c, "line %u column %u: %s", line, col,
-		     je == json_tokener_continue ? "text ends early" : json_tokener_error_desc(je));
-	} else {
-		p->file = strdup(file);
-		ret = p->file ? parse_root(&c, p, root) : fail(&c, "out of memory");
-	}
-	json_object_put(root);
-	json_tokener_free(tok);
 	if (ret) {
-		snpu_profile_free(p);
-		return NULL;
+		snpu_profile_names_free(*names, *n);
+		*names = NULL;
+		*n = 0;
+	} else if (*n) {
+		qsort(*names, *n, sizeof(**names), by_name);
 	}
-	return p;
+	return ret;
 }
 
-static struct snpu_profile *load_file(const char *path, char *err, size_t err_len)
+static void not_found(const char *name, char *err, size_t err_len)
 {
-	struct ctx c = { path, err, err_len };
-	struct snpu_profile *p = NULL;
-	char *text;
-	size_t n;
-	FILE *f;
+	char **names;
+	size_t n, i, at;
+	int len;
 
-	f = fopen(path, "re");
-	if (!f) {
-		fail(&c, "%s", strerror(errno));
-		return NULL;
+	len = snprintf(err, err_len, "profile %.40s: not found%s; known: ", name,
+		       strcmp(name, "h100") ? "" : ": its name is hgx-h100 now");
+	at = len < 0 ? 0 : (size_t)len;
+	if (snpu_profile_names(&names, &n))
+		n = 0;
+	for (i = 0; i < n && at < err_len; i++) {
+		len = snprintf(err + at, err_len - at, "%s, ", names[i]);
+		at += len < 0 ? 0 : (size_t)len;
 	}
-	text = malloc(PROFILE_MAX_BYTES + 1);
-	if (!text) {
-		fail(&c, "out of memory");
-		fclose(f);
-		return NULL;
-	}
-	n = fread(text, 1, PROFILE_MAX_BYTES + 1, f);
-	if (ferror(f))
-		fail(&c, "%s", strerror(errno));
-	else if (n > PROFILE_MAX_BYTES)
-		fail(&c, "longer than %d bytes", PROFILE_MAX_BYTES);
-	else if (memchr(text, 0, n))
-		fail(&c, "holds a NUL byte");
-	else {
-		text[n] = 0;
-		p = snpu_profile_parse(text, path, err, err_len);
-	}
-	free(text);
-	fclose(f);
-	return p;
+	if (at < err_len)
+		snprintf(err + at, err_len - at, "or a .json file");
+	snpu_profile_names_free(names, n);
 }
 
 struct snpu_profile *snpu_profile_load(const char *name, char *err, size_t err_len)
 {
-	const char *const dirs[] = {
-		getenv("SNPU_PROFILE_PATH"), SNPU_PROFILE_DIR, SNPU_PROFILE_SRC_DIR,
-	};
-	size_t i, len = strlen(name);
-	char path[4096];
+	struct snpu_profile *p;
+	char path[4096], *text;
 
-	if (strchr(name, '/') || (len > 5 && !strcmp(name + len - 5, ".json")))
-		return load_file(name, err, err_len);
-	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		if (!dirs[i] || snprintf(path, sizeof(path), "%s/%s.json", dirs[i], name) >=
-		    (int)sizeof(path))
-			continue;
-		if (!access(path, R_OK))
-			return load_file(path, err, err_len);
+	if (!is_file(name)) {
+		if (find_name(name, path, sizeof(path))) {
+			not_found(name, err, err_len);
+			return NULL;
+		}
+		name = path;
 	}
-	snprintf(err, err_len, "profile %.40s: not found%s; known: cm384, cm384-781, nvl72, "
-		 "hgx-h100, hgx-h800, pair, or a .json file", name,
-		 strcmp(name, "h100") ? "" : ": its name is hgx-h100 now");
-	return NULL;
+	text = snpu_profile_read(name, err, err_len);
+	if (!text)
+		return NULL;
+	p = snpu_profile_parse(text, name, err, err_len);
+	free(text);
+	return p;
 }
 
 void snpu_profile_free(struct snpu_profile *p)
@@ -423,7 +308,9 @@ void snpu_profile_free(struct snpu_profile *p)
 	if (!p)
 		return;
 	for (i = 0; i < PROFILE_KEYS; i++)
-		free(profile_fig(p, &profile_keys[i])->source);
+		free(snpu_profile_fig(p, &profile_keys[i])->source);
+	for (i = 0; i < SNPU_PROFILE_MAX_BASES; i++)
+		free(p->bases[i]);
 	free(p->title);
 	free(p->file);
 	free(p);

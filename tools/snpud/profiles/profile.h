@@ -20,11 +20,16 @@ enum snpu_fig_tag {
  * @value: in the unit of its key, see snpu_profile_keys()
  * @tag: how it came about; SNPU_FIG_ABSENT: the profile does not state it, @value is 0
  * @source: where it comes from
+ * @file: profile file that states it; a figure may be the base's
+ * @line: of its key there, from 1
+ * @col: of its key there, from 1, in bytes
  */
 struct snpu_fig {
 	double value;
 	enum snpu_fig_tag tag;
 	char *source;
+	const char *file;
+	uint32_t line, col;
 };
 
 /* Paths that latency and bandwidth are given for */
@@ -43,6 +48,7 @@ enum snpu_routing {
 /* What the model's tables are made for */
 #define SNPU_PROFILE_MAX_NPUS	1024u
 #define SNPU_PROFILE_MAX_LINKS	(1u << 20)	/* directions of connections */
+#define SNPU_PROFILE_MAX_BASES	8u
 
 /*
  * Section "timing": key, unit, lowest, highest value. All are optional; a line here makes both the
@@ -60,6 +66,7 @@ struct snpu_profile {
 	char name[32];
 	char *title;
 	char *file;
+	char *bases[SNPU_PROFILE_MAX_BASES];	/* files it is based on, the next one first */
 	struct {
 		struct snpu_fig hosts, npus_per_host, cpus_per_host;
 	} machine;
@@ -111,7 +118,7 @@ struct snpu_profile_key {
 /**
  * snpu_profile_load() - read a profile
  * @name: name of an installed profile, or path of a file (anything with a slash or ending in .json)
- * @err: receives one line that says what is wrong, in which file and key, and what is allowed
+ * @err: receives one line: file, line, column, key, what is wrong with it, what is allowed
  * @err_len: size of @err
  *
  * Return: the profile, to be freed with snpu_profile_free(); NULL with @err set.
@@ -143,11 +150,34 @@ void snpu_profile_free(struct snpu_profile *p);
  */
 int snpu_profile_check(const struct snpu_profile *p, const char **key, char *err, size_t err_len);
 
+/**
+ * snpu_profile_names() - names of the profiles that snpu_profile_load() finds, sorted
+ * @names: receives an array, to be freed with snpu_profile_names_free(); NULL if there is none
+ * @n: receives its length
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int snpu_profile_names(char ***names, size_t *n);
+void snpu_profile_names_free(char **names, size_t n);
+
 /** snpu_profile_keys() - all keys of the format; *@n receives their number */
 const struct snpu_profile_key *snpu_profile_keys(size_t *n);
 
 /** snpu_fig_tag_name() - "measured", "fitted", "assumed", "absent" */
 const char *snpu_fig_tag_name(enum snpu_fig_tag tag);
+
+/** snpu_profile_fig() - the figure of a key */
+static inline const struct snpu_fig *snpu_profile_fig(const struct snpu_profile *p,
+						      const struct snpu_profile_key *k)
+{
+	return (const struct snpu_fig *)((const char *)p + k->offset);
+}
+
+/** snpu_fig_word() - the word of a figure whose key has names, NULL: it is a number */
+static inline const char *snpu_fig_word(const struct snpu_profile_key *k, const struct snpu_fig *f)
+{
+	return k->names && f->tag != SNPU_FIG_ABSENT ? k->names[(size_t)f->value] : NULL;
+}
 
 static inline uint64_t snpu_fig_u64(const struct snpu_fig *f)
 {

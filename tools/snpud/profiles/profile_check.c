@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Do the figures of a profile add up? Each alone is in its range by now; here they are compared, so
- * that who edits one and forgets the other that follows from it gets a message, not another machine.
+ * Do the figures of a profile add up? Each alone is in its range by now; here they are compared:
+ * who edits one and forgets another that follows from it gets a message, not another machine.
  */
-#include "profile.h"
+#include "profiles/profile.h"
 
 #include <errno.h>
 #include <math.h>
@@ -86,8 +86,8 @@ static int check_links(struct check *c, const struct snpu_profile *p)
 			   "%.0f, as many links to each", links, planes);
 	if (!same(sum, p->fabric.npu_bandwidth.value))
 		return bad(c, "fabric.link_bandwidth", "%g B/s: %.0f dies x %.0f links make %g B/s, "
-			   "but fabric.npu_bandwidth says %g", rate, dies, links, sum,
-			   p->fabric.npu_bandwidth.value);
+			   "but fabric.npu_bandwidth says %g: change one of them", rate, dies,
+			   links, sum, p->fabric.npu_bandwidth.value);
 	return 0;
 }
 
@@ -123,6 +123,46 @@ static int check_switches(struct check *c, const struct snpu_profile *p)
 	if (ports && hosts * up / l2 > ports)
 		return bad(c, "fabric.l2_switch_ports", "%.0f: %.0f hosts with %.0f links to each L2 "
 			   "switch need %.0f", ports, hosts, up / l2, hosts * up / l2);
+	return 0;
+}
+
+/* No path can be faster than what it goes over; figures of paths are per die */
+static int check_paths(struct check *c, const struct snpu_profile *p)
+{
+	static const char *const names[][SNPU_PATHS] = {
+		{ "fabric.intra_bandwidth_read", "fabric.intra_bandwidth_write" },
+		{ "fabric.inter_bandwidth_read", "fabric.inter_bandwidth_write" },
+		{ "fabric.cpu_intra_bandwidth_read", "fabric.cpu_intra_bandwidth_write" },
+		{ "fabric.cpu_inter_bandwidth_read", "fabric.cpu_inter_bandwidth_write" },
+	};
+	const struct snpu_fig *const figs[] = {
+		p->fabric.intra_bandwidth, p->fabric.inter_bandwidth,
+		p->fabric.cpu_intra_bandwidth, p->fabric.cpu_inter_bandwidth,
+	};
+	double dies = p->npu.dies.value, die = p->fabric.npu_bandwidth.value / dies;
+	double hbm = p->npu.hbm_bandwidth.value / dies;
+	double cpus = has(&p->machine.cpus_per_host) ? p->machine.cpus_per_host.value : 1;
+	double cpu = p->fabric.cpu_bandwidth.value * cpus;
+	unsigned int i, k;
+
+	for (i = 0; i < sizeof(figs) / sizeof(figs[0]); i++)
+		for (k = 0; k < SNPU_PATHS; k++) {
+			double v = figs[i][k].value;
+
+			if (v > die * (1 + 1e-6))
+				return bad(c, names[i][k], "%g B/s: the links of a die carry %g "
+					   "(fabric.npu_bandwidth %g over npu.dies %.0f): lower "
+					   "it, or leave it out", v, die,
+					   p->fabric.npu_bandwidth.value, dies);
+			if (v > hbm * (1 + 1e-6))
+				return bad(c, names[i][k], "%g B/s: the memory of a die gives %g "
+					   "(npu.hbm_bandwidth over npu.dies): lower it, or leave "
+					   "it out", v, hbm);
+			if (i >= 2 && has(&p->fabric.cpu_bandwidth) && v > cpu * (1 + 1e-6))
+				return bad(c, names[i][k], "%g B/s: the CPUs of a host carry %g "
+					   "(fabric.cpu_bandwidth x machine.cpus_per_host): lower "
+					   "it, or leave it out", v, cpu);
+		}
 	if (has(&p->machine.cpus_per_host) && !has(&p->fabric.cpu_bandwidth))
 		return bad(c, "machine.cpus_per_host", "%.0f: needs fabric.cpu_bandwidth too, the "
 			   "rate of each", p->machine.cpus_per_host.value);
@@ -156,5 +196,7 @@ int snpu_profile_check(const struct snpu_profile *p, const char **key, char *err
 		ret = check_links(&c, p);
 	if (!ret)
 		ret = check_switches(&c, p);
+	if (!ret)
+		ret = check_paths(&c, p);
 	return ret ? ret : check_size(&c, p);
 }
