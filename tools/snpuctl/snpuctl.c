@@ -29,6 +29,9 @@ static const char usage[] =
 "  reset NPU                   function reset\n"
 "  ping                        is it there?\n"
 "  quit                        end snpud\n"
+"  profile list                machine profiles there are (these need no snpud)\n"
+"  profile show NAME|FILE      every figure with tag and source, and what follows from them\n"
+"  profile check NAME|FILE     does it add up? If not: file, line, column and why\n"
 "  log FILE                    print a packet log in canonical order\n"
 "\n"
 "  --socket PATH   control socket; default: $SNPU_CONTROL\n"
@@ -180,5 +183,7 @@ int main(int argc, char **argv)
 	argv += optind;
 	if (!strcmp(argv[0], "log"))
 		return argc == 2 ? ctl_log(argv[1], json) : bad("wrong number of arguments", "log");
+	if (!strcmp(argv[0], "profile"))
+		return ctl_profile(argc - 1, argv + 1, json);
 	return run(socket, json, argc, argv);
 }

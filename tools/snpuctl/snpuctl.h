@@ -27,6 +27,9 @@ int ctl_call(const char *path, const char *method, json_object *params, json_obj
 /** ctl_log() - print a packet log in canonical order. CTL_OK or CTL_FAILED */
 int ctl_log(const char *file, bool json);
 
+/** ctl_profile() - list, show or check profiles. CTL_OK, CTL_FAILED or CTL_USAGE */
+int ctl_profile(int argc, char **argv, bool json);
+
 /* People's view of results */
 void ctl_print_list(json_object *result);
 void ctl_print_pairs(json_object *result);
