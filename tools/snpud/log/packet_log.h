@@ -78,6 +78,7 @@ struct snpu_plog_head {
  * @host_mem: SNPU_PLOG_HOST_*
  * @arg: argument of the packet's header
  * @aux: ATTENTION dv
+ * @sem_gen: how often the memory of the semaphore was zeroed by the device before
  * @rsvd: zero
  */
 struct snpu_plog_rec {
@@ -111,7 +112,7 @@ struct snpu_plog_rec {
 	uint8_t rsvd0;
 	uint32_t arg;
 	uint32_t aux;
-	uint32_t rsvd1;
+	uint32_t sem_gen;
 	uint64_t rsvd;
 };
 

@@ -58,7 +58,8 @@ enum snpu_routing {
 	X(matmul_efficiency, "", 0.01, 1) \
 	X(link_efficiency_read, "", 0.01, 1) \
 	X(link_efficiency_write, "", 0.01, 1) \
-	X(hop_latency, "s", 0, 1)
+	X(hop_latency, "s", 0, 1) \
+	X(queue_depth, "", 1, 1024)
 
 #define SNPU_PROFILE_FIG(key, unit, min, max)	struct snpu_fig key;
 

@@ -13,6 +13,7 @@
 #include "snpu_hw.h"
 #include "timing/cost.h"
 
+#define DEPTH	16u		/* posted transfers of a queue, assumed */
 #define ISSUE_PS	50000ull	/* decoding of a packet, assumed */
 
 /* Resources of an endpoint, then of a host */
@@ -117,6 +118,13 @@ void snpu_cost_free(struct snpu_cost *c)
 	free(c->rate);
 	free(c->link_res);
 	free(c);
+}
+
+uint32_t snpu_cost_depth(const struct snpu_cost *c)
+{
+	const struct snpu_fig *f = &c->t->profile->timing.queue_depth;
+
+	return f->tag == SNPU_FIG_ABSENT ? DEPTH : (uint32_t)snpu_fig_u64(f);
 }
 
 uint32_t snpu_cost_resources(const struct snpu_cost *c)

@@ -49,6 +49,9 @@ void snpu_cost_free(struct snpu_cost *c);
 int snpu_cost_packet(const struct snpu_cost *c, const struct snpu_plog_rec *r,
 		     struct snpu_activity *out);
 
+/** snpu_cost_depth() - posted transfers of a queue that are on their way at a time */
+uint32_t snpu_cost_depth(const struct snpu_cost *c);
+
 /** snpu_cost_resources() - their number */
 uint32_t snpu_cost_resources(const struct snpu_cost *c);
 /** snpu_cost_capacity() - of a resource, with the present rates of links */

@@ -46,7 +46,7 @@ int snpu_timing_run(struct snpu_timing *t);
 /**
  * struct snpu_timing_span - one packet
  * @begin: virtual ps
- * @end: virtual ps
+ * @end: virtual ps; of all packets of its queue up to it
  * @busy: ps that packets of its queue ran, up to its end
  */
 struct snpu_timing_span {
@@ -76,11 +76,12 @@ void snpu_timing_link_use(const struct snpu_timing *t, uint32_t link, uint64_t *
  * @flows: transfers over the fabric among them
  * @events: of the simulation
  * @freed: waits that no logged signal satisfied: a CPU did
+ * @stuck: queues with packets that never end, as links they need stay down: end is UINT64_MAX
  * @hash: canonical hash
  * @host_ns: host time that the run took
  */
 struct snpu_timing_stats {
-	uint64_t now, records, flows, events, freed, hash, host_ns;
+	uint64_t now, records, flows, events, freed, stuck, hash, host_ns;
 };
 
 void snpu_timing_stats(const struct snpu_timing *t, struct snpu_timing_stats *out);

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Replay: order, semaphores, sharing, link changes, canonical hash.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snpu_hw.h"
+#include "timing/cost.h"
+#include "timing/timing.h"
+
+static int failures, cases;
+static const char *name;
+static struct snpu_profile *profile;
+static struct snpu_topo *topo;
+
+#define CHECK(cond, ...) do { \
+	if (!(cond)) { \
+		failures++; \
+		printf("# %s:%d: %s: %s: ", __FILE__, __LINE__, name, #cond); \
+		printf(__VA_ARGS__); \
+		printf("\n"); \
+	} \
+} while (0)
+
+static uint64_t seed = 88172645463325252ull;
+
+static uint32_t rnd(uint32_t n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)((seed >> 20) % n);
+}
+
+/* ---- programs ---- */
+
+static struct snpu_plog_rec prog[8192];
+static size_t len;
+
+static struct snpu_plog_rec *add(uint32_t node, uint16_t queue, uint8_t op)
+{
+	struct snpu_plog_rec *r = &prog[len];
+	uint64_t seq = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		seq += prog[i].node == node && prog[i].queue == queue && prog[i].epoch == 0;
+	*r = (struct snpu_plog_rec){
+		.node = node, .queue = queue, .op = op, .seq = seq, .sub = SNPU_PLOG_RING,
+		.read_node = SNPU_PLOG_NO_NODE, .write_node = SNPU_PLOG_NO_NODE,
+		.sem_node = SNPU_PLOG_NO_NODE, .groups = 1,
+	};
+	len++;
+	return r;
+}
+
+static struct snpu_plog_rec *copy(uint32_t node, uint16_t queue, uint32_t to, uint64_t bytes)
+{
+	struct snpu_plog_rec *r = add(node, queue, SNPU_OP_COPY);
+
+	r->bytes_read = bytes;
+	r->bytes_written = bytes;
+	if (to != node)
+		r->write_node = to;
+	return r;
+}
+
+static void sem(struct snpu_plog_rec *r, uint8_t kind, uint32_t node, uint64_t addr, uint64_t val)
+{
+	r->sem_kind = kind;
+	r->sem_node = node;
+	r->sem_addr = addr;
+	r->sem_value = val;
+}
+
+static struct snpu_plog_rec *wait(uint32_t node, uint16_t queue, uint64_t addr, uint64_t val)
+{
+	struct snpu_plog_rec *r = add(node, queue, SNPU_OP_SEM_WAIT);
+
+	sem(r, SNPU_PLOG_SEM_GE, node, addr, val);
+	return r;
+}
+
+static struct snpu_plog_rec *matmul(uint32_t node, uint16_t queue, uint32_t d)
+{
+	struct snpu_plog_rec *r = add(node, queue, SNPU_OP_MATMUL);
+
+	r->dtype = SNPU_DT_BF16;
+	r->dtype2 = SNPU_DT_BF16;
+	r->m = d;
+	r->n = d;
+	r->k = d;
+	r->flops = 2ull * d * d * d;
+	r->bytes_read = 4ull * d * d;
+	r->bytes_written = 2ull * d * d;
+	return r;
+}
+
+static struct snpu_timing *replay(void)
+{
+	struct snpu_timing *t;
+	char err[256];
+	int ret;
+
+	t = snpu_timing_new(topo, NULL, err, sizeof(err));
+	CHECK(t, "%s", err);
+	if (!t)
+		exit(1);
+	ret = snpu_timing_add(t, prog, len);
+	CHECK(!ret, "%d", ret);
+	ret = snpu_timing_run(t);
+	CHECK(!ret, "%d", ret);
+	return t;
+}
+
+static struct snpu_timing_span span(struct snpu_timing *t, const struct snpu_plog_rec *r)
+{
+	struct snpu_timing_span s = { 0 };
+	int ret;
+
+	ret = snpu_timing_find(t, r->node, r->queue, r->epoch, r->seq, r->sub, &s);
+	CHECK(!ret, "node %u queue %u seq %" PRIu64 ": %d", r->node, r->queue, r->seq, ret);
+	return s;
+}
+
+static struct snpu_timing_stats stats(struct snpu_timing *t)
+{
+	struct snpu_timing_stats s;
+
+	snpu_timing_stats(t, &s);
+	return s;
+}
+
+/* ---- cases ---- */
+
+static void t_order(void)
+{
+	struct snpu_plog_rec *a = matmul(0, 0, 1024), *b = matmul(0, 0, 1024);
+	struct snpu_timing *t = replay();
+
+	CHECK(span(t, a).end > 0, "no time");
+	CHECK(span(t, b).begin >= span(t, a).end, "%" PRIu64 " before %" PRIu64, span(t, b).begin,
+	      span(t, a).end);
+	CHECK(span(t, b).busy <= span(t, b).end, "busier than time went by");
+	CHECK(snpu_timing_tail(t, 0, 0, 0) == span(t, b).end, "tail");
+	CHECK(!snpu_timing_tail(t, 0, 1, 0), "a queue that is not there");
+	snpu_timing_free(t);
+}
+
+/* A signal from another NPU lets a wait go when it arrives, not before */
+static void t_semaphore(void)
+{
+	struct snpu_plog_rec *a = matmul(0, 0, 2048), *c = copy(0, 0, 9, 1 << 20);
+	struct snpu_plog_rec *w = wait(9, 3, 4096, 1), *m = matmul(9, 3, 256);
+	struct snpu_timing *t;
+
+	sem(c, SNPU_PLOG_SEM_ADD, 9, 4096, 1);
+	c->flags = SNPU_PF_SIGNAL;
+	t = replay();
+	CHECK(span(t, c).begin >= span(t, a).end, "copy before product");
+	CHECK(span(t, w).end == span(t, c).end, "%" PRIu64 " %" PRIu64, span(t, w).end,
+	      span(t, c).end);
+	CHECK(span(t, m).begin >= span(t, w).end, "went on before");
+	CHECK(!stats(t).freed && !stats(t).stuck, "freed");
+	snpu_timing_free(t);
+
+	/* memory that was made anew is another semaphore: a CPU has let that wait go */
+	w->sem_gen = 1;
+	t = replay();
+	CHECK(stats(t).freed == 1 && !span(t, w).end, "another generation");
+	snpu_timing_free(t);
+}
+
+/* Two that wait for each other, with a CPU's store in between: nothing hangs */
+static void t_freed(void)
+{
+	struct snpu_timing *t;
+
+	wait(0, 0, 64, 1);
+	sem(add(0, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_SET, 1, 64, 1);
+	wait(1, 0, 64, 1);
+	sem(add(1, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_SET, 0, 64, 1);
+	t = replay();
+	CHECK(stats(t).freed == 1 && !stats(t).stuck, "%" PRIu64 " %" PRIu64, stats(t).freed,
+	      stats(t).stuck);
+	snpu_timing_free(t);
+}
+
+/* Two transfers into one NPU take about twice as long as one */
+static void t_sharing(void)
+{
+	struct snpu_plog_rec *a = copy(0, 0, 8, 256 << 20), *b;
+	struct snpu_timing *t = replay();
+	double one = (double)span(t, a).end, two;
+
+	snpu_timing_free(t);
+	b = copy(16, 0, 8, 256 << 20);
+	t = replay();
+	two = (double)span(t, b).end;
+	CHECK(span(t, a).end == span(t, b).end, "not fair");
+	CHECK(two > 1.3 * one && two < 2.05 * one, "%g %g", one, two);
+	snpu_timing_free(t);
+	a->die = 0;
+}
+
+static void t_links(void)
+{
+	struct snpu_plog_rec *a = copy(0, 0, 8, 256 << 20);
+	struct snpu_timing *t = replay();
+	uint64_t one = span(t, a).end, busy, bytes, sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < topo->num_links; i++) {
+		const struct snpu_topo_link *l = &topo->links[i];
+
+		snpu_timing_link_use(t, i, &busy, &bytes);
+		if (l->from_kind == SNPU_TOPO_DIE && l->from < topo->dies)
+			sum += bytes;
+	}
+	CHECK(sum > (256 << 20) - 64 && sum <= 256 << 20, "%" PRIu64 " bytes left", sum);
+	/* all links of the sender down for a while in the middle: that much longer */
+	for (i = 0; i < topo->num_links; i++) {
+		const struct snpu_topo_link *l = &topo->links[i];
+
+		if (l->from_kind != SNPU_TOPO_DIE || l->from >= topo->dies)
+			continue;
+		CHECK(!snpu_timing_link(t, one / 2, i, 0), "down");
+		CHECK(!snpu_timing_link(t, one / 2 + 1000000000, i, l->rate), "up");
+	}
+	CHECK(!snpu_timing_run(t), "run");
+	CHECK(span(t, a).end - one >= 999999000 && span(t, a).end - one <= 1000001000,
+	      "%" PRIu64 " longer", span(t, a).end - one);
+	for (i = 0; i < topo->num_links; i++)
+		if (topo->links[i].from_kind == SNPU_TOPO_DIE && topo->links[i].from < topo->dies)
+			CHECK(!snpu_timing_link(t, 2 * one, i, 0), "down");
+	snpu_timing_free(t);
+
+	/* down for good: it never ends, and that is said */
+	t = replay();
+	for (i = 0; i < topo->num_links; i++)
+		if (topo->links[i].from_kind == SNPU_TOPO_DIE && topo->links[i].from < topo->dies)
+			CHECK(!snpu_timing_link(t, one / 2, i, 0), "down");
+	CHECK(!snpu_timing_run(t), "run");
+	CHECK(stats(t).stuck == 1 && span(t, a).end == UINT64_MAX, "%" PRIu64, stats(t).stuck);
+	CHECK(snpu_timing_link(t, 0, topo->num_links, 1) == -EINVAL, "no such link");
+	snpu_timing_free(t);
+}
+
+static void t_clock(void)
+{
+	struct snpu_plog_rec *c = add(0, 0, SNPU_OP_CLOCK), *m = matmul(0, 0, 64);
+	struct snpu_timing *t;
+
+	c->clock = 5000;
+	t = replay();
+	CHECK(span(t, m).begin == 5000000, "%" PRIu64, span(t, m).begin);
+	CHECK(span(t, m).busy < 5000000, "waiting is not work");
+	snpu_timing_free(t);
+}
+
+static void t_refused(void)
+{
+	struct snpu_timing_opts o = { .max_records = 2 };
+	struct snpu_timing *t;
+	char err[256];
+
+	copy(0, 0, 1, 64);
+	t = snpu_timing_new(topo, &o, err, sizeof(err));
+	CHECK(!snpu_timing_add(t, prog, 1), "good one");
+	prog[0].node = topo->nodes;
+	CHECK(snpu_timing_add(t, prog, 1) == -EINVAL, "node");
+	prog[0].node = 0;
+	prog[0].write_node = topo->nodes;
+	CHECK(snpu_timing_add(t, prog, 1) == -EINVAL, "target");
+	prog[0].write_node = 1;
+	prog[0].die = (uint8_t)(topo->dies + 1);
+	CHECK(snpu_timing_add(t, prog, 1) == -EINVAL, "die");
+	prog[0].die = 0;
+	prog[0].seq = 1;
+	CHECK(!snpu_timing_add(t, prog, 1), "second");
+	prog[0].seq = 2;
+	CHECK(snpu_timing_add(t, prog, 1) == -ENOSPC, "limit");
+	CHECK(!snpu_timing_run(t), "run");
+	CHECK(stats(t).records == 2, "records");
+	snpu_timing_free(t);
+}
+
+/* A random program of ring steps, with copies, products and semaphores */
+static void random_program(uint32_t n)
+{
+	uint32_t i, q, steps = 3 + rnd(6);
+	uint64_t s;
+
+	for (i = 0; i < n; i++) {
+		uint32_t to = (i + 1) % n * 5 % topo->nodes, me = i * 5 % topo->nodes;
+
+		for (s = 1; s <= steps; s++) {
+			for (q = rnd(4); q; q--)
+				copy(me, 0, rnd(2) ? me : rnd(topo->nodes), 1 + rnd(1 << 20));
+			sem(copy(me, 0, to, 4096 + rnd(4) * 65536), SNPU_PLOG_SEM_SET, to,
+			    128, s);
+			wait(me, 0, 128, s);
+			if (rnd(2))
+				matmul(me, 1, 64 + rnd(512));
+		}
+	}
+}
+
+/* The same program in another order, with other queue numbers, epochs and addresses */
+static void t_canonical(void)
+{
+	uint16_t names[2];
+	struct snpu_timing *t;
+	int i, k;
+
+	for (i = 0; i < 20; i++) {
+		struct snpu_timing_stats a, b;
+		size_t j;
+
+		len = 0;
+		random_program(2 + rnd(20));
+		t = replay();
+		a = stats(t);
+		CHECK(!a.stuck && !a.freed, "stuck %" PRIu64, a.stuck);
+		snpu_timing_free(t);
+		for (k = 0; k < 3; k++) {
+			names[0] = (uint16_t)rnd(1000);
+			names[1] = (uint16_t)(names[0] + 1 + rnd(5));
+			if (k == 1)
+				names[1] = names[0] ? names[0] - 1 : names[1];
+			for (j = 0; j < len; j++) {
+				prog[j].queue = names[prog[j].op == SNPU_OP_MATMUL];
+				prog[j].epoch = (uint32_t)k;
+				if (prog[j].sem_kind)
+					prog[j].sem_addr = 64 * (prog[j].sem_node + 7 * (uint32_t)k + 1);
+			}
+			for (j = len; j > 1; j--) {
+				struct snpu_plog_rec tmp = prog[j - 1];
+				size_t with = rnd((uint32_t)j);
+
+				prog[j - 1] = prog[with];
+				prog[with] = tmp;
+			}
+			t = replay();
+			b = stats(t);
+			CHECK(a.hash == b.hash && a.now == b.now, "%016" PRIx64 " %016" PRIx64
+			      ", %" PRIu64 " %" PRIu64, a.hash, b.hash, a.now, b.now);
+			snpu_timing_free(t);
+		}
+		/* another program has another hash */
+		for (j = 0; j < len; j++)
+			if (prog[j].op == SNPU_OP_COPY)
+				break;
+		prog[j].bytes_read++;
+		t = replay();
+		CHECK(stats(t).hash != a.hash, "hash of another program");
+		snpu_timing_free(t);
+	}
+}
+
+/* 384 x 383 copies into everybody: counts, no more */
+static void t_all_to_all(void)
+{
+	uint32_t n = topo->nodes, i, k;
+	struct snpu_plog_rec *recs = calloc((size_t)n * n, sizeof(*recs));
+	struct snpu_timing *t;
+	struct snpu_timing_stats s;
+	char err[256];
+	size_t m = 0;
+
+	for (i = 0; i < n; i++)
+		for (k = 1; k < n; k++) {
+			len = 0;
+			recs[m] = *copy(i, 0, (i + k) % n, 65536);
+			recs[m++].seq = k - 1;
+		}
+	t = snpu_timing_new(topo, NULL, err, sizeof(err));
+	CHECK(!snpu_timing_add(t, recs, m), "add");
+	CHECK(!snpu_timing_run(t), "run");
+	s = stats(t);
+	CHECK(s.flows == m && !s.stuck, "%" PRIu64 " flows", s.flows);
+	printf("# all-to-all: %" PRIu64 " flows, %.3f ms virtual, %.3f s here\n", s.flows,
+	       (double)s.now / 1e9, (double)s.host_ns / 1e9);
+	snpu_timing_free(t);
+	free(recs);
+}
+
+int main(void)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} all[] = {
+		{ "order", t_order }, { "semaphore", t_semaphore }, { "freed", t_freed },
+		{ "sharing", t_sharing }, { "links", t_links }, { "clock", t_clock },
+		{ "refused", t_refused }, { "canonical", t_canonical },
+		{ "all-to-all", t_all_to_all },
+	};
+	char err[512];
+	size_t i;
+
+	profile = snpu_profile_load("cm384", err, sizeof(err));
+	topo = profile ? snpu_topo_new(profile, err, sizeof(err)) : NULL;
+	if (!topo) {
+		printf("Bail out! %s\n", err);
+		return 1;
+	}
+	printf("1..%zu\n", sizeof(all) / sizeof(all[0]));
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		int before = failures;
+
+		name = all[i].name;
+		len = 0;
+		all[i].run();
+		printf("%sok %d - %s\n", failures == before ? "" : "not ", ++cases, name);
+		fflush(stdout);
+	}
+	snpu_topo_free(topo);
+	snpu_profile_free(profile);
+	return failures != 0;
+}
