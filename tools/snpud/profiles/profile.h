@@ -56,9 +56,22 @@ enum snpu_routing {
  */
 #define SNPU_PROFILE_TIMING(X) \
 	X(matmul_efficiency, "", 0.01, 1) \
+	X(matmul_tile, "", 1, 65536) \
+	X(matmul_fill, "", 0, 1e6) \
+	X(attention_efficiency, "", 0.01, 1) \
+	X(hbm_efficiency, "", 0.01, 1) \
 	X(link_efficiency_read, "", 0.01, 1) \
 	X(link_efficiency_write, "", 0.01, 1) \
+	X(l2_efficiency, "", 0.01, 1) \
+	X(cpu_efficiency_read, "", 0.01, 1) \
+	X(cpu_efficiency_write, "", 0.01, 1) \
+	X(read_latency, "s", 0, 1) \
+	X(write_latency, "s", 0, 1) \
 	X(hop_latency, "s", 0, 1) \
+	X(hbm_latency, "s", 0, 1) \
+	X(packet_issue, "s", 0, 1) \
+	X(kernel_launch, "s", 0, 1) \
+	X(row_cost, "s", 0, 1) \
 	X(queue_depth, "", 1, 1024)
 
 #define SNPU_PROFILE_FIG(key, unit, min, max)	struct snpu_fig key;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Cost of packets, from the peaks of the profile.
+ * Cost model: resources and constants.
  *
  * Work is spread evenly over the dies that do it. Of a link bundle - all planes of a die, all uplinks
  * of a host - traffic takes what its links give together.
@@ -10,34 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "snpu_hw.h"
-#include "timing/cost.h"
+#include "timing/cost_priv.h"
 
-#define DEPTH	16u		/* posted transfers of a queue, assumed */
-#define ISSUE_PS	50000ull	/* decoding of a packet, assumed */
-
-/* Resources of an endpoint, then of a host */
-enum { MATRIX, VECTOR, DMA, HBM, UP, DOWN, DIE, EP_RES };
-enum { HOST_UP, HOST_DOWN, HOST_RES };
-
-struct snpu_cost {
-	const struct snpu_topo *t;
-	bool ideal;
-	uint32_t num;
-	double *cap;
-	double *rate;			/* of links, now */
-	uint32_t *link_res;
-};
-
-static uint32_t ep_res(uint32_t ep, uint32_t kind)
-{
-	return ep * EP_RES + kind;
-}
-
-static uint32_t host_res(const struct snpu_cost *c, uint32_t host, uint32_t kind)
-{
-	return c->t->endpoints * EP_RES + host * HOST_RES + kind;
-}
+/* For profiles that do not say; all assumed */
+#define DEPTH		16u	/* posted transfers of a queue */
+#define ISSUE		50e-9	/* decoding of a packet */
 
 static uint32_t res_of_link(const struct snpu_cost *c, const struct snpu_topo_link *l)
 {
@@ -70,6 +47,58 @@ void snpu_cost_reset_links(struct snpu_cost *c)
 	}
 }
 
+static double fig(const struct snpu_fig *f, double absent)
+{
+	return f->tag == SNPU_FIG_ABSENT ? absent : f->value;
+}
+
+/* What the paths of the profile say, where its section "timing" says nothing */
+static double path_eff(const struct snpu_fig *path, double rate)
+{
+	return path->tag == SNPU_FIG_ABSENT || rate <= 0 ? 1 : fmin(path->value / rate, 1);
+}
+
+static void set_fabric(struct snpu_cost_params *m, const struct snpu_profile *p, bool ideal)
+{
+	const struct snpu_fig *eff[] = { &p->timing.link_efficiency_read,
+					 &p->timing.link_efficiency_write };
+	const struct snpu_fig *cpu[] = { &p->timing.cpu_efficiency_read,
+					 &p->timing.cpu_efficiency_write };
+	const struct snpu_fig *lat[] = { &p->timing.read_latency, &p->timing.write_latency };
+	double intra, inter;
+	unsigned int i;
+
+	m->die_rate = p->fabric.npu_bandwidth.value / p->npu.dies.value;
+	m->cpu_rate = p->fabric.cpu_bandwidth.value;
+	for (i = 0; i < SNPU_PATHS; i++) {
+		intra = path_eff(&p->fabric.intra_bandwidth[i], m->die_rate);
+		inter = path_eff(&p->fabric.inter_bandwidth[i], m->die_rate * intra);
+		m->link_eff[i] = ideal ? 1 : fig(eff[i], intra);
+		m->l2_eff[i] = ideal ? 1 : fig(&p->timing.l2_efficiency, inter);
+		m->cpu_eff[i] = ideal ? 1 : fig(cpu[i],
+			path_eff(&p->fabric.cpu_intra_bandwidth[i], m->cpu_rate));
+		m->latency[i] = fig(lat[i], p->fabric.intra_latency[i].value - m->issue);
+		m->latency[i] = fmax(m->latency[i], 0);
+	}
+	m->hop = fig(&p->timing.hop_latency, p->fabric.inter_latency[SNPU_PATH_WRITE].value -
+		     p->fabric.intra_latency[SNPU_PATH_WRITE].value);
+	m->hop = fmax(m->hop, 0);
+	m->hbm = fig(&p->timing.hbm_latency, 0);
+}
+
+static void set_params(struct snpu_cost_params *m, const struct snpu_profile *p, bool ideal)
+{
+	m->matmul_eff = ideal ? 1 : fig(&p->timing.matmul_efficiency, 1);
+	m->tile = ideal ? 0 : p->timing.matmul_tile.value;
+	m->fill = ideal ? 0 : p->timing.matmul_fill.value;
+	m->attention_eff = ideal ? 1 : fig(&p->timing.attention_efficiency, m->matmul_eff);
+	m->hbm_eff = ideal ? 1 : fig(&p->timing.hbm_efficiency, 1);
+	m->issue = fig(&p->timing.packet_issue, ISSUE);
+	m->launch = fig(&p->timing.kernel_launch, m->issue);
+	m->row = ideal ? 0 : p->timing.row_cost.value;
+	set_fabric(m, p, ideal);
+}
+
 struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err, size_t err_len)
 {
 	const struct snpu_profile *p = t->profile;
@@ -78,7 +107,7 @@ struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err
 
 	if (c) {
 		c->t = t;
-		c->ideal = ideal;
+		set_params(&c->p, p, ideal);
 		c->num = t->endpoints * EP_RES + t->hosts * HOST_RES;
 		c->cap = calloc(c->num + 1, sizeof(*c->cap));
 		c->rate = calloc(t->num_links + 1, sizeof(*c->rate));
@@ -99,7 +128,7 @@ struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err
 		c->link_res[i] = res_of_link(c, &t->links[i]);
 	snpu_cost_reset_links(c);
 	for (i = 0; i < t->endpoints; i++) {
-		double hbm = p->npu.hbm_bandwidth.value / t->dies;
+		double hbm = p->npu.hbm_bandwidth.value / t->dies * c->p.hbm_eff;
 
 		/* engines are counted in seconds of work a second */
 		c->cap[ep_res(i, MATRIX)] = 1;
@@ -174,135 +203,4 @@ const char *snpu_cost_name(const struct snpu_cost *c, uint32_t res, char *buf, s
 			 ep_names[res % EP_RES]);
 	}
 	return buf;
-}
-
-/* ---- packets ---- */
-
-static void use(struct snpu_activity *a, uint32_t res, double weight)
-{
-	uint32_t i;
-
-	for (i = 0; i < a->num_uses; i++) {
-		if (a->uses[i].res == res) {
-			a->uses[i].weight += weight;
-			return;
-		}
-	}
-	if (weight > 0)
-		a->uses[a->num_uses++] = (struct snpu_mm_use){ res, weight };
-}
-
-/* @weight of the work takes @kind of @node; @die: 0: all dies, n: die n - 1 */
-static void use_node(const struct snpu_cost *c, struct snpu_activity *a, uint32_t node,
-		     uint32_t die, uint32_t kind, double weight)
-{
-	uint32_t d;
-
-	for (d = 0; d < c->t->dies; d++) {
-		if (!die)
-			use(a, ep_res(snpu_topo_die(c->t, node, d), kind), weight / c->t->dies);
-		else if (d == die - 1)
-			use(a, ep_res(snpu_topo_die(c->t, node, d), kind), weight);
-	}
-}
-
-static uint64_t ps(double s)
-{
-	return (uint64_t)llround(s * 1e12);
-}
-
-static void transfer(const struct snpu_cost *c, const struct snpu_plog_rec *r, uint32_t path,
-		     struct snpu_activity *a)
-{
-	uint32_t src = r->read_node != SNPU_PLOG_NO_NODE ? r->read_node : r->node;
-	uint32_t dst = r->write_node != SNPU_PLOG_NO_NODE ? r->write_node : r->node;
-	const struct snpu_profile *p = c->t->profile;
-	bool inter = src / c->t->npus_per_host != dst / c->t->npus_per_host;
-	const struct snpu_fig *bw = inter ? p->fabric.inter_bandwidth : p->fabric.intra_bandwidth;
-	const struct snpu_fig *lat = inter ? p->fabric.inter_latency : p->fabric.intra_latency;
-	uint32_t src_die = src == r->node ? r->die : 0, dst_die = dst == r->node ? r->die : 0;
-	double dies = r->die ? 1 : c->t->dies;
-
-	use_node(c, a, src, src_die, UP, 1);
-	use_node(c, a, dst, dst_die, DOWN, 1);
-	if (src != r->node)
-		use_node(c, a, src, 0, HBM, 1);
-	if (dst != r->node)
-		use_node(c, a, dst, 0, HBM, 1);
-	if (inter && c->t->l2_per_plane) {
-		use(a, host_res(c, src / c->t->npus_per_host, HOST_UP), 1);
-		use(a, host_res(c, dst / c->t->npus_per_host, HOST_DOWN), 1);
-	}
-	if (bw[path].value > 0 && !c->ideal)
-		a->limit = bw[path].value * dies;
-	if (path == SNPU_PATH_READ)
-		a->before += ps(lat[path].value);
-	else
-		a->after += ps(lat[path].value);
-}
-
-static double peak(const struct snpu_cost *c, unsigned int dtype)
-{
-	const struct snpu_profile *p = c->t->profile;
-
-	if (dtype == SNPU_DT_I8 && p->npu.ops_int8.value > 0)
-		return p->npu.ops_int8.value;
-	if (dtype == SNPU_DT_F32 && p->npu.flops_fp32.value > 0)
-		return p->npu.flops_fp32.value;
-	return dtype == SNPU_DT_F32 ? p->npu.flops_bf16.value / 4 : p->npu.flops_bf16.value;
-}
-
-int snpu_cost_packet(const struct snpu_cost *c, const struct snpu_plog_rec *r,
-		     struct snpu_activity *a)
-{
-	bool matrix = r->op == SNPU_OP_MATMUL || r->op == SNPU_OP_ATTENTION;
-	bool data = (r->op >= SNPU_OP_COPY && r->op <= SNPU_OP_ATTENTION) &&
-		    r->op != SNPU_OP_ATOMIC;
-	bool copy = r->op == SNPU_OP_COPY || r->op == SNPU_OP_COPY2D ||
-		    r->op == SNPU_OP_REDUCE_ADD;
-	bool reads = r->read_node != SNPU_PLOG_NO_NODE && r->read_node != r->node;
-	bool writes = r->write_node != SNPU_PLOG_NO_NODE && r->write_node != r->node;
-	uint32_t n = c->t->nodes;
-	double bytes, local, s, dies;
-
-	if (r->node >= n || (reads && r->read_node >= n) || (writes && r->write_node >= n) ||
-	    r->die > c->t->dies || (r->sem_kind && r->sem_node >= n))
-		return -EINVAL;
-	*a = (struct snpu_activity){ .issue = ISSUE_PS, .limit = INFINITY };
-	if (r->op == SNPU_OP_CLOCK || r->op == SNPU_OP_INDIRECT || r->op == SNPU_OP_SEM_WAIT)
-		a->issue = 0;
-	a->async = copy || r->op == SNPU_OP_SEM_SIGNAL;
-	if ((r->op == SNPU_OP_SEM_SIGNAL || r->op == SNPU_OP_ATOMIC) && r->sem_kind &&
-	    r->sem_node != r->node) {
-		const struct snpu_profile *p = c->t->profile;
-
-		a->after = ps(r->sem_node / c->t->npus_per_host == r->node / c->t->npus_per_host ?
-			      p->fabric.intra_latency[SNPU_PATH_WRITE].value :
-			      p->fabric.inter_latency[SNPU_PATH_WRITE].value);
-	}
-	if (!data)
-		return 0;
-	a->before = ISSUE_PS;
-	bytes = (double)(r->bytes_read > r->bytes_written ? r->bytes_read : r->bytes_written);
-	local = (reads ? 0 : (double)r->bytes_read) + (writes ? 0 : (double)r->bytes_written);
-	dies = r->die ? 1 : c->t->dies;
-	s = (double)r->flops / (matrix ? peak(c, r->dtype) : peak(c, SNPU_DT_BF16) / 16) *
-	    c->t->dies / dies;
-	/* bytes are the unit of work; a packet without any counts its operations */
-	a->work = bytes > 0 ? bytes : (double)r->flops;
-	if (a->work <= 0)
-		return 0;
-	if (local > 0)
-		use_node(c, a, r->node, r->die, HBM, local / a->work);
-	if (copy || r->op == SNPU_OP_FILL)
-		use_node(c, a, r->node, r->die, DMA, 1);
-	else if (s > 0)
-		use_node(c, a, r->node, r->die, matrix ? MATRIX : VECTOR, s * dies / a->work);
-	if (reads || writes) {
-		a->bytes = (uint64_t)bytes;
-		transfer(c, r, writes ? SNPU_PATH_WRITE : SNPU_PATH_READ, a);
-	}
-	if (!a->num_uses)
-		a->work = 0;
-	return 0;
 }
