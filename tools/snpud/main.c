@@ -21,10 +21,14 @@
 #include "log/packet_log.h"
 #include "profiles/profile.h"
 #include "snpud.h"
+#include "fabric/topo.h"
+#include "timing/plane.h"
 
 struct snpud {
 	struct snpud_opts opts;
 	struct snpu_profile *profile;
+	struct snpu_topo *topo;
+	struct snpu_plane *plane;
 	struct snpu_plog *plog;
 	struct snpu_machine *machine;
 	struct snpud_sockets *sockets;
@@ -136,6 +140,18 @@ static int load_profile(struct snpud *s)
 	return -1;
 }
 
+static int start_timing(struct snpud *s)
+{
+	struct snpu_plane_opts o = { .ideal = s->opts.ideal, .report = report };
+
+	s->topo = snpu_topo_new(s->profile, s->err, sizeof(s->err));
+	if (!s->topo)
+		return -1;
+	o.topo = s->topo;
+	s->plane = snpu_plane_new(&o, s->err, sizeof(s->err));
+	return s->plane ? 0 : -1;
+}
+
 static int start(struct snpud *s)
 {
 	struct snpu_machine_opts mo = {
@@ -146,9 +162,13 @@ static int start(struct snpud *s)
 	};
 	struct snpu_control_opts co = { .path = s->control_path };
 
-	if (s->opts.packet_log) {
-		s->plog = snpu_plog_open(s->opts.packet_log, s->profile->name, report, s->err,
-					 sizeof(s->err));
+	if (s->opts.timing && start_timing(s))
+		return -1;
+	mo.plane = s->plane;
+	if (s->opts.packet_log || s->plane) {
+		s->plog = snpu_plog_new(s->opts.packet_log, s->profile->name,
+					s->plane ? snpu_plane_sink : NULL, s->plane, report,
+					s->err, sizeof(s->err));
 		if (!s->plog)
 			return -1;
 	}
@@ -160,7 +180,9 @@ static int start(struct snpud *s)
 	if (!s->sockets)
 		return -1;
 	co.machine = s->machine;
-	co.plog = s->plog;
+	co.plog = s->opts.packet_log ? s->plog : NULL;
+	co.plane = s->plane;
+	co.topo = s->topo;
 	s->control = snpu_control_open(&co, s->err, sizeof(s->err));
 	return s->control ? 0 : -1;
 }
@@ -195,6 +217,8 @@ static void stop(struct snpud *s)
 	if (lost)
 		snpu_log(SNPU_LOG_ERR, "packet log: %llu records were lost",
 			 (unsigned long long)lost);
+	snpu_plane_free(s->plane);
+	snpu_topo_free(s->topo);
 	snpu_profile_free(s->profile);
 	if (s->lock_fd >= 0) {
 		unlink(s->lock_path);

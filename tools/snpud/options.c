@@ -26,6 +26,8 @@ static const char usage[] =
 "  --first-node N      fabric address of the first NPU, default 0\n"
 "  --profile NAME|FILE machine profile: cm384 (default), cm384-781, nvl72, hgx-h100, ... or a JSON file\n"
 "  --workers N         threads that execute packets, 1 .. 64; default: cores, at most 8\n"
+"  --timing            keep virtual time: timestamps, timing-only queues, snpuctl timing\n"
+"  --ideal             --timing with all efficiencies 1: engines and links at their peaks\n"
 "  --packet-log FILE   record every packet for replay; read it with snpuctl log FILE\n"
 "  --log FILE          append messages to FILE instead of standard error\n"
 "  --ready-fd N        write a line to this descriptor when all sockets are ready, and close it\n"
@@ -38,7 +40,7 @@ static const char usage[] =
 
 enum {
 	OPT_SOCKET_DIR = 256, OPT_NPUS, OPT_HOSTS, OPT_FIRST_NODE, OPT_PROFILE, OPT_WORKERS,
-	OPT_PACKET_LOG, OPT_LOG, OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
+	OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_LOG, OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -48,6 +50,8 @@ static const struct option options[] = {
 	{ "first-node", required_argument, NULL, OPT_FIRST_NODE },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "workers", required_argument, NULL, OPT_WORKERS },
+	{ "timing", no_argument, NULL, OPT_TIMING },
+	{ "ideal", no_argument, NULL, OPT_IDEAL },
 	{ "packet-log", required_argument, NULL, OPT_PACKET_LOG },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
@@ -102,6 +106,13 @@ int snpud_options(int argc, char **argv, struct snpud_opts *o)
 			break;
 		case OPT_PACKET_LOG:
 			o->packet_log = optarg;
+			break;
+		case OPT_TIMING:
+			o->timing = true;
+			break;
+		case OPT_IDEAL:
+			o->timing = true;
+			o->ideal = true;
 			break;
 		case OPT_LOG:
 			o->log = optarg;

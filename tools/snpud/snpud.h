@@ -24,6 +24,8 @@ struct snpud_opts {
 	unsigned int first_node;
 	unsigned int workers;		/* 0: default */
 	int ready_fd;			/* -1: none */
+	bool timing;
+	bool ideal;
 	bool verbose;
 };
 

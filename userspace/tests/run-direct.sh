@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # run-direct.sh SNPUD PROGRAM ARGS: runs a test of libsnpu next to an snpud of its
-# own with 8 NPUs, or SNPU_TEST_NPUS. Fails when the test does, or when snpud died or reported errors.
+# own with 8 NPUs, or SNPU_TEST_NPUS, and options of SNPU_TEST_OPTS. Fails when the test does, or when snpud died or reported errors.
 
 snpud=$1
 shift
@@ -18,7 +18,8 @@ trap finish EXIT
 trap 'exit 1' INT TERM HUP
 
 mkfifo "$dir/ready" && exec 3<>"$dir/ready" || exit 1
-"$snpud" --socket-dir "$dir/npu" --npus "${SNPU_TEST_NPUS:-8}" --log "$dir/log" --ready-fd 3 </dev/null >"$dir/err" 2>&1 &
+"$snpud" --socket-dir "$dir/npu" --npus "${SNPU_TEST_NPUS:-8}" --log "$dir/log" --ready-fd 3 \
+	${SNPU_TEST_OPTS:-} </dev/null >"$dir/err" 2>&1 &
 pid=$!
 if ! read -r -t 60 -u 3 _; then
 	echo "Bail out! snpud was not ready within 60 s"

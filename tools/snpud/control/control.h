@@ -9,7 +9,9 @@
 #include <stddef.h>
 
 struct snpu_machine;
+struct snpu_plane;
 struct snpu_plog;
+struct snpu_topo;
 struct snpu_control;
 
 #define SNPU_CONTROL_MAX_MSG	65536u		/* bytes of a request with its newline */
@@ -29,11 +31,15 @@ struct snpu_control;
  * @path: of the socket; created with mode 0600, must not exist
  * @machine: must outlive the control
  * @plog: packet log or NULL
+ * @plane: virtual time or NULL
+ * @topo: of @plane
  */
 struct snpu_control_opts {
 	const char *path;
 	struct snpu_machine *machine;
 	const struct snpu_plog *plog;
+	struct snpu_plane *plane;
+	const struct snpu_topo *topo;
 };
 
 struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, char *err,

@@ -10,6 +10,7 @@
 
 #include "npu_priv.h"
 #include "profiles/profile.h"
+#include "timing/plane.h"
 
 #define ARG_OFF		offsetof(struct snpu_admin_mbox, raw)
 #define ARG_BYTES	sizeof(((struct snpu_admin_mbox *)0)->raw)
@@ -154,9 +155,9 @@ static int queue_create(struct adm *a)
 		return bad(a, FIELD(snpu_queue_desc, prio));
 	if (!d->vector || d->vector >= SNPU_MSIX_VECTORS)
 		return bad(a, FIELD(snpu_queue_desc, vector));
-	/* no virtual time is kept, so no queue can be for nothing else */
-	if ((d->flags & ~SNPU_QF_DIE_MASK) ||
-	    d->flags >> SNPU_QF_DIE_SHIFT > snpu_fig_u64(&a->n->m->profile->npu.dies))
+	/* where no virtual time is kept, no queue can be for nothing else */
+	if ((d->flags & ~SNPU_QF_MASK) || ((d->flags & SNPU_QF_TIMING) && !n->m->plane) ||
+	    d->flags >> SNPU_QF_DIE_SHIFT > snpu_fig_u64(&n->m->profile->npu.dies))
 		return bad(a, FIELD(snpu_queue_desc, flags));
 	for (i = 0; i < sizeof(d->rsvd) / sizeof(d->rsvd[0]); i++)
 		if (d->rsvd[i])
@@ -199,6 +200,7 @@ static int scrub(struct adm *a)
 		      (off_t)s->bytes))
 		return SNPU_ADM_S_NOMEM;
 	snpu_ras_clear(n, s->offset, s->bytes);
+	snpu_semgen_scrub(n, s->offset, s->bytes);
 	return SNPU_ADM_S_OK;
 }
 
@@ -332,6 +334,36 @@ static int dir_remove(struct adm *a)
 							   a->n->node));
 }
 
+static int vtime(struct adm *a)
+{
+	const struct snpu_adm_vtime *v = &a->mb.vtime;
+	struct snpu_plane *p = a->n->m->plane;
+	struct snpu_plane_span span;
+	struct snpu_queue *q;
+	int ret;
+
+	if (!p)
+		return SNPU_ADM_S_BAD_OP;
+	if (v->qid >= a->n->num_queues)
+		return bad(a, FIELD(snpu_adm_vtime, qid));
+	if (v->rsvd)
+		return bad(a, FIELD(snpu_adm_vtime, rsvd));
+	if (!v->position)
+		return bad(a, FIELD(snpu_adm_vtime, position));
+	q = a->n->queues[v->qid];
+	if (!q)
+		return SNPU_ADM_S_NOENT;
+	if (v->position > snpu_load(&q->head))
+		return SNPU_ADM_S_BUSY;
+	ret = snpu_plane_ask(p, a->n->node, v->qid, q->epoch, v->position, &span);
+	if (ret)
+		return status_of(ret == -EAGAIN ? -EBUSY : ret);
+	a->data[0] = span.end;
+	a->data[1] = span.begin;
+	a->data[2] = span.busy;
+	return SNPU_ADM_S_OK;
+}
+
 static int counters(struct adm *a)
 {
 	struct snpu_npu_counters c;
@@ -374,7 +406,8 @@ static const struct {
 	[SNPU_ADM_DIR_PUBLISH] = { dir_publish, sizeof(struct snpu_adm_dir) },
 	[SNPU_ADM_DIR_LOOKUP] = { dir_lookup, sizeof(struct snpu_adm_dir) },
 	[SNPU_ADM_DIR_REMOVE] = { dir_remove, sizeof(struct snpu_adm_dir) },
-	/* VTIME and FABRIC_PORT: SNPU_CAP_TIMING is not set, the fabric keeps no ports */
+	[SNPU_ADM_VTIME] = { vtime, sizeof(struct snpu_adm_vtime) },
+	/* FABRIC_PORT: the fabric keeps no ports */
 	[SNPU_ADM_OP_MAX] = { NULL, 0 },
 };
 

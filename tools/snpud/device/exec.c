@@ -5,11 +5,13 @@
  * The caller owns the queue and is in a section. A packet is copied once and only the copy is used.
  * Data packets are the engine's; what concerns queues and semaphores is done here.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "engine/engine.h"
 #include "log/packet_log.h"
 #include "npu_priv.h"
+#include "timing/plane.h"
 
 #define TURN_NS		2000000u	/* heavy packets of one queue in a row */
 #define HANDOVER_BYTES	(1u << 20)	/* longer copies: the leader finds a successor */
@@ -346,15 +348,11 @@ static unsigned int indirect(struct exec *x)
 	return SNPU_ERR_NONE;
 }
 
-static unsigned int timestamp(struct exec *x)
+static unsigned int timestamp(struct exec *x, uint64_t now)
 {
-	uint64_t now = snpu_machine_time(x->q->npu->m);
 	struct snpu_mmu_hit hit;
 	unsigned int err;
 
-	/* no virtual time is kept: SNPU_CAP_TIMING is not set */
-	if (x->pkt.hdr.flags & SNPU_PF_VIRTUAL)
-		return SNPU_ERR_FIELD;
 	err = resolve(x, x->pkt.misc.addr, 8, true, &hit);
 	if (err)
 		return err;
@@ -369,10 +367,65 @@ static unsigned int timestamp(struct exec *x)
 	return SNPU_ERR_NONE;
 }
 
+/* The queue stands here until the machine has come to rest, and then until it is its turn */
+static enum step virtual_timestamp(struct exec *x, unsigned int *err)
+{
+	struct snpu_queue *q = x->q;
+	struct snpu_plane *p = q->npu->m->plane;
+	struct snpu_mmu_hit hit;
+	uint64_t time, gen;
+	int ret;
+
+	/* no virtual time is kept: SNPU_CAP_TIMING is not set */
+	*err = p ? resolve(x, x->pkt.misc.addr, 8, true, &hit) : SNPU_ERR_FIELD;
+	if (*err)
+		return STEP_FAULT;
+	/* an answer that comes between the two is seen the next time */
+	gen = snpu_plane_stamps(p);
+	if (q->stamped && q->stamp_gen == gen)
+		return STEP_BLOCKED;
+	q->stamp_gen = gen;
+	ret = snpu_plane_stamp(p, q->npu->node, q->id, q->epoch, q->head,
+			       q->ib_count ? q->ib_pos : SNPU_PLOG_RING, &time);
+	q->stamped = ret == -EAGAIN;
+	if (q->stamped)
+		return STEP_BLOCKED;
+	*err = ret ? SNPU_ERR_INTERNAL : timestamp(x, time);
+	return *err ? STEP_FAULT : STEP_RETIRED;
+}
+
 static bool signals(const union snpu_pkt *p)
 {
 	return (p->hdr.op == SNPU_OP_COPY || p->hdr.op == SNPU_OP_REDUCE_ADD) &&
 	       (p->hdr.flags & SNPU_PF_SIGNAL);
+}
+
+/* What a packet did; its signal goes last */
+static enum step data_done(struct exec *x, unsigned int *err)
+{
+	if (!signals(&x->pkt))
+		return STEP_RETIRED;
+	/* REDUCE_ADD has the fields at the same place */
+	*err = sem_signal(x, x->pkt.copy.sem_addr, x->pkt.copy.sem_value, x->pkt.hdr.arg);
+	return *err ? STEP_FAULT : STEP_RETIRED;
+}
+
+/* A packet that only costs time: where its operands are decides how much. Unmapped ones are here */
+static enum step time_data(struct exec *x, unsigned int *err)
+{
+	struct snpu_operand o[SNPU_MAX_OPERANDS];
+	unsigned int i, n = snpu_pkt_operands(&x->pkt, o);
+	struct snpu_mmu_hit hit;
+
+	for (i = 0; i < n; i++) {
+		*err = resolve(x, o[i].va, 1, o[i].write, &hit);
+		if (*err == SNPU_ERR_FABRIC)
+			return STEP_FAULT;
+	}
+	*err = SNPU_ERR_NONE;
+	x->fault_va = 0;
+	snpu_pkt_work(&x->pkt, &x->work);
+	return data_done(x, err);
 }
 
 static enum step run_data(struct exec *x, unsigned int *err)
@@ -406,11 +459,7 @@ static enum step run_data(struct exec *x, unsigned int *err)
 		x->fault_va = fault.va;
 		return STEP_FAULT;
 	}
-	if (!signals(&x->pkt))
-		return STEP_RETIRED;
-	/* REDUCE_ADD has the fields at the same place */
-	*err = sem_signal(x, x->pkt.copy.sem_addr, x->pkt.copy.sem_value, x->pkt.hdr.arg);
-	return *err ? STEP_FAULT : STEP_RETIRED;
+	return data_done(x, err);
 }
 
 static enum step run_packet(struct exec *x, unsigned int *err)
@@ -437,7 +486,9 @@ static enum step run_packet(struct exec *x, unsigned int *err)
 		snpu_mb();
 		break;
 	case SNPU_OP_TIMESTAMP:
-		*err = timestamp(x);
+		if (x->pkt.hdr.flags & SNPU_PF_VIRTUAL)
+			return virtual_timestamp(x, err);
+		*err = timestamp(x, snpu_machine_time(q->npu->m));
 		break;
 	case SNPU_OP_INTERRUPT:
 		/* whoever the event wakes finds what came before it counted */
@@ -450,7 +501,7 @@ static enum step run_packet(struct exec *x, unsigned int *err)
 		*err = indirect(x);
 		break;
 	default:
-		return run_data(x, err);
+		return q->timing ? time_data(x, err) : run_data(x, err);
 	}
 	return *err ? STEP_FAULT : STEP_RETIRED;
 }
@@ -466,6 +517,7 @@ static void log_shape(struct snpu_plog_rec *r, const struct exec *x)
 	const union snpu_pkt *p = &x->pkt;
 
 	r->die = x->q->die;
+	r->timing_only = x->q->timing;
 	r->arg = p->hdr.arg;
 	r->host_mem = x->host_mem;
 	r->groups = 1;
@@ -550,6 +602,9 @@ static void log_packet(struct exec *x, uint32_t sub)
 		r->sem_addr = x->sem.addr;
 		r->sem_value = x->pkt.atomic.operand;
 	}
+	if (r->sem_kind && !r->sem_host)
+		r->sem_gen = snpu_semgen_of(snpu_machine_node(q->npu->m, r->sem_node),
+					    r->sem_addr);
 	log_shape(r, x);
 }
 
@@ -628,6 +683,8 @@ uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 	struct exec x = { .q = q };
 	uint64_t val;
 
+	if (q->stamped)
+		return q->stamp_gen == snpu_plane_stamps(q->npu->m->plane) ? UINT64_MAX : 0;
 	if (!q->waiting)
 		return 0;
 	if (fetch(&x, q->ib_count ? q->ib_va + (uint64_t)q->ib_pos * SNPU_PKT_BYTES :

@@ -10,6 +10,7 @@
 
 #include "profiles/profile.h"
 #include "npu_priv.h"
+#include "timing/plane.h"
 
 uint64_t snpu_machine_time(const struct snpu_machine *m)
 {
@@ -117,6 +118,33 @@ void snpu_list_del(struct snpu_machine *m, struct snpu_queue *q)
 	(void)list_replace(m, NULL, q);
 }
 
+static void plane_kick(void *ctx)
+{
+	snpu_sched_kick(ctx);
+}
+
+/* A host that was told BUSY asks again when its queue's vector is raised */
+static void plane_answered(void *ctx, uint32_t node, uint32_t queue)
+{
+	struct snpu_npu *n = snpu_machine_node(ctx, node);
+	struct snpu_queue *q;
+
+	if (!n || queue >= n->num_queues)
+		return;
+	pthread_mutex_lock(&n->lock);
+	q = n->queues[queue];
+	pthread_mutex_lock(&n->bus_lock);
+	if (q)
+		snpu_npu_irq(n, q->vector);
+	pthread_mutex_unlock(&n->bus_lock);
+	pthread_mutex_unlock(&n->lock);
+}
+
+static const struct snpu_plane_ops plane_ops = {
+	.kick = plane_kick,
+	.answered = plane_answered,
+};
+
 static int machine_check(const struct snpu_machine_opts *o, char *err, size_t err_len)
 {
 	uint32_t total = snpu_profile_npus(o->profile);
@@ -155,6 +183,7 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	m->npus = opts->npus;
 	m->first_node = opts->first_node;
 	m->plog = opts->plog;
+	m->plane = opts->plane;
 	m->t0 = snpu_clock_ns();
 	m->ticks0 = snpu_ticks();
 	pthread_mutex_init(&m->list_lock, NULL);
@@ -177,6 +206,11 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	}
 	if (snpu_sched_start(m, workers, err, err_len))
 		goto fail;
+	if (m->plane && snpu_plane_start(m->plane, &plane_ops, m)) {
+		snprintf(err, err_len, "the thread that keeps virtual time did not start");
+		snpu_sched_stop(m);
+		goto fail;
+	}
 	return m;
 fail:
 	for (i = 0; m->npu && i < m->npus; i++)
@@ -195,6 +229,8 @@ void snpu_machine_destroy(struct snpu_machine *m)
 
 	if (!m)
 		return;
+	/* it calls the NPUs, and queues that wait for it are told that it ended */
+	snpu_plane_stop(m->plane);
 	for (i = 0; i < m->npus; i++)
 		snpu_npu_set_bus(m->npu[i], NULL);
 	snpu_sched_stop(m);

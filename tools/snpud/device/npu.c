@@ -98,7 +98,8 @@ struct snpu_npu *snpu_npu_create(struct snpu_machine *m, unsigned int index, cha
 	n->epochs = calloc(n->num_queues, sizeof(*n->epochs));
 	n->cfg = calloc(1, SNPU_CFG_BYTES);
 	n->msix = calloc(1, SNPU_BAR_MSIX_SIZE);
-	if (!n->queues || !n->ctxs || !n->epochs || !n->cfg || !n->msix) {
+	if (!n->queues || !n->ctxs || !n->epochs || !n->cfg || !n->msix ||
+	    (m->plog && snpu_semgen_init(n))) {
 		snprintf(err, err_len, "out of memory");
 		goto fail;
 	}
@@ -121,6 +122,7 @@ void snpu_npu_destroy(struct snpu_npu *n)
 		close(n->hbm_fd);
 	if (n->db_fd >= 0)
 		close(n->db_fd);
+	snpu_semgen_fini(n);
 	free(n->queues);
 	free(n->ctxs);
 	free(n->epochs);

@@ -21,6 +21,7 @@ struct snpu_machine;
 struct snpu_npu;
 struct snpu_profile;
 struct snpu_plog;
+struct snpu_plane;
 
 /**
  * struct snpu_bus_ops - how an NPU reaches the memory and interrupts of its host
@@ -50,6 +51,7 @@ struct snpu_bus {
  * @first_node: fabric address of the first
  * @workers: threads, 0: as many as cores, at most 8
  * @plog: packet log or NULL; must outlive the machine
+ * @plane: virtual time, fed by @plog, or NULL; the machine starts and stops it
  */
 struct snpu_machine_opts {
 	const struct snpu_profile *profile;
@@ -57,6 +59,7 @@ struct snpu_machine_opts {
 	unsigned int first_node;
 	unsigned int workers;
 	struct snpu_plog *plog;
+	struct snpu_plane *plane;
 };
 
 /**

@@ -148,6 +148,9 @@ struct snpu_queue {
 	uint64_t deadline;	/* of that wait, 0: none */
 	uint64_t packets;
 	uint8_t die;		/* 0: all, n: die n - 1; fixed */
+	bool timing;		/* data packets only cost time; fixed */
+	bool stamped;		/* the next packet is a TIMESTAMP that waits for virtual time */
+	uint64_t stamp_gen;	/* snpu_plane_stamps() when it asked last */
 	bool nt_stores;		/* a packet since the last sfence may have used them */
 	uint32_t error;
 	uint32_t error_aux;
@@ -200,6 +203,8 @@ struct snpu_npu {
 	uint64_t *poison;		/* page numbers */
 	uint64_t ras_ce, ras_ue;
 
+	uint32_t *gen_huge, *gen_page;	/* see semgen.c; NULL: nothing is logged */
+
 	uint8_t *cfg;			/* SNPU_CFG_BYTES */
 	uint8_t *msix;			/* SNPU_BAR_MSIX_SIZE */
 	pthread_mutex_t cfg_lock;
@@ -240,6 +245,7 @@ struct snpu_machine {
 	uint64_t t0;
 	uint64_t ticks0;
 	struct snpu_plog *plog;
+	struct snpu_plane *plane;	/* virtual time, NULL: none is kept */
 	struct snpu_directory *dir;
 	uint64_t serial_base;
 
@@ -378,6 +384,28 @@ void snpu_queue_publish(struct snpu_queue *q);
 void snpu_queue_set_state(struct snpu_queue *q, uint32_t run);
 void snpu_queue_fault(struct snpu_queue *q, unsigned int error, uint32_t aux, uint64_t va,
 		      bool event);
+
+/* operands.c */
+
+/**
+ * struct snpu_operand - an address a packet works on
+ * @va: address
+ * @write: it is written there
+ */
+struct snpu_operand {
+	uint64_t va;
+	bool write;
+};
+
+#define SNPU_MAX_OPERANDS	4
+/* Operands of a data packet; returns their number. @o: room for SNPU_MAX_OPERANDS */
+unsigned int snpu_pkt_operands(const union snpu_pkt *p, struct snpu_operand *o);
+
+/* semgen.c */
+int snpu_semgen_init(struct snpu_npu *n);
+void snpu_semgen_fini(struct snpu_npu *n);
+void snpu_semgen_scrub(struct snpu_npu *n, uint64_t off, uint64_t bytes);
+uint32_t snpu_semgen_of(const struct snpu_npu *n, uint64_t off);
 
 /* exec.c */
 bool snpu_queue_pending(const struct snpu_queue *q);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "npu_priv.h"
+#include "timing/plane.h"
 
 /* A packet in flight may take this long to reach its end before SUSPEND reports BUSY */
 #define SUSPEND_WAIT_NS	800000000ull
@@ -124,6 +125,9 @@ void snpu_queue_fault(struct snpu_queue *q, unsigned int error, uint32_t aux, ui
 	snpu_store(&q->cpl->fault_va, va);
 	q->ib_count = 0;
 	q->waiting = false;
+	if (q->stamped)
+		snpu_plane_unstamp(n->m->plane, n->node, q->id, q->epoch);
+	q->stamped = false;
 	snpu_queue_set_state(q, SNPU_RUN_FAULT);
 	__atomic_fetch_add(&n->cnt_faults, 1, __ATOMIC_RELAXED);
 	if (event)
@@ -153,6 +157,7 @@ int snpu_queue_create(struct snpu_npu *n, const struct snpu_queue_desc *d)
 	q->npu = n;
 	q->ctx = n->ctxs[d->ctx];
 	q->die = (uint8_t)(d->flags >> SNPU_QF_DIE_SHIFT);
+	q->timing = d->flags & SNPU_QF_TIMING;
 	q->ring_va = d->ring_va;
 	q->cpl_addr = d->cpl_addr;
 	q->id = d->queue;
@@ -221,6 +226,8 @@ int snpu_queue_destroy(struct snpu_npu *n, uint32_t id, unsigned int error)
 	snpu_list_del(n->m, q);
 	snpu_store(&n->prio_queues[q->prio], n->prio_queues[q->prio] - 1);
 	q->ctx->queues--;
+	if (n->m->plane)
+		snpu_plane_queue_gone(n->m->plane, n->node, id, q->epoch);
 	free(q);
 	return 0;
 }

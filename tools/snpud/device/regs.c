@@ -69,7 +69,8 @@ static uint32_t reg_read32(struct snpu_npu *n, uint64_t off)
 	case SNPU_REG_VERSION:
 		return SNPU_ABI_MAJOR << 16 | SNPU_ABI_MINOR;
 	case SNPU_REG_CAPS:
-		return SNPU_CAP_SCRUB | SNPU_CAP_FABRIC | SNPU_CAP_DIRECTORY | SNPU_CAP_ATOMIC;
+		return SNPU_CAP_SCRUB | SNPU_CAP_FABRIC | SNPU_CAP_DIRECTORY | SNPU_CAP_ATOMIC |
+		       (n->m->plane ? SNPU_CAP_TIMING : 0);
 	case SNPU_REG_NUM_QUEUES:
 		return n->num_queues;
 	case SNPU_REG_NODE_ID:

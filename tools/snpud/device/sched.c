@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "log/packet_log.h"
 #include "npu_priv.h"
+#include "timing/plane.h"
 
 #define SPIN_MIN_NS	200000u
 #define SPIN_MAX_NS	1000000u
@@ -29,6 +30,7 @@
 #define HANDOVER_NS	50000u
 #define NESTED_NS	15000u
 #define IDLE_CHECK	32u
+#define OWNED_NS	1000000u
 
 void snpu_sec_leave(struct snpu_worker *w)
 {
@@ -249,20 +251,25 @@ static void disarm(struct snpu_worker *w)
 	snpu_sec_leave(w);
 }
 
-/* Time until something is to be done without being told: 0 now, UINT64_MAX never */
-static uint64_t look_again(struct snpu_worker *w)
+/*
+ * Time until something is to be done without being told: 0 now, UINT64_MAX never. @owned: somebody
+ * holds a queue, so nothing can be said of it
+ */
+static uint64_t look_again(struct snpu_worker *w, bool *owned)
 {
 	struct snpu_machine *m = w->m;
 	const struct snpu_scan_list *list;
 	uint64_t now = snpu_machine_time(m), wait = UINT64_MAX;
 	unsigned int i;
 
+	*owned = false;
 	snpu_sec_enter(w);
 	list = snpu_load_acq(&m->list);
 	for (i = 0; i < snpu_load_acq(&list->n) && wait; i++) {
 		struct snpu_queue *q = snpu_load_acq(&list->q[i]);
 		uint32_t run = snpu_load(&q->run);
 
+		*owned |= snpu_load(&q->owner) != 0;
 		if (run == SNPU_RUN_READY && !snpu_load(&q->owner) && snpu_queue_pending(q)) {
 			wait = 0;
 		} else if (run == SNPU_RUN_BLOCKED && snpu_queue_trylock(q)) {
@@ -276,18 +283,39 @@ static uint64_t look_again(struct snpu_worker *w)
 	return wait;
 }
 
+/*
+ * Is the machine at rest, for virtual time? Then nothing goes on by itself, and all that ran is in
+ * the log. Returns how long the leader may sleep.
+ */
+static uint64_t tell_rest(struct snpu_machine *m, uint64_t look, uint64_t wait, bool owned)
+{
+	if (!m->plane || !wait)
+		return wait;
+	/* whoever holds a queue is done in a moment, and does not say so */
+	if (owned && snpu_plane_wants_rest(m->plane))
+		return snpu_min64(wait, OWNED_NS);
+	/* a follower that is not idle yet kicks the leader when it is */
+	if (!owned && snpu_load_acq(&m->idle) == m->workers - 1)
+		snpu_plane_rest(m->plane, look);
+	return wait;
+}
+
 static void lead_sleep(struct snpu_worker *w)
 {
 	struct snpu_machine *m = w->m;
 	uint32_t seq = snpu_load_acq(&m->wake_seq);
-	uint64_t start, wait;
+	uint64_t start, wait, look = 0;
+	bool owned;
 
 	if (w->plog)
 		snpu_plog_flush(w->plog);
+	if (m->plane)
+		look = snpu_plane_look(m->plane);
 	arm(w);
 	snpu_store(&m->sleeping, 1);
 	snpu_mb();
-	wait = look_again(w);
+	wait = look_again(w, &owned);
+	wait = tell_rest(m, look, wait, owned);
 	start = snpu_clock_ns();
 	if (wait && !snpu_load(&m->stop))
 		snpu_futex_wait(&m->wake_seq, seq, wait > INT64_MAX ? -1 : (int64_t)wait);
@@ -351,6 +379,8 @@ static void *worker_main(void *arg)
 		if (w->plog)
 			snpu_plog_flush(w->plog);
 		(void)snpu_add(&m->idle, 1);
+		if (m->plane && snpu_plane_wants_rest(m->plane))
+			snpu_sched_kick(m);
 		/* stop is set before lead changes for the last time */
 		if (!snpu_load(&m->stop))
 			snpu_futex_wait(&m->lead, 1, -1);

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A replay as JSON for ui.perfetto.dev: one process for each NPU with a track for each queue, and one
+ * for the fabric and the engines with a track for each resource that was used. Packets stand on
+ * their queue; a transfer, or the work of an engine, on every resource it used. Times are virtual.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snpu_hw.h"
+#include "timing/timing_priv.h"
+
+#define PID_RES		1000000u	/* above all nodes */
+
+struct out {
+	FILE *f;
+	bool first;
+};
+
+static const char *op_name(unsigned int op)
+{
+	static const char *const names[] = {
+		[SNPU_OP_NOP] = "NOP", [SNPU_OP_COPY] = "COPY", [SNPU_OP_COPY2D] = "COPY2D",
+		[SNPU_OP_FILL] = "FILL", [SNPU_OP_ATOMIC] = "ATOMIC",
+		[SNPU_OP_REDUCE_ADD] = "REDUCE_ADD", [SNPU_OP_MATMUL] = "MATMUL",
+		[SNPU_OP_ELTWISE] = "ELTWISE", [SNPU_OP_CONVERT] = "CONVERT",
+		[SNPU_OP_REDUCE_SUM] = "REDUCE_SUM", [SNPU_OP_SOFTMAX] = "SOFTMAX",
+		[SNPU_OP_RMSNORM] = "RMSNORM", [SNPU_OP_ACT] = "ACT",
+		[SNPU_OP_GATHER] = "GATHER", [SNPU_OP_ARGMAX] = "ARGMAX",
+		[SNPU_OP_CRC32C] = "CRC32C", [SNPU_OP_ATTENTION] = "ATTENTION",
+		[SNPU_OP_SEM_SIGNAL] = "SEM_SIGNAL", [SNPU_OP_SEM_WAIT] = "SEM_WAIT",
+		[SNPU_OP_BARRIER] = "BARRIER", [SNPU_OP_TIMESTAMP] = "TIMESTAMP",
+		[SNPU_OP_INTERRUPT] = "INTERRUPT", [SNPU_OP_INDIRECT] = "INDIRECT",
+		[SNPU_OP_CLOCK] = "CLOCK",
+	};
+
+	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
+}
+
+static void sep(struct out *o)
+{
+	fputs(o->first ? "\n" : ",\n", o->f);
+	o->first = false;
+}
+
+/* Microseconds with all digits of picoseconds */
+static void put_us(struct out *o, const char *key, uint64_t ps)
+{
+	fprintf(o->f, ",\"%s\":%" PRIu64 ".%06" PRIu64, key, ps / 1000000, ps % 1000000);
+}
+
+static void put_name(struct out *o, const char *what, uint32_t pid, uint64_t tid, const char *name)
+{
+	sep(o);
+	fprintf(o->f, "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%u,\"tid\":%" PRIu64
+		",\"args\":{\"name\":\"%s\"}}", what, pid, tid, name);
+}
+
+static void put_packet(struct out *o, const struct snpu_timing *t, size_t i, uint64_t tid)
+{
+	const struct snpu_plog_rec *r = &t->recs[i];
+
+	sep(o);
+	/* packets of a queue may overlap: async events, which a track stacks */
+	fprintf(o->f, "{\"ph\":\"b\",\"cat\":\"queue %" PRIu64 "\",\"name\":\"%s\",\"id\":%zu,"
+		"\"pid\":%u,\"tid\":%" PRIu64, tid, op_name(r->op), i, r->node, tid);
+	put_us(o, "ts", t->begin[i]);
+	fprintf(o->f, ",\"args\":{\"seq\":%" PRIu64 ",\"read\":%" PRIu64 ",\"written\":%" PRIu64
+		",\"flops\":%" PRIu64, r->seq, r->bytes_read, r->bytes_written, r->flops);
+	if (r->read_node != SNPU_PLOG_NO_NODE)
+		fprintf(o->f, ",\"from\":%u", r->read_node);
+	if (r->write_node != SNPU_PLOG_NO_NODE)
+		fprintf(o->f, ",\"to\":%u", r->write_node);
+	fputs("}}", o->f);
+	sep(o);
+	fprintf(o->f, "{\"ph\":\"e\",\"cat\":\"queue %" PRIu64 "\",\"name\":\"%s\",\"id\":%zu,"
+		"\"pid\":%u,\"tid\":%" PRIu64, tid, op_name(r->op), i, r->node, tid);
+	put_us(o, "ts", t->end[i]);
+	fputc('}', o->f);
+}
+
+/* The same span on every resource that the packet used */
+static void put_uses(struct out *o, const struct snpu_timing *t, size_t i, uint8_t *named)
+{
+	const struct snpu_plog_rec *r = &t->recs[i];
+	struct snpu_activity a;
+	char name[64];
+	uint32_t k;
+	int e;
+
+	if (snpu_cost_packet(t->cost, r, &a) || a.work <= 0)
+		return;
+	for (k = 0; k < a.num_uses; k++) {
+		uint32_t res = a.uses[k].res;
+
+		if (!named[res]) {
+			named[res] = 1;
+			put_name(o, "thread_name", PID_RES, res,
+				 snpu_cost_name(t->cost, res, name, sizeof(name)));
+		}
+		for (e = 0; e < 2; e++) {
+			sep(o);
+			fprintf(o->f, "{\"ph\":\"%c\",\"cat\":\"%s\",\"name\":\"%s npu%u\",\"id\":%zu,"
+				"\"pid\":%u,\"tid\":%u", e ? 'e' : 'b',
+				snpu_cost_name(t->cost, res, name, sizeof(name)), op_name(r->op),
+				r->node, i, PID_RES, res);
+			put_us(o, "ts", e ? t->end[i] : t->begin[i]);
+			fputc('}', o->f);
+		}
+	}
+}
+
+static int write_trace(struct out *o, const struct snpu_timing *t, const struct snpu_tq **order)
+{
+	uint8_t *named = calloc(snpu_cost_resources(t->cost) + 1, 1);
+	uint32_t q, node = SNPU_PLOG_NO_NODE;
+	uint64_t tid = 0;
+	char name[64];
+	size_t i;
+
+	if (!named)
+		return -ENOMEM;
+	fputs("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[", o->f);
+	put_name(o, "process_name", PID_RES, 0, "engines and links");
+	for (q = 0; q < t->num_queues && !ferror(o->f); q++) {
+		const struct snpu_tq *tq = order[q];
+
+		if (tq->node != node) {
+			node = tq->node;
+			tid = 0;
+			snprintf(name, sizeof(name), "npu%u", node);
+			put_name(o, "process_name", node, 0, name);
+		}
+		snprintf(name, sizeof(name), "queue %" PRIu64, tid);
+		put_name(o, "thread_name", node, tid, name);
+		for (i = tq->first; i < tq->first + tq->n; i++) {
+			if (t->end[i] == SNPU_TIMING_NEVER)
+				continue;
+			put_packet(o, t, i, tid);
+			put_uses(o, t, i, named);
+		}
+		tid++;
+	}
+	fputs("\n]}\n", o->f);
+	free(named);
+	return 0;
+}
+
+int snpu_timing_trace(const struct snpu_timing *t, const char *path, char *err, size_t err_len)
+{
+	const struct snpu_tq **order;
+	struct out o = { .first = true };
+	uint32_t q;
+	int rc;
+
+	if (!t->ran) {
+		snprintf(err, err_len, "nothing was replayed");
+		return -ENODATA;
+	}
+	order = calloc(t->num_queues + 1, sizeof(struct snpu_tq *));
+	o.f = order ? fopen(path, "we") : NULL;
+	if (!o.f) {
+		rc = order ? -errno : -ENOMEM;
+		snprintf(err, err_len, "%s: %s", path, strerror(-rc));
+		free(order);
+		return rc;
+	}
+	for (q = 0; q < t->num_queues; q++)
+		order[t->queues[q].rank] = &t->queues[q];
+	rc = write_trace(&o, t, order);
+	if (!rc && ferror(o.f))
+		rc = -EIO;
+	if (fclose(o.f) && !rc)
+		rc = -errno;
+	if (rc)
+		snprintf(err, err_len, "%s: %s", path, strerror(-rc));
+	free(order);
+	return rc;
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Virtual time: positions, fences, timestamps, CLOCK, dies, queues that only cost time.
+ *
+ * Needs a machine that keeps virtual time (snpud --timing) and two NPUs.
+ */
+#include "tap.h"
+
+#define WAIT_NS	20000000000ull
+#define BYTES	(1u << 20)
+
+static struct snpu_info info;
+
+struct end {
+	struct snpu_ctx *ctx;
+	struct snpu_queue *q;
+	struct snpu_mem *mem;
+	unsigned char *p;
+};
+
+static void end_open(struct end *e, unsigned int npu, const struct snpu_queue_params *params)
+{
+	void *p = NULL;
+
+	CHECK_EQ(snpu_ctx_create(t_snpu(), npu, &e->ctx), 0);
+	CHECK_EQ(snpu_queue_create(e->ctx, params, &e->q), 0);
+	CHECK_EQ(snpu_mem_alloc(e->ctx, 4 * BYTES, SNPU_MEM_HBM, &e->mem), 0);
+	CHECK_EQ(snpu_mem_map(e->mem, &p), 0);
+	e->p = p;
+}
+
+static void end_close(struct end *e)
+{
+	CHECK_EQ(snpu_mem_free(e->mem), 0);
+	CHECK_EQ(snpu_queue_destroy(e->q), 0);
+	CHECK_EQ(snpu_ctx_destroy(e->ctx), 0);
+}
+
+static uint64_t submit(struct snpu_queue *q)
+{
+	uint64_t pos = 0;
+
+	CHECK_EQ(snpu_queue_submit(q, &pos), 0);
+	return pos;
+}
+
+/* What comes next has the machine for itself: queues begin at 0 otherwise, beside all others */
+static void alone(void)
+{
+	static uint64_t now;
+
+	now += 1000000000;
+	CHECK_EQ(snpu_time_sync(t_snpu(), now), 0);
+}
+
+static struct snpu_vtime vtime(struct snpu_queue *q, uint64_t pos)
+{
+	struct snpu_vtime vt = { 0 };
+
+	CHECK_EQ(snpu_queue_vtime(q, pos, WAIT_NS, &vt, sizeof(vt)), 0);
+	return vt;
+}
+
+static void positions(void)
+{
+	struct snpu_vtime a, b, f;
+	struct snpu_fence *fence;
+	struct end e;
+	uint64_t va, pos;
+
+	end_open(&e, 0, NULL);
+	va = snpu_mem_va(e.mem);
+	snpu_prep_copy(t_pkt(e.q), va + BYTES, va, BYTES);
+	snpu_prep_copy(t_pkt(e.q), va + 2 * BYTES, va, 2 * BYTES);
+	pos = submit(e.q);
+	a = vtime(e.q, pos - 1);
+	b = vtime(e.q, pos);
+	CHECK(a.end > a.begin && b.begin >= a.end && b.end > b.begin);
+	CHECK(b.end - b.begin > a.end - a.begin);
+	CHECK(b.busy <= b.end && b.busy >= a.busy);
+	CHECK_EQ(snpu_fence_create(e.q, pos, &fence), 0);
+	CHECK_EQ(snpu_fence_vtime(fence, WAIT_NS, &f, sizeof(f)), 0);
+	CHECK_EQ(f.end, b.end);
+	CHECK_EQ(snpu_fence_destroy(fence), 0);
+	CHECK_EQ(snpu_queue_vtime(e.q, 0, WAIT_NS, &a, sizeof(a)), -EINVAL);
+	end_close(&e);
+}
+
+static void clocks(void)
+{
+	struct snpu_vtime a, b;
+	struct end e;
+
+	end_open(&e, 0, NULL);
+	snpu_prep_copy(t_pkt(e.q), snpu_mem_va(e.mem) + BYTES, snpu_mem_va(e.mem), BYTES);
+	a = vtime(e.q, submit(e.q));
+	CHECK_EQ(snpu_time_sync(t_snpu(), a.end + 1000000), 0);
+	snpu_prep_copy(t_pkt(e.q), snpu_mem_va(e.mem) + BYTES, snpu_mem_va(e.mem), BYTES);
+	b = vtime(e.q, submit(e.q));
+	CHECK(b.begin >= a.end + 1000000);
+	CHECK(b.busy < a.end + 1000000);
+	end_close(&e);
+}
+
+/* Two queues stand at a timestamp; both get the time of what was before them */
+static void stamps(void)
+{
+	uint64_t *t, pos, pos2;
+	struct end e, f;
+
+	end_open(&e, 0, NULL);
+	end_open(&f, 1, NULL);
+	snpu_prep_copy(t_pkt(e.q), snpu_mem_va(e.mem) + BYTES, snpu_mem_va(e.mem), BYTES);
+	snpu_prep_vtimestamp(t_pkt(e.q), snpu_mem_va(e.mem));
+	snpu_prep_copy(t_pkt(e.q), snpu_mem_va(e.mem) + BYTES, snpu_mem_va(e.mem), BYTES);
+	snpu_prep_vtimestamp(t_pkt(e.q), snpu_mem_va(e.mem) + 8);
+	snpu_prep_copy(t_pkt(f.q), snpu_mem_va(f.mem) + BYTES, snpu_mem_va(f.mem), 4096);
+	snpu_prep_vtimestamp(t_pkt(f.q), snpu_mem_va(f.mem));
+	pos = submit(e.q);
+	pos2 = submit(f.q);
+	CHECK_EQ(snpu_queue_wait(e.q, pos, WAIT_NS), 0);
+	CHECK_EQ(snpu_queue_wait(f.q, pos2, WAIT_NS), 0);
+	t = (uint64_t *)e.p;
+	CHECK(t[0] && t[1] > t[0]);
+	CHECK(*(uint64_t *)f.p && *(uint64_t *)f.p < t[0]);
+	CHECK_EQ(vtime(e.q, pos - 3).end, t[0]);
+	end_close(&f);
+	end_close(&e);
+}
+
+static void timing_only(void)
+{
+	const struct snpu_queue_params p = { .field_mask = SNPU_QUEUE_TIMING, .timing = 1 };
+	struct snpu_vtime a, b;
+	struct end e, f;
+	uint64_t va;
+
+	end_open(&e, 0, &p);
+	end_open(&f, 0, NULL);
+	memset(e.p, 0x5a, 4 * BYTES);
+	va = snpu_mem_va(e.mem);
+	snpu_prep_fill(t_pkt(e.q), va, BYTES, 0, 4);
+	/* nothing is mapped there, and more than any NPU has */
+	snpu_prep_copy(t_pkt(e.q), 0x700000000000ull, 0x600000000000ull, 1ull << 38);
+	a = vtime(e.q, submit(e.q));
+	CHECK(a.end - a.begin > 1000000);
+	CHECK(e.p[0] == 0x5a && e.p[BYTES - 1] == 0x5a);
+	/* what packets cost does not depend on whether they move anything */
+	alone();
+	snpu_prep_copy(t_pkt(e.q), va + BYTES, va, BYTES);
+	a = vtime(e.q, submit(e.q));
+	alone();
+	snpu_prep_copy(t_pkt(f.q), snpu_mem_va(f.mem) + BYTES, snpu_mem_va(f.mem), BYTES);
+	b = vtime(f.q, submit(f.q));
+	CHECK_EQ(a.end - a.begin, b.end - b.begin);
+	/* semaphores are real */
+	snpu_prep_signal(t_pkt(e.q), va, 77, SNPU_SEM_SET);
+	CHECK_EQ(snpu_queue_wait(e.q, submit(e.q), WAIT_NS), 0);
+	CHECK_EQ(*(uint64_t *)e.p, 77);
+	end_close(&f);
+	end_close(&e);
+}
+
+/* One die does the work of two in about twice the time */
+static void dies(void)
+{
+	const struct snpu_queue_params p = { .field_mask = SNPU_QUEUE_DIE, .die = 0 };
+	struct snpu_queue_params wrong = { .field_mask = SNPU_QUEUE_DIE, .die = info.dies };
+	struct snpu_vtime a, b;
+	struct snpu_queue *q;
+	struct end e, f;
+
+	end_open(&e, 0, &p);
+	end_open(&f, 0, NULL);
+	alone();
+	snpu_prep_copy(t_pkt(e.q), snpu_mem_va(e.mem) + 2 * BYTES, snpu_mem_va(e.mem),
+		       2 * BYTES);
+	a = vtime(e.q, submit(e.q));
+	alone();
+	snpu_prep_copy(t_pkt(f.q), snpu_mem_va(f.mem) + 2 * BYTES, snpu_mem_va(f.mem),
+		       2 * BYTES);
+	b = vtime(f.q, submit(f.q));
+	if (info.dies > 1)
+		CHECK(a.end - a.begin > b.end - b.begin);
+	CHECK_EQ(snpu_queue_create(e.ctx, &wrong, &q), -EINVAL);
+	end_close(&f);
+	end_close(&e);
+}
+
+/* A queue that stands at a timestamp behind a wait that nobody ends can be destroyed */
+static void destroyed(void)
+{
+	struct end e, f;
+
+	end_open(&e, 0, NULL);
+	end_open(&f, 1, NULL);
+	snpu_prep_wait(t_pkt(e.q), snpu_mem_va(e.mem), 1, SNPU_SEM_GE, 0);
+	snpu_prep_vtimestamp(t_pkt(e.q), snpu_mem_va(e.mem) + 8);
+	(void)submit(e.q);
+	snpu_prep_vtimestamp(t_pkt(f.q), snpu_mem_va(f.mem));
+	CHECK_EQ(snpu_queue_wait(f.q, submit(f.q), WAIT_NS), 0);
+	end_close(&e);
+	end_close(&f);
+}
+
+int main(void)
+{
+	static const struct t_case cases[] = {
+		{ "positions", positions, T_BOTH },
+		{ "clocks", clocks, T_BOTH },
+		{ "stamps", stamps, T_BOTH },
+		{ "timing_only", timing_only, T_BOTH },
+		{ "dies", dies, T_BOTH },
+		{ "destroyed", destroyed, T_BOTH },
+	};
+
+	if (snpu_get_info(t_snpu(), 0, &info, sizeof(info)) || !(info.caps & SNPU_CAP_TIMING)) {
+		printf("Bail out! the machine keeps no virtual time: snpud --timing\n");
+		return 1;
+	}
+	return t_main(cases, sizeof(cases) / sizeof(cases[0]));
+}
