@@ -65,7 +65,7 @@ int snpu_timing_find(const struct snpu_timing *t, uint32_t node, uint32_t queue,
 uint64_t snpu_timing_tail(const struct snpu_timing *t, uint32_t node, uint32_t queue,
 			  uint32_t epoch);
 
-/** snpu_timing_link_use() - busy ps and bytes of a link, after a run */
+/** snpu_timing_link_use() - busy ps and bytes of a link, overhead included, after a run */
 void snpu_timing_link_use(const struct snpu_timing *t, uint32_t link, uint64_t *busy_ps,
 			  uint64_t *bytes);
 
