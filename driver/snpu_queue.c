@@ -319,7 +319,7 @@ static int snpu_queue_args_check(struct drm_device *drm, const struct drm_snpu_q
 		drm_dbg(drm, "flags %#x: allowed are %#x\n", args->flags, DRM_SNPU_QUEUE_EVENTFD);
 		return -EINVAL;
 	}
-	if (args->pad || (!(args->flags & DRM_SNPU_QUEUE_EVENTFD) && args->eventfd))
+	if (args->die || (!(args->flags & DRM_SNPU_QUEUE_EVENTFD) && args->eventfd))
 		return -EINVAL;
 	if (args->prio > SNPU_PRIO_MAX) {
 		drm_dbg(drm, "prio %u: allowed are 0 to %u\n", args->prio, SNPU_PRIO_MAX);

@@ -201,7 +201,7 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 		struct drm_snpu_queue_create a = {
 			.flags = (uint32_t)(r >> 8 & 1) | JUNK(16),
 			.prio = (r >> 10) % 3 + JUNK(16), .ring_va = va(seed),
-			.ring_log2 = 4 + (r >> 16) % 13 + JUNK(16), .pad = JUNK(32),
+			.ring_log2 = 4 + (r >> 16) % 13 + JUNK(16), .die = JUNK(32),
 		};
 
 		a.eventfd = a.flags & 1 ? p->event : (int)JUNK(8);

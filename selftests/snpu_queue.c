@@ -67,7 +67,7 @@ TEST_F_TIMEOUT(queue, bad_create, SNPU_TEST_S)
 		TH_LOG("with " #__VA_ARGS__);					\
 	}									\
 } while (0)
-	BAD(-EINVAL, a.flags = 1u << 1);
+	BAD(-EINVAL, a.flags = 1u << 2);
 	BAD(-EINVAL, a.flags = 1u << 31);
 	BAD(-EINVAL, a.prio = SNPU_PRIO_MAX + 1);
 	BAD(-EINVAL, a.prio = ~0u);
@@ -84,7 +84,7 @@ TEST_F_TIMEOUT(queue, bad_create, SNPU_TEST_S)
 	BAD(-EINVAL, a.ring_va = end - 64);
 	BAD(-EINVAL, a.ring_va = ~63ull);
 	BAD(-EINVAL, a.ring_va = 1ull << 63);
-	BAD(-EINVAL, a.pad = 1);
+	BAD(-EINVAL, a.die = 257);
 	BAD(-EINVAL, a.eventfd = self->q.eventfd);
 	BAD(-EBADF, a.flags = DRM_SNPU_QUEUE_EVENTFD; a.eventfd = -1);
 	BAD(-EBADF, a.flags = DRM_SNPU_QUEUE_EVENTFD; a.eventfd = 1000000);

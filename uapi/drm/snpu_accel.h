@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define DRM_SNPU_DRIVER_MAJOR	1
-#define DRM_SNPU_DRIVER_MINOR	0
+#define DRM_SNPU_DRIVER_MINOR	1
 
 #define DRM_SNPU_DEV_QUERY	0x00
 #define DRM_SNPU_BO_CREATE	0x01
@@ -37,6 +37,12 @@ extern "C" {
 #define DRM_SNPU_QUEUE_CTRL	0x07
 #define DRM_SNPU_QUEUE_SIGNAL	0x08
 #define DRM_SNPU_QUEUE_WAIT	0x09
+/* since minor 1 */
+#define DRM_SNPU_SEG_EXPORT	0x0a
+#define DRM_SNPU_SEG_REVOKE	0x0b
+#define DRM_SNPU_SEG_LOOKUP	0x0c
+#define DRM_SNPU_SEG_IMPORT	0x0d
+#define DRM_SNPU_QUEUE_VTIME	0x0e
 
 /**
  * struct drm_snpu_obj_array - array of structs that may grow
@@ -55,6 +61,7 @@ struct drm_snpu_obj_array {
 #define DRM_SNPU_QUERY_MEMORY	1	/* struct drm_snpu_memory_info */
 #define DRM_SNPU_QUERY_COUNTERS	2	/* struct drm_snpu_counters */
 #define DRM_SNPU_QUERY_PEERS	3	/* array of struct drm_snpu_peer, one per reachable NPU */
+#define DRM_SNPU_QUERY_PORTS	4	/* array of struct drm_snpu_port, one per die and plane */
 
 /**
  * struct drm_snpu_dev_query - DRM_IOCTL_SNPU_DEV_QUERY
@@ -178,6 +185,32 @@ struct drm_snpu_peer {
 	__u32 pci_bdf;
 };
 
+/**
+ * struct drm_snpu_port - one port of the NPU on the fabric
+ * @die: die
+ * @plane: plane
+ * @state: SNPU_PORT_*
+ * @pad: zero
+ * @tx_bytes: sent since power on
+ * @rx_bytes: received
+ * @dropped: bytes of either direction that were lost with the transfer they belonged to
+ * @rate: bytes/s one way at this moment, 0: down
+ * @tx_busy_ns: virtual time spent sending, 0: the device keeps no virtual time
+ * @rx_busy_ns: the same for receiving
+ */
+struct drm_snpu_port {
+	__u32 die;
+	__u32 plane;
+	__u32 state;
+	__u32 pad;
+	__u64 tx_bytes;
+	__u64 rx_bytes;
+	__u64 dropped;
+	__u64 rate;
+	__u64 tx_busy_ns;
+	__u64 rx_busy_ns;
+};
+
 #define DRM_SNPU_BO_HBM		(1u << 0)	/* in HBM, zeroed; exactly one of HBM and HOST */
 #define DRM_SNPU_BO_HOST	(1u << 1)	/* in host memory, zeroed, pinned */
 #define DRM_SNPU_BO_CONTIG	(1u << 2)	/* HBM: one piece, -ENOSPC if there is none */
@@ -198,11 +231,12 @@ struct drm_snpu_bo_create {
 
 #define DRM_SNPU_BO_IMPORTED	(1u << 16)	/* a foreign dma-buf */
 #define DRM_SNPU_BO_PEER	(1u << 17)	/* HBM of another NPU, reached over the fabric */
+#define DRM_SNPU_BO_SEGMENT	(1u << 18)	/* from SEG_IMPORT: no mmap(), no PRIME export */
 
 /**
  * struct drm_snpu_bo_info - DRM_IOCTL_SNPU_BO_INFO
  * @handle: in: GEM handle
- * @flags: out: DRM_SNPU_BO_* as created, with IMPORTED, PEER
+ * @flags: out: DRM_SNPU_BO_* as created, with IMPORTED, PEER, SEGMENT
  * @size: out: bytes
  * @mmap_offset: out: offset for mmap(), 0: cannot be mapped here
  * @node_id: out: NPU that holds the memory, ~0: host memory
@@ -262,6 +296,9 @@ struct drm_snpu_vm_bind {
 };
 
 #define DRM_SNPU_QUEUE_EVENTFD	(1u << 0)	/* @eventfd is valid */
+#define DRM_SNPU_QUEUE_TIMING	(1u << 1)	/* timing-only, see SNPU_QF_TIMING; -EOPNOTSUPP: the
+						 * device keeps no virtual time
+						 */
 
 /**
  * struct drm_snpu_queue_create - DRM_IOCTL_SNPU_QUEUE_CREATE
@@ -272,7 +309,7 @@ struct drm_snpu_vm_bind {
  * @eventfd: with QUEUE_EVENTFD: signalled on INTERRUPT packets, faults and resets of the queue;
  *           else 0
  * @queue_id: out: id for the other ioctls, never 0
- * @pad: must be zero
+ * @die: 0: work is spread over all dies, n: die n - 1 does it, at most drm_snpu_device_info.dies
  * @doorbell_offset: out: mmap offset of the doorbell page (4 KiB, shared, read-write). The mapping
  *                   outlives queue and device: then it is a dummy page.
  * @cpl_offset: out: mmap offset of the page whose first 128 bytes are struct snpu_cpl (4 KiB,
@@ -285,7 +322,7 @@ struct drm_snpu_queue_create {
 	__u32 ring_log2;
 	__s32 eventfd;
 	__u32 queue_id;
-	__u32 pad;
+	__u32 die;
 	__u64 doorbell_offset;
 	__u64 cpl_offset;
 };
@@ -385,6 +422,112 @@ struct drm_snpu_queue_wait {
 
 #define DRM_SNPU_MAX_WAITS	64
 
+#define DRM_SNPU_SEG_READ	(1u << 0)
+#define DRM_SNPU_SEG_WRITE	(1u << 1)
+#define DRM_SNPU_SEG_NAME_MAX	56	/* bytes of a name, with its NUL */
+
+/**
+ * struct drm_snpu_seg_export - DRM_IOCTL_SNPU_SEG_EXPORT
+ * @handle: BO in HBM of this NPU, of one piece (DRM_SNPU_BO_CONTIG)
+ * @access: DRM_SNPU_SEG_*, at least one: what holders of the token may do
+ * @name: printable ASCII without blanks, NUL-padded: also enter it into the directory of the
+ *        machine under this name; empty: do not
+ * @node: out: fabric address of this NPU
+ * @seg: out: segment number there
+ * @token: out: secret that an importer must show
+ *
+ * Opens the memory to whoever knows node, segment and token, on any NPU of the machine and in any
+ * guest. The segment keeps the BO, even without a handle; it ends with SEG_REVOKE, with the client,
+ * and with a function reset of the NPU. -EEXIST: the name is taken; -ENOSPC: no segment or
+ * directory entry is free; -EOPNOTSUPP: no fabric.
+ */
+struct drm_snpu_seg_export {
+	__u32 handle;
+	__u32 access;
+	char name[DRM_SNPU_SEG_NAME_MAX];
+	__u32 node;
+	__u32 seg;
+	__u64 token;
+};
+
+/**
+ * struct drm_snpu_seg_revoke - DRM_IOCTL_SNPU_SEG_REVOKE
+ * @seg: a segment that this client exported (-ENOENT otherwise)
+ * @pad: must be zero
+ *
+ * On return no access is under way any more; later ones fault the queue that tries. -ESTALE: a
+ * function reset had ended the segment already; its number is free now, too.
+ */
+struct drm_snpu_seg_revoke {
+	__u32 seg;
+	__u32 pad;
+};
+
+/**
+ * struct drm_snpu_seg_lookup - DRM_IOCTL_SNPU_SEG_LOOKUP
+ * @name: in: name in the directory, as in SEG_EXPORT, not empty (-ENOENT: nobody has published it;
+ *        -EHOSTUNREACH: no way to who has)
+ * @node: out: fabric address of the exporter
+ * @seg: out: its segment
+ * @token: out: secret
+ * @size: out: bytes
+ * @access: out: DRM_SNPU_SEG_*
+ * @pad: must be zero
+ */
+struct drm_snpu_seg_lookup {
+	char name[DRM_SNPU_SEG_NAME_MAX];
+	__u32 node;
+	__u32 seg;
+	__u64 token;
+	__u64 size;
+	__u32 access;
+	__u32 pad;
+};
+
+/**
+ * struct drm_snpu_seg_import - DRM_IOCTL_SNPU_SEG_IMPORT
+ * @node: fabric address of the exporter
+ * @seg: its segment
+ * @token: secret
+ * @handle: out: GEM handle, for BO_INFO, GEM_CLOSE and VM_BIND, which refuses to map more than the
+ *          exporter allows (-EACCES)
+ * @access: out: DRM_SNPU_SEG_* the exporter allows
+ * @size: out: bytes
+ *
+ * -EACCES: wrong token; -ENOENT: no such segment; -EHOSTUNREACH: no way to the exporter; -ENOSPC:
+ * no import slot is free. What the exporter decides later is found out by the packets: they fault.
+ */
+struct drm_snpu_seg_import {
+	__u32 node;
+	__u32 seg;
+	__u64 token;
+	__u32 handle;
+	__u32 access;
+	__u64 size;
+};
+
+/**
+ * struct drm_snpu_queue_vtime - DRM_IOCTL_SNPU_QUEUE_VTIME
+ * @queue_id: queue
+ * @pad: must be zero
+ * @position: packets, counted like the completion index, 1 and up
+ * @end: out: virtual ns at which packet @position - 1 ended
+ * @begin: out: virtual ns at which it began
+ * @busy: out: virtual ns that the queue was busy up to there
+ *
+ * -EAGAIN: not retired, or not known yet: it will be once the machine has come to rest; ask again.
+ * -EOPNOTSUPP: the device keeps no virtual time; -EIO: the queue was lost in a reset; -ENOENT: no
+ * such queue, or virtual time was started anew since; -ENOSPC: the device no longer kept it.
+ */
+struct drm_snpu_queue_vtime {
+	__u32 queue_id;
+	__u32 pad;
+	__u64 position;
+	__u64 end;
+	__u64 begin;
+	__u64 busy;
+};
+
 #define DRM_IOCTL_SNPU(dir, name, type) \
 	DRM_##dir(DRM_COMMAND_BASE + DRM_SNPU_##name, struct type)
 
@@ -398,6 +541,11 @@ struct drm_snpu_queue_wait {
 #define DRM_IOCTL_SNPU_QUEUE_CTRL	DRM_IOCTL_SNPU(IOW, QUEUE_CTRL, drm_snpu_queue_ctrl)
 #define DRM_IOCTL_SNPU_QUEUE_SIGNAL	DRM_IOCTL_SNPU(IOW, QUEUE_SIGNAL, drm_snpu_queue_signal)
 #define DRM_IOCTL_SNPU_QUEUE_WAIT	DRM_IOCTL_SNPU(IOWR, QUEUE_WAIT, drm_snpu_queue_wait)
+#define DRM_IOCTL_SNPU_SEG_EXPORT	DRM_IOCTL_SNPU(IOWR, SEG_EXPORT, drm_snpu_seg_export)
+#define DRM_IOCTL_SNPU_SEG_REVOKE	DRM_IOCTL_SNPU(IOW, SEG_REVOKE, drm_snpu_seg_revoke)
+#define DRM_IOCTL_SNPU_SEG_LOOKUP	DRM_IOCTL_SNPU(IOWR, SEG_LOOKUP, drm_snpu_seg_lookup)
+#define DRM_IOCTL_SNPU_SEG_IMPORT	DRM_IOCTL_SNPU(IOWR, SEG_IMPORT, drm_snpu_seg_import)
+#define DRM_IOCTL_SNPU_QUEUE_VTIME	DRM_IOCTL_SNPU(IOWR, QUEUE_VTIME, drm_snpu_queue_vtime)
 
 /* Layout, the same for 32 and 64 bit */
 #define DRM_SNPU_ASSERT(type, size) \
@@ -419,6 +567,12 @@ DRM_SNPU_ASSERT(drm_snpu_queue_query, 48);
 DRM_SNPU_ASSERT(drm_snpu_queue_ctrl, 8);
 DRM_SNPU_ASSERT(drm_snpu_queue_signal, 24);
 DRM_SNPU_ASSERT(drm_snpu_queue_wait, 32);
+DRM_SNPU_ASSERT(drm_snpu_port, 64);
+DRM_SNPU_ASSERT(drm_snpu_seg_export, 80);
+DRM_SNPU_ASSERT(drm_snpu_seg_revoke, 8);
+DRM_SNPU_ASSERT(drm_snpu_seg_lookup, 88);
+DRM_SNPU_ASSERT(drm_snpu_seg_import, 32);
+DRM_SNPU_ASSERT(drm_snpu_queue_vtime, 40);
 #endif
 
 #if defined(__cplusplus)
