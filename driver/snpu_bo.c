@@ -194,6 +194,8 @@ static void snpu_bo_free(struct drm_gem_object *obj)
 	} else if (bo->kind == SNPU_BO_KIND_HBM) {
 		snpu_hbm_free(sdev, &bo->blocks);
 		dmem_cgroup_uncharge(bo->charge, obj->size);
+	} else if (bo->kind == SNPU_BO_KIND_SEGMENT && bo->import) {
+		snpu_import_put(sdev, bo->import);
 	}
 	drm_gem_object_release(obj);
 	snpu_host_free(bo);
@@ -228,6 +230,8 @@ static int snpu_bo_vmap(struct drm_gem_object *obj, struct iosys_map *map)
 	case SNPU_BO_KIND_IMPORT:
 	case SNPU_BO_KIND_PEER:
 		return dma_buf_vmap(bo->dmabuf, map);
+	case SNPU_BO_KIND_SEGMENT:
+		return -EOPNOTSUPP;
 	}
 	if (!bo->vmap)
 		return -ENOMEM;
@@ -415,6 +419,7 @@ void snpu_bos_detach(struct snpu_device *sdev)
 			snpu_prime_revoke(bo);
 			break;
 		case SNPU_BO_KIND_PEER:
+		case SNPU_BO_KIND_SEGMENT:
 			break;
 		}
 	}

@@ -127,6 +127,7 @@ int snpu_ioctl_bo_info(struct drm_device *drm, void *data, struct drm_file *file
 		args->mmap_offset = drm_vma_node_offset_addr(&obj->vma_node);
 		break;
 	case SNPU_BO_KIND_PEER:
+	case SNPU_BO_KIND_SEGMENT:
 		args->node_id = bo->import->node;
 		break;
 	case SNPU_BO_KIND_IMPORT:

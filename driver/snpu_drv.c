@@ -54,6 +54,11 @@ SNPU_IOCTL(queue_query)
 SNPU_IOCTL(queue_ctrl)
 SNPU_IOCTL(queue_signal)
 SNPU_IOCTL(queue_wait)
+SNPU_IOCTL(seg_export)
+SNPU_IOCTL(seg_revoke)
+SNPU_IOCTL(seg_lookup)
+SNPU_IOCTL(seg_import)
+SNPU_IOCTL(queue_vtime)
 
 static const struct drm_ioctl_desc snpu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(SNPU_DEV_QUERY, snpu_enter_dev_query, 0),
@@ -66,6 +71,11 @@ static const struct drm_ioctl_desc snpu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_CTRL, snpu_enter_queue_ctrl, 0),
 	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_SIGNAL, snpu_enter_queue_signal, 0),
 	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_WAIT, snpu_enter_queue_wait, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_SEG_EXPORT, snpu_enter_seg_export, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_SEG_REVOKE, snpu_enter_seg_revoke, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_SEG_LOOKUP, snpu_enter_seg_lookup, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_SEG_IMPORT, snpu_enter_seg_import, 0),
+	DRM_IOCTL_DEF_DRV(SNPU_QUEUE_VTIME, snpu_enter_queue_vtime, 0),
 };
 
 /*
@@ -124,6 +134,7 @@ static int snpu_open(struct drm_device *drm, struct drm_file *file)
 	client->file = file;
 	mutex_init(&client->lock);
 	xa_init_flags(&client->queues, XA_FLAGS_ALLOC1);
+	xa_init(&client->exports);
 	client->vm = snpu_vm_create(sdev);
 	if (IS_ERR(client->vm)) {
 		ret = PTR_ERR(client->vm);
@@ -143,8 +154,10 @@ static void snpu_postclose(struct drm_device *drm, struct drm_file *file)
 
 	/* first what runs, then what it runs on */
 	snpu_queues_kill(client);
+	snpu_exports_close(client);
 	snpu_vm_destroy(client->vm);
 	xa_destroy(&client->queues);
+	xa_destroy(&client->exports);
 	mutex_destroy(&client->lock);
 	kfree(client);
 }

@@ -133,18 +133,20 @@ struct snpu_vector {
 };
 
 /**
- * struct snpu_import - import slot that stands for a peer's HBM
+ * struct snpu_import - import slot that stands for a segment of another NPU
  * @link: in sdev->imports
  * @users: BOs that use the slot
  * @slot: slot number
- * @node: fabric address of the peer
- * @token: its token for segment 0
+ * @node: fabric address of the exporter
+ * @seg: its segment; 0: all HBM of a peer in this machine
+ * @token: its token for that
  */
 struct snpu_import {
 	struct list_head link;
 	unsigned int users;
 	u32 slot;
 	u32 node;
+	u32 seg;
 	u64 token;
 };
 
@@ -187,6 +189,9 @@ struct snpu_import {
  * @fabric_up: our HBM is exported
  * @imports: slots in use, guarded by snpu_fabric_lock
  * @import_ida: slot numbers in use
+ * @export_ida: segment numbers in use by clients
+ * @port_work: tells userspace that ports changed
+ * @port_events: changes reported by events
  * @dmem: device-memory cgroup region of the HBM, or NULL
  * @p2p: p2pdma provider of BAR 2, NULL: none
  * @queue_resets: queues reset because they hung
@@ -239,6 +244,9 @@ struct snpu_device {
 	bool fabric_up;
 	struct list_head imports;
 	struct ida import_ida;
+	struct ida export_ida;
+	struct work_struct port_work;
+	atomic64_t port_events;
 
 	struct dmem_cgroup_region *dmem;
 	struct p2pdma_provider *p2p;
@@ -262,6 +270,7 @@ static inline struct snpu_device *to_snpu_device(struct drm_device *drm)
  * @lock: guards @nqueues and removal from @queues
  * @queues: queues by id
  * @nqueues: how many
+ * @exports: segments of this NPU that it opened, by number
  */
 struct snpu_client {
 	struct snpu_device *sdev;
@@ -270,6 +279,7 @@ struct snpu_client {
 	struct mutex lock;		/* guards nqueues */
 	struct xarray queues;
 	unsigned int nqueues;
+	struct xarray exports;
 };
 
 /* ---- snpu_hw.c: registers, mailbox ---------------------------------------------------------- */
@@ -376,6 +386,7 @@ enum snpu_bo_kind {
 	SNPU_BO_KIND_HOST,
 	SNPU_BO_KIND_IMPORT,	/* a foreign dma-buf's */
 	SNPU_BO_KIND_PEER,	/* HBM of another NPU */
+	SNPU_BO_KIND_SEGMENT,	/* another NPU's export */
 };
 
 /**
@@ -393,7 +404,8 @@ enum snpu_bo_kind {
  *          dma_resv, NULL: none
  * @attach: IMPORT: attachment
  * @pinned: IMPORT: the exporter keeps the memory in place
- * @import: PEER: import slot
+ * @import: PEER, SEGMENT: import slot
+ * @access: SEGMENT: DRM_SNPU_SEG_* that the exporter allows
  * @revoked: HBM: exports are over, guarded by dma_resv
  * @p2p_maps: HBM: DMA mappings that foreign importers hold
  * @vmap: kernel mapping, guarded by dma_resv
@@ -415,6 +427,7 @@ struct snpu_bo {
 	struct dma_buf_attachment *attach;
 	bool pinned;
 	struct snpu_import *import;
+	u32 access;
 	bool revoked;
 	atomic_t p2p_maps;
 	void *vmap;
@@ -451,10 +464,37 @@ void snpu_prime_unmap_import(struct snpu_bo *bo);
 void snpu_fabric_join(struct snpu_device *sdev);
 void snpu_fabric_leave(struct snpu_device *sdev);
 int snpu_fabric_restore(struct snpu_device *sdev);
-struct snpu_import *snpu_import_get(struct snpu_device *sdev, struct snpu_device *peer);
+struct snpu_import *snpu_import_get(struct snpu_device *sdev, u32 node, u32 seg, u64 token);
+struct snpu_import *snpu_import_get_peer(struct snpu_device *sdev, struct snpu_device *peer);
 void snpu_import_put(struct snpu_device *sdev, struct snpu_import *imp);
 void snpu_imports_fini(struct snpu_device *sdev);
 int snpu_fabric_peers(struct snpu_device *sdev, struct drm_snpu_peer **peers, u32 *count);
+
+/* ---- snpu_port.c ---------------------------------------------------------------------------- */
+
+void snpu_ports_init(struct snpu_device *sdev);
+void snpu_port_event(struct snpu_device *sdev, const struct snpu_event_entry *ev);
+int snpu_query_ports(struct snpu_device *sdev, struct drm_snpu_dev_query *args);
+
+/* ---- snpu_segment.c ------------------------------------------------------------------------- */
+
+/**
+ * struct snpu_export - memory opened to the machine
+ * @bo: whose memory it is, with a reference
+ * @seg: number
+ * @generation: in which it was opened
+ */
+struct snpu_export {
+	struct snpu_bo *bo;
+	u32 seg;
+	u32 generation;
+};
+
+void snpu_exports_close(struct snpu_client *client);
+int snpu_ioctl_seg_export(struct drm_device *drm, void *data, struct drm_file *file);
+int snpu_ioctl_seg_revoke(struct drm_device *drm, void *data, struct drm_file *file);
+int snpu_ioctl_seg_lookup(struct drm_device *drm, void *data, struct drm_file *file);
+int snpu_ioctl_seg_import(struct drm_device *drm, void *data, struct drm_file *file);
 
 /* ---- snpu_table.c: page-table memory -------------------------------------------------------- */
 
@@ -630,6 +670,7 @@ struct snpu_fault {
  * @ring_va: ring
  * @ring_log2: log2 of its entries
  * @prio: SNPU_PRIO_*
+ * @hw_flags: SNPU_QF_*
  * @eventfd: signalled on INTERRUPT packets, faults, resets; or NULL
  * @doorbell: mapping of the doorbell page
  * @cpl_map: mapping of the completion page
@@ -664,6 +705,7 @@ struct snpu_queue {
 	u64 ring_va;
 	u32 ring_log2;
 	u32 prio;
+	u32 hw_flags;
 	struct eventfd_ctx *eventfd;
 	struct snpu_map *doorbell;
 	struct snpu_map *cpl_map;
@@ -702,6 +744,7 @@ int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 int snpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);
 int snpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *file);
 int snpu_ioctl_queue_ctrl(struct drm_device *drm, void *data, struct drm_file *file);
+int snpu_ioctl_queue_vtime(struct drm_device *drm, void *data, struct drm_file *file);
 
 /* ---- snpu_fence.c, snpu_wait.c, snpu_hang.c ------------------------------------------------- */
 
@@ -740,6 +783,7 @@ int snpu_reset_start(struct snpu_device *sdev);
 
 /* ---- snpu_query.c, snpu_debugfs.c, snpu_sysfs.c --------------------------------------------- */
 
+int snpu_query_give(struct drm_snpu_dev_query *args, const void *answer, size_t bytes);
 int snpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file);
 void snpu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
 extern const struct attribute_group *snpu_dev_groups[];

@@ -99,8 +99,7 @@ static void snpu_event_handle(struct snpu_device *sdev, const struct snpu_event_
 				     "uncorrected memory error at HBM offset %#llx\n", ev->data);
 		break;
 	case SNPU_EVT_FABRIC:
-		dev_info_ratelimited(sdev->drm.dev, "fabric plane %u is %s\n", ev->code,
-				     ev->data ? "up" : "down");
+		snpu_port_event(sdev, ev);
 		break;
 	case SNPU_EVT_FATAL:
 		drm_err_ratelimited(&sdev->drm, "fatal device error, reason %u\n", ev->code);

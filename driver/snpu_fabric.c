@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * snpu fabric inside one machine: every NPU exports all of its HBM as segment 0 under a token that
+ * snpu fabric inside one guest: every NPU exports all of its HBM as segment 0 under a token that
  * only this driver knows; a peer imports that once, on first use, and reaches through it just what
- * its page tables say. Which BO may be mapped is decided by who holds its dma-buf.
+ * its page tables say. Which BO may be mapped is decided by who holds its dma-buf. Between guests
+ * see snpu_segment.c, which imports through the same slots.
  */
 #include <linux/random.h>
 
@@ -34,7 +35,7 @@ static int snpu_segment_import(struct snpu_device *sdev, const struct snpu_impor
 		.import = {
 			.slot = imp->slot,
 			.node = imp->node,
-			.seg = 0,
+			.seg = imp->seg,
 			.token = imp->token,
 		},
 	};
@@ -85,68 +86,99 @@ void snpu_fabric_leave(struct snpu_device *sdev)
  *
  * The token stays the same, so that peers need not know.
  *
- * Return: 0 or the error of the first command that failed.
+ * Return: 0 or the error of the first command that failed; the others are carried out.
  */
 int snpu_fabric_restore(struct snpu_device *sdev)
 {
 	struct snpu_import *imp;
-	int ret = 0;
+	int ret = 0, err;
 
 	mutex_lock(&snpu_fabric_lock);
 	if (sdev->fabric_up)
 		ret = snpu_segment_export(sdev);
-	list_for_each_entry(imp, &sdev->imports, link)
-		if (!ret)
-			ret = snpu_segment_import(sdev, imp);
+	list_for_each_entry(imp, &sdev->imports, link) {
+		err = snpu_segment_import(sdev, imp);
+		/* made since the reset: it is there */
+		if (err != -EEXIST)
+			ret = ret ?: err;
+	}
 	mutex_unlock(&snpu_fabric_lock);
 	return ret;
 }
 
-/**
- * snpu_import_get() - get the import slot for a peer's HBM
- * @sdev: importing device
- * @peer: exporting device
- *
- * Return: the slot, for snpu_import_put(); ERR_PTR of -EOPNOTSUPP (no fabric between the two),
- * -ENOSPC (slots), -ENOMEM, or what the device says.
- */
-struct snpu_import *snpu_import_get(struct snpu_device *sdev, struct snpu_device *peer)
+static struct snpu_import *snpu_import_get_locked(struct snpu_device *sdev, u32 node, u32 seg,
+						  u64 token)
 {
 	struct snpu_import *imp;
-	int ret = -EOPNOTSUPP;
+	int ret;
 
-	mutex_lock(&snpu_fabric_lock);
-	if (!sdev->fabric_up || !peer->fabric_up)
-		goto err;
+	lockdep_assert_held(&snpu_fabric_lock);
 	list_for_each_entry(imp, &sdev->imports, link)
-		if (imp->node == peer->facts.node_id && imp->token == peer->fabric_token)
+		if (imp->node == node && imp->seg == seg && imp->token == token)
 			goto found;
-	ret = -ENOMEM;
 	imp = kzalloc_obj(*imp);
 	if (!imp)
-		goto err;
+		return ERR_PTR(-ENOMEM);
 	ret = ida_alloc_max(&sdev->import_ida, sdev->facts.num_imports - 1, GFP_KERNEL);
 	if (ret < 0)
 		goto err_free;
 	imp->slot = ret;
-	imp->node = peer->facts.node_id;
-	imp->token = peer->fabric_token;
+	imp->node = node;
+	imp->seg = seg;
+	imp->token = token;
 	ret = snpu_segment_import(sdev, imp);
 	if (ret)
 		goto err_slot;
 	list_add(&imp->link, &sdev->imports);
 found:
 	imp->users++;
-	mutex_unlock(&snpu_fabric_lock);
 	return imp;
 
 err_slot:
 	ida_free(&sdev->import_ida, imp->slot);
 err_free:
 	kfree(imp);
-err:
-	mutex_unlock(&snpu_fabric_lock);
 	return ERR_PTR(ret);
+}
+
+/**
+ * snpu_import_get() - get the import slot for a segment
+ * @sdev: importing device
+ * @node: fabric address of the exporter
+ * @seg: its segment
+ * @token: its token for that
+ *
+ * All BOs of the segment on @sdev share a slot.
+ *
+ * Return: the slot, for snpu_import_put(); ERR_PTR of -ENOSPC (slots), -ENOMEM, or what the device
+ * says.
+ */
+struct snpu_import *snpu_import_get(struct snpu_device *sdev, u32 node, u32 seg, u64 token)
+{
+	struct snpu_import *imp;
+
+	mutex_lock(&snpu_fabric_lock);
+	imp = snpu_import_get_locked(sdev, node, seg, token);
+	mutex_unlock(&snpu_fabric_lock);
+	return imp;
+}
+
+/**
+ * snpu_import_get_peer() - get the import slot for all HBM of a peer
+ * @sdev: importing device
+ * @peer: exporting device
+ *
+ * Return: as snpu_import_get(); ERR_PTR(-EOPNOTSUPP): no fabric between the two.
+ */
+struct snpu_import *snpu_import_get_peer(struct snpu_device *sdev, struct snpu_device *peer)
+{
+	struct snpu_import *imp = ERR_PTR(-EOPNOTSUPP);
+
+	mutex_lock(&snpu_fabric_lock);
+	if (sdev->fabric_up && peer->fabric_up)
+		imp = snpu_import_get_locked(sdev, peer->facts.node_id, 0, peer->fabric_token);
+	mutex_unlock(&snpu_fabric_lock);
+	return imp;
 }
 
 static void snpu_import_free(struct snpu_device *sdev, struct snpu_import *imp)

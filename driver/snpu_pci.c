@@ -67,6 +67,7 @@ static void snpu_ida_release(struct drm_device *drm, void *arg)
 	ida_destroy(&sdev->ctx_ida);
 	ida_destroy(&sdev->queue_ids);
 	ida_destroy(&sdev->import_ida);
+	ida_destroy(&sdev->export_ida);
 }
 
 static void snpu_tables_release(struct drm_device *drm, void *arg)
@@ -99,7 +100,9 @@ static int snpu_device_init(struct snpu_device *sdev)
 	ida_init(&sdev->ctx_ida);
 	ida_init(&sdev->queue_ids);
 	ida_init(&sdev->import_ida);
+	ida_init(&sdev->export_ida);
 	snpu_reset_init(sdev);
+	snpu_ports_init(sdev);
 
 	ret = drmm_add_action_or_reset(&sdev->drm, snpu_ida_release, sdev);
 	ret = ret ?: drmm_mutex_init(&sdev->drm, &sdev->admin.lock);
@@ -166,6 +169,8 @@ static void snpu_hw_down(struct snpu_device *sdev)
 {
 	snpu_hw_halt(sdev, SNPU_POWER_WEDGED);
 	snpu_irq_fini(sdev);
+	/* no event schedules it any more */
+	cancel_work_sync(&sdev->port_work);
 	snpu_queues_lost(sdev);
 }
 

@@ -120,7 +120,7 @@ static const struct dma_buf_ops snpu_dmabuf_ops = {
  * @obj: BO in HBM or host memory
  * @flags: of the file
  *
- * Return: the dma-buf or an ERR_PTR.
+ * Return: the dma-buf or an ERR_PTR; -EOPNOTSUPP: a segment, which its exporter hands out.
  */
 struct dma_buf *snpu_prime_export(struct drm_gem_object *obj, int flags)
 {
@@ -128,6 +128,8 @@ struct dma_buf *snpu_prime_export(struct drm_gem_object *obj, int flags)
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct dma_buf *dmabuf;
 
+	if (bo->kind == SNPU_BO_KIND_SEGMENT)
+		return ERR_PTR(-EOPNOTSUPP);
 	info.ops = &snpu_dmabuf_ops;
 	info.size = obj->size;
 	info.flags = flags;
@@ -282,7 +284,7 @@ static struct drm_gem_object *snpu_import_peer(struct snpu_device *sdev, struct 
 	struct snpu_import *imp;
 	struct snpu_bo *bo;
 
-	imp = snpu_import_get(sdev, theirs->sdev);
+	imp = snpu_import_get_peer(sdev, theirs->sdev);
 	if (IS_ERR(imp))
 		return ERR_CAST(imp);
 	bo = snpu_import_bo(sdev, SNPU_BO_KIND_PEER, dmabuf, DRM_SNPU_BO_PEER);

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * snpu queries: facts, memory, counters, peers; and what fdinfo shows of a client.
+ * snpu queries: facts, memory, counters, peers; and what fdinfo shows of a client. For ports see
+ * snpu_port.c.
  */
 #include <linux/uaccess.h>
 
 #include "snpu_drv.h"
 
-static int snpu_query_give(struct drm_snpu_dev_query *args, const void *answer, size_t bytes)
+/**
+ * snpu_query_give() - hand out an answer
+ * @args: query
+ * @answer: answer
+ * @bytes: its size
+ *
+ * Return: 0 or -EFAULT.
+ */
+int snpu_query_give(struct drm_snpu_dev_query *args, const void *answer, size_t bytes)
 {
 	if (args->pointer && copy_to_user(u64_to_user_ptr(args->pointer), answer,
 					  min_t(size_t, args->size, bytes)))
@@ -143,7 +152,7 @@ static int snpu_query_peers(struct snpu_device *sdev, struct drm_snpu_dev_query 
  *
  * Context: process; the device is bound until it returns.
  *
- * Return: 0; -EINVAL, -EFAULT, -ENOMEM, -EIO, -ENODEV.
+ * Return: 0; -EINVAL, -EFAULT, -ENOMEM, -EOPNOTSUPP (ports), -EIO, -ENODEV.
  */
 int snpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -159,8 +168,10 @@ int snpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *fi
 		return snpu_query_counters(sdev, args);
 	case DRM_SNPU_QUERY_PEERS:
 		return snpu_query_peers(sdev, args);
+	case DRM_SNPU_QUERY_PORTS:
+		return snpu_query_ports(sdev, args);
 	default:
-		drm_dbg(drm, "type %u: allowed are 0 to %u\n", args->type, DRM_SNPU_QUERY_PEERS);
+		drm_dbg(drm, "type %u: allowed are 0 to %u\n", args->type, DRM_SNPU_QUERY_PORTS);
 		return -EINVAL;
 	}
 }

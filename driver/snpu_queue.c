@@ -152,6 +152,7 @@ static int snpu_queue_hw_create(struct snpu_queue *queue)
 			.ring_log2 = queue->ring_log2,
 			.prio = queue->prio,
 			.vector = queue->vector,
+			.flags = queue->hw_flags,
 		},
 	};
 	int ret;
@@ -313,14 +314,20 @@ void snpu_queues_check(struct snpu_device *sdev)
 
 static int snpu_queue_args_check(struct drm_device *drm, const struct drm_snpu_queue_create *args)
 {
+	const struct snpu_facts *facts = &to_snpu_device(drm)->facts;
+	const u32 flags = DRM_SNPU_QUEUE_EVENTFD | DRM_SNPU_QUEUE_TIMING;
 	u64 bytes, end;
 
-	if (args->flags & ~DRM_SNPU_QUEUE_EVENTFD) {
-		drm_dbg(drm, "flags %#x: allowed are %#x\n", args->flags, DRM_SNPU_QUEUE_EVENTFD);
+	if (args->flags & ~flags) {
+		drm_dbg(drm, "flags %#x: allowed are %#x\n", args->flags, flags);
 		return -EINVAL;
 	}
-	if (args->die || (!(args->flags & DRM_SNPU_QUEUE_EVENTFD) && args->eventfd))
+	if (!(args->flags & DRM_SNPU_QUEUE_EVENTFD) && args->eventfd)
 		return -EINVAL;
+	if (args->die > min(facts->dies, SNPU_QF_DIE_MASK >> SNPU_QF_DIE_SHIFT)) {
+		drm_dbg(drm, "die %u: allowed are 0 to %u\n", args->die, facts->dies);
+		return -EINVAL;
+	}
 	if (args->prio > SNPU_PRIO_MAX) {
 		drm_dbg(drm, "prio %u: allowed are 0 to %u\n", args->prio, SNPU_PRIO_MAX);
 		return -EINVAL;
@@ -339,6 +346,8 @@ static int snpu_queue_args_check(struct drm_device *drm, const struct drm_snpu_q
 	}
 	if (args->prio == SNPU_PRIO_HIGH && !capable(CAP_SYS_NICE))
 		return -EACCES;
+	if (args->flags & DRM_SNPU_QUEUE_TIMING && !(facts->caps & SNPU_CAP_TIMING))
+		return -EOPNOTSUPP;
 	return 0;
 }
 
@@ -392,8 +401,8 @@ static int snpu_queue_setup(struct snpu_queue *queue, const struct drm_snpu_queu
  *
  * Context: process; the device is bound until it returns.
  *
- * Return: 0; -EINVAL, -EACCES (priority), -ENOSPC (queues), -EBADF (eventfd), -ENOMEM, -EIO,
- * -ENODEV.
+ * Return: 0; -EINVAL, -EACCES (priority), -EOPNOTSUPP (timing-only), -ENOSPC (queues), -EBADF
+ * (eventfd), -ENOMEM, -EIO, -ENODEV.
  */
 int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -421,6 +430,9 @@ int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	queue->ring_va = args->ring_va;
 	queue->ring_log2 = args->ring_log2;
 	queue->prio = args->prio;
+	queue->hw_flags = args->die << SNPU_QF_DIE_SHIFT;
+	if (args->flags & DRM_SNPU_QUEUE_TIMING)
+		queue->hw_flags |= SNPU_QF_TIMING;
 	queue->fence_context = dma_fence_context_alloc(1);
 	spin_lock_init(&queue->lock);
 	mutex_init(&queue->wait_lock);
@@ -577,4 +589,43 @@ int snpu_ioctl_queue_ctrl(struct drm_device *drm, void *data, struct drm_file *f
 	}
 	snpu_queue_put(queue);
 	return ret;
+}
+
+/**
+ * snpu_ioctl_queue_vtime() - DRM_IOCTL_SNPU_QUEUE_VTIME: tell when a packet ran in virtual time
+ * @drm: device
+ * @data: struct drm_snpu_queue_vtime
+ * @file: client
+ *
+ * Context: process; the device is bound until it returns.
+ *
+ * Return: 0; -EAGAIN (not known yet), -EINVAL, -ENOENT, -EOPNOTSUPP, -ENOSPC, -EIO, -ENODEV.
+ */
+int snpu_ioctl_queue_vtime(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct snpu_device *sdev = to_snpu_device(drm);
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_VTIME };
+	struct drm_snpu_queue_vtime *args = data;
+	struct snpu_queue *queue;
+	u64 answer[7];
+	int ret;
+
+	if (args->pad || !args->position)
+		return -EINVAL;
+	if (!(sdev->facts.caps & SNPU_CAP_TIMING))
+		return -EOPNOTSUPP;
+	queue = snpu_queue_lookup(file->driver_priv, args->queue_id);
+	if (!queue)
+		return -ENOENT;
+	/* held, so that the number names no other queue meanwhile */
+	cmd.vtime.qid = queue->number;
+	cmd.vtime.position = args->position;
+	ret = snpu_is_current(sdev, queue->generation) ? snpu_admin_exec(sdev, &cmd, answer) : -EIO;
+	snpu_queue_put(queue);
+	if (ret)
+		return ret == -EBUSY ? -EAGAIN : ret;
+	args->end = answer[0];
+	args->begin = answer[1];
+	args->busy = answer[2];
+	return 0;
 }

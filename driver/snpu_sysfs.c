@@ -38,11 +38,20 @@ static ssize_t hbm_bytes_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(hbm_bytes);
 
+static ssize_t port_events_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct snpu_device *sdev = dev_get_drvdata(dev);
+
+	return sysfs_emit(buf, "%lld\n", atomic64_read(&sdev->port_events));
+}
+static DEVICE_ATTR_RO(port_events);
+
 static struct attribute *snpu_dev_attrs[] = {
 	&dev_attr_serial.attr,
 	&dev_attr_node_id.attr,
 	&dev_attr_profile.attr,
 	&dev_attr_hbm_bytes.attr,
+	&dev_attr_port_events.attr,
 	NULL
 };
 

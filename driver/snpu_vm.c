@@ -226,6 +226,7 @@ int snpu_vm_bind_bo(struct snpu_vm *vm, u64 va, u64 bytes, struct snpu_bo *bo, u
 		[SNPU_BO_KIND_HOST] = SNPU_APERTURE_HOST,
 		[SNPU_BO_KIND_IMPORT] = SNPU_APERTURE_HOST,
 		[SNPU_BO_KIND_PEER] = SNPU_APERTURE_FABRIC,
+		[SNPU_BO_KIND_SEGMENT] = SNPU_APERTURE_FABRIC,
 	};
 	const struct snpu_seg *seg = snpu_seg_find(bo->segs, bo->nsegs, offset);
 	unsigned int slot = bo->import ? bo->import->slot : 0;

@@ -210,6 +210,17 @@ out:
 	return ret;
 }
 
+/* The exporter would refuse such packets one by one: say so here */
+static int snpu_bind_check_access(struct drm_device *drm, const struct snpu_bo *bo, u32 flags)
+{
+	if (bo->kind != SNPU_BO_KIND_SEGMENT ||
+	    ((!(flags & DRM_SNPU_BIND_READ) || bo->access & DRM_SNPU_SEG_READ) &&
+	     (!(flags & DRM_SNPU_BIND_WRITE) || bo->access & DRM_SNPU_SEG_WRITE)))
+		return 0;
+	drm_dbg(drm, "flags %#x: the exporter allows access %#x\n", flags, bo->access);
+	return -EACCES;
+}
+
 static int snpu_bind_check(struct drm_file *file, const struct drm_snpu_bind_op *op,
 			   struct drm_gem_object **obj)
 {
@@ -246,7 +257,7 @@ static int snpu_bind_check(struct drm_file *file, const struct drm_snpu_bind_op 
 			op->size, (*obj)->size);
 		return -EINVAL;
 	}
-	return 0;
+	return snpu_bind_check_access(drm, to_snpu_bo(*obj), op->flags);
 }
 
 /**
@@ -258,7 +269,7 @@ static int snpu_bind_check(struct drm_file *file, const struct drm_snpu_bind_op 
  * Context: process; the device is bound until it returns.
  *
  * Return: 0; what the first operation that failed got: -EINVAL, -ENOENT, -EFAULT, -E2BIG,
- * -ENOMEM, -ENOSPC, -ENODEV (a revoked import), -EIO, -EINTR.
+ * -ENOMEM, -ENOSPC, -EACCES (a segment), -ENODEV (a revoked import), -EIO, -EINTR.
  */
 int snpu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
 {
