@@ -38,6 +38,20 @@ struct kmd_ctx {
 	struct kmd_handle *handles;
 };
 
+/**
+ * struct kmd_bo - what a snpu_mem maps
+ * @handle: GEM handle
+ * @access: DRM_SNPU_BIND_* that it can be mapped with
+ * @mmap_offset: for mmap(), 0: cannot
+ * @seg: segment of snpu_seg_export(), 0: none; under ctx.lock
+ */
+struct kmd_bo {
+	uint32_t handle;
+	uint32_t access;
+	uint64_t mmap_offset;
+	uint32_t seg;
+};
+
 static inline int kmd_fd(const struct snpu_ctx *ctx)
 {
 	return ((const struct kmd_ctx *)ctx->priv)->fd;
@@ -65,6 +79,15 @@ int kmd_mem_free(struct snpu_mem *mem, bool bound);
 int kmd_mem_map(struct snpu_mem *mem, void **ptr);
 int kmd_mem_export(struct snpu_mem *mem, int *fd);
 int kmd_mem_import(struct snpu_mem *mem, int fd);
+/* Makes @mem of a handle that nobody else has; on failure the handle is closed. 0 or -ENOMEM */
+int kmd_mem_adopt(struct snpu_mem *mem, uint32_t handle, uint32_t access);
+
+/* kmd_segment.c */
+int kmd_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,
+		   struct snpu_seg_handle *handle);
+int kmd_seg_revoke(struct snpu_mem *mem);
+int kmd_seg_lookup(struct snpu_ctx *ctx, const char *name, struct snpu_seg_handle *handle);
+int kmd_seg_import(struct snpu_mem *mem, const struct snpu_seg_handle *handle);
 
 /* kmd_queue.c */
 int kmd_queue_create(struct snpu_queue *q);
@@ -73,6 +96,8 @@ int kmd_queue_wake(struct snpu_queue *q);
 int kmd_queue_pause(struct snpu_queue *q, bool pause);
 int kmd_queue_error(struct snpu_queue *q, struct snpu_error *err);
 int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline);
+int kmd_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
+		    struct snpu_vtime *vt);
 uint32_t kmd_queue_id(const struct snpu_queue *q);
 
 /* kmd_sync.c */

@@ -19,11 +19,6 @@
 #define WORD_BITS	((int)sizeof(long) * CHAR_BIT)
 #define NODE_WORDS	(NODE_BITS / WORD_BITS)
 
-struct kmd_bo {
-	uint32_t handle;
-	uint64_t mmap_offset;
-};
-
 /* Takes a reference; caller holds the lock */
 static int handle_ref(struct kmd_ctx *c, uint32_t handle)
 {
@@ -116,6 +111,7 @@ int kmd_mem_alloc(struct snpu_mem *mem)
 		return snpu_fail(ret, "snpu_mem_alloc");
 	}
 	bo->handle = req.handle;
+	bo->access = DRM_SNPU_BIND_READ | DRM_SNPU_BIND_WRITE;
 	bo->mmap_offset = req.mmap_offset;
 	mem->bytes = req.size;
 	mem->priv = bo;
@@ -136,8 +132,7 @@ int kmd_mem_bind(struct snpu_mem *mem)
 	struct kmd_bo *bo = mem->priv;
 	struct drm_snpu_bind_op op = {
 		.op = DRM_SNPU_BIND_MAP,
-		.flags = DRM_SNPU_BIND_READ |
-			 (mem->flags & SNPU_MEM_READ_ONLY ? 0 : DRM_SNPU_BIND_WRITE),
+		.flags = mem->flags & SNPU_MEM_READ_ONLY ? DRM_SNPU_BIND_READ : bo->access,
 		.handle = bo->handle, .va = mem->va, .size = mem->bytes,
 	};
 	int ret = bind_one(mem, &op);
@@ -216,8 +211,31 @@ int kmd_mem_import(struct snpu_mem *mem, int fd)
 		free(bo);
 		return snpu_fail(ret, "snpu_mem_import: descriptor %d", fd);
 	}
+	bo->access = DRM_SNPU_BIND_READ | DRM_SNPU_BIND_WRITE;
 	bo->mmap_offset = info.mmap_offset;
 	mem->bytes = info.size;
+	mem->priv = bo;
+	return 0;
+}
+
+int kmd_mem_adopt(struct snpu_mem *mem, uint32_t handle, uint32_t access)
+{
+	struct kmd_ctx *c = mem->ctx->priv;
+	struct kmd_bo *bo = calloc(1, sizeof(*bo));
+	int ret = -ENOMEM;
+
+	if (bo) {
+		pthread_mutex_lock(&c->lock);
+		ret = handle_ref(c, handle);
+		pthread_mutex_unlock(&c->lock);
+	}
+	if (ret) {
+		drmCloseBufferHandle(c->fd, handle);
+		free(bo);
+		return ret;
+	}
+	bo->handle = handle;
+	bo->access = access;
 	mem->priv = bo;
 	return 0;
 }

@@ -3,7 +3,10 @@
  * kmd transport: queues.
  */
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <xf86drm.h>
 #include <drm/snpu_accel.h>
@@ -39,6 +42,8 @@ int kmd_queue_create(struct snpu_queue *q)
 	struct drm_snpu_queue_create req = {
 		.prio = q->prio, .ring_va = q->ring_mem->va,
 		.ring_log2 = (uint32_t)__builtin_ctzll(q->mask + 1),
+		.flags = q->flags & SNPU_QF_TIMING ? DRM_SNPU_QUEUE_TIMING : 0,
+		.die = (q->flags & SNPU_QF_DIE_MASK) >> SNPU_QF_DIE_SHIFT,
 	};
 	struct kmd_queue *k = calloc(1, sizeof(*k));
 	int fd = kmd_fd(q->ctx), ret;
@@ -170,4 +175,44 @@ int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline)
 	if (!ret || ret == -ETIME || snpu_queue_state(q, position))
 		return ret == -ETIME ? ret : 0;
 	return snpu_fail(ret, "snpu_queue_wait: queue %u, NPU %u", q->number, q->ctx->npu->index);
+}
+
+int kmd_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
+		    struct snpu_vtime *vt)
+{
+	struct drm_snpu_queue_vtime req = { .queue_id = kmd_queue_id(q), .position = position };
+	long pause_ns = 50000;
+	int ret;
+
+	for (;;) {
+		struct timespec ts = { .tv_nsec = pause_ns };
+
+		/* not kmd_ioctl(), for which EAGAIN is no answer */
+		ret = ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, &req) ? -errno : 0;
+		if (ret == -EINTR)
+			continue;
+		if (ret != -EAGAIN)
+			break;
+		if (snpu_now_ns() >= deadline) {
+			ret = -ETIME;
+			break;
+		}
+		/*
+		 * It becomes known when the whole machine has come to rest, which no queue of this
+		 * process need have to do with: there is no event of ours to wait for.
+		 */
+		nanosleep(&ts, NULL);
+		pause_ns = pause_ns < 5000000 ? pause_ns * 2 : pause_ns;
+	}
+	if (ret)
+		return snpu_fail(ret, "snpu_queue_vtime: position %llu of queue %u, NPU %u: %s",
+				 (unsigned long long)position, q->number, q->ctx->npu->index,
+				 ret == -ETIME ? "not known in time" :
+				 ret == -EOPNOTSUPP ? "the machine keeps no virtual time" :
+				 ret == -ENOSPC ? "more packets than snpud keeps" :
+				 ret == -ENOENT ? "no such packet" : strerror(-ret));
+	vt->end = req.end;
+	vt->begin = req.begin;
+	vt->busy = req.busy;
+	return 0;
 }
