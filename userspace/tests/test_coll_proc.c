@@ -294,8 +294,8 @@ int main(void)
 {
 	static const struct t_case cases[] = {
 		{ "nobody else comes", alone, T_BOTH },
-		{ "several processes meet, and split", split, T_DIRECT },
-		{ "a process is killed, the others go on without it", killed, T_DIRECT },
+		{ "several processes meet, and split", split, T_BOTH },
+		{ "a process is killed, the others go on without it", killed, T_BOTH },
 		{ "ranks of one process meet through the directory", one_process, T_BOTH },
 	};
 

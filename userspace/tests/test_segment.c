@@ -155,24 +155,13 @@ static void permission(void)
 	end();
 }
 
-static void unsupported(void)
-{
-	struct snpu_seg_handle h;
-
-	start();
-	CHECK_EQ(snpu_seg_export(mem, SNPU_SEG_READ, NULL, &h), -EOPNOTSUPP);
-	CHECK_EQ(snpu_seg_lookup(b.ctx, "t-any", &h), -EOPNOTSUPP);
-	end();
-}
-
 int main(void)
 {
 	static const struct t_case cases[] = {
-		{ "reach", reach, T_DIRECT },
-		{ "refused", refused, T_DIRECT },
-		{ "revoked", revoked, T_DIRECT },
-		{ "permission", permission, T_DIRECT },
-		{ "unsupported", unsupported, T_KMD },
+		{ "reach", reach, T_BOTH },
+		{ "refused", refused, T_BOTH },
+		{ "revoked", revoked, T_BOTH },
+		{ "permission", permission, T_BOTH },
 	};
 
 	return t_main(cases, sizeof(cases) / sizeof(cases[0]));
