@@ -25,6 +25,7 @@ help:
 	@echo '  make demo DIRECT=1      the same program, no guest'
 	@echo '  make shell              a shell in a guest with 8 NPUs (NPUS=N for another number)'
 	@echo '  make run CMD="..."      build, boot, run CMD in a guest'
+	@echo '  make supernode          48 guests x 8 NPUs: all-reduce and all-to-all of 384 ranks (HOSTS=N)'
 	@echo
 	@echo 'Build it:'
 	@echo '  make tree               the pinned Debian tree everything is built and run in'
@@ -86,6 +87,9 @@ run: build
 	$(Q)test -n '$(CMD)' || { echo 'run: say what, as in make run CMD="ls -l /dev/accel"' >&2; exit 2; }
 	$(Q)$(VM)/snpu-vm run --npus $(NPUS) $(ARGS) -- sh -c '$(CMD)'
 
+supernode: host module
+	$(Q)$(VM)/supernode $(if $(HOSTS),--hosts $(HOSTS)) $(ARGS)
+
 bench: build
 	$(Q)tools/snpu-bench/bench.sh $(if $(JSON),--json '$(JSON)') $(ARGS)
 
@@ -107,5 +111,5 @@ clean:
 distclean: clean
 	$(Q)$(VM)/snpu-tree purge
 
-.PHONY: help tree debug-kernel build host host-asan module selftests install demo shell run bench check \
+.PHONY: help tree debug-kernel build host host-asan module selftests install demo shell run supernode bench check \
 	checkpatch sparse fuzz clean distclean

@@ -15,7 +15,7 @@ static const char help[] =
 "reference bit for bit. Exits 1 when anything is wrong.\n"
 "\n"
 "  -o, --op NAME        all_reduce (default), reduce_scatter, all_gather, broadcast, reduce,\n"
-"                       all_to_all, barrier, all\n"
+"                       all_to_all, barrier, or several with commas, all\n"
 "  -b, --min BYTES      smallest size, with K, M, G (default 1M)\n"
 "  -e, --max BYTES      largest size (default: that of -b)\n"
 "  -f, --factor F       from one size to the next (default 2)\n"
@@ -96,6 +96,28 @@ static int word(const char *opt, const char *text, const char *(*name)(unsigned 
 	return -EINVAL;
 }
 
+/* Names with commas between them, as a mask */
+static int operations(const char *text, unsigned int *ops)
+{
+	char buf[256], *save, *name;
+	unsigned int op;
+	int ret = 0;
+
+	*ops = (1u << SNPU_COLL_OPS) - 1;
+	if (!strcmp(text, "all"))
+		return 0;
+	*ops = 0;
+	snprintf(buf, sizeof(buf), "%s", text);
+	for (name = strtok_r(buf, ",", &save); name && !ret; name = strtok_r(NULL, ",", &save)) {
+		ret = word("--op", name, snpu_coll_op_name, SNPU_COLL_OPS, &op);
+		if (!ret)
+			*ops |= 1u << op;
+	}
+	if (!ret && !*ops)
+		ret = word("--op", text, snpu_coll_op_name, SNPU_COLL_OPS, &op);
+	return ret;
+}
+
 static int option(struct coll_opts *o, int c, const char *arg)
 {
 	unsigned int v = 0;
@@ -104,9 +126,7 @@ static int option(struct coll_opts *o, int c, const char *arg)
 
 	switch (c) {
 	case 'o':
-		o->op = SNPU_COLL_OPS;
-		return strcmp(arg, "all") ? word("--op", arg, snpu_coll_op_name, SNPU_COLL_OPS,
-						 &o->op) : 0;
+		return operations(arg, &o->ops);
 	case 'b':
 		return size("--min", arg, 0, 1ull << 36, &o->min);
 	case 'e':
@@ -212,7 +232,7 @@ static int parse(struct coll_opts *o, int argc, char **argv)
 		fprintf(stderr, "snpu-bench: coll: --uid-name needs --ranks-total\n");
 		ret = -EINVAL;
 	}
-	if (!ret && o->in_place && (o->op == SNPU_COLL_ALL_TO_ALL || o->op == SNPU_COLL_OPS)) {
+	if (!ret && o->in_place && (o->ops & (1u << SNPU_COLL_ALL_TO_ALL))) {
 		fprintf(stderr, "snpu-bench: coll: all_to_all has no --in-place\n");
 		ret = -EINVAL;
 	}
@@ -342,7 +362,7 @@ int bench_coll(const struct snpu_open_params *open, int argc, char **argv)
 {
 	struct coll_opts o = {
 		.min = 1 << 20, .factor = 2, .iters = 5, .warmup = 1, .check = true,
-		.dtype = SNPU_DT_F32, .timeout_s = 60,
+		.ops = 1u << SNPU_COLL_ALL_REDUCE, .dtype = SNPU_DT_F32, .timeout_s = 60,
 	};
 	struct coll_world w = { .o = &o };
 	uint64_t wrong = 0;
@@ -365,7 +385,7 @@ int bench_coll(const struct snpu_open_params *open, int argc, char **argv)
 	if (!ret && !o.lines)
 		header(&w);
 	for (op = 0; op < SNPU_COLL_OPS && !ret; op++) {
-		if (o.op == op || o.op == SNPU_COLL_OPS)
+		if (o.ops & (1u << op))
 			ret = sweep(&w, op, json, &wrong);
 	}
 	if (!ret && !o.lines)

@@ -15,7 +15,7 @@
  * @iters: operations that are measured, one behind the other
  * @warmup: operations before
  * @check: compare results
- * @op: SNPU_COLL_ALL_REDUCE...; SNPU_COLL_OPS: all of them
+ * @ops: bit n: operation n, SNPU_COLL_ALL_REDUCE...
  * @dtype: SNPU_DT_*
  * @redop: SNPU_COLL_SUM...
  * @root: of broadcast and reduce
@@ -37,7 +37,7 @@ struct coll_opts {
 	double factor;
 	unsigned int iters, warmup;
 	bool check;
-	unsigned int op, dtype, redop, root, algo;
+	unsigned int ops, dtype, redop, root, algo;
 	unsigned int ranks, hosts;
 	uint64_t slot;
 	unsigned int timeout_s;

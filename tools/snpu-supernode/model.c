@@ -165,14 +165,20 @@ static bool wait_ready(struct sn_model *m, int fd)
 int sn_model_start(struct sn_model *m, const struct sn_opts *opts)
 {
 	char hosts[16], out[160], text[64];
-	char *argv[] = {
+	char *argv[16] = {
 		(char *)opts->snpud, (char *)"--socket-dir", m->sockets, (char *)"--hosts", hosts,
 		(char *)"--log", m->log, (char *)"--foreground", (char *)"--ready-fd", (char *)"3",
-		(char *)(opts->profile ? "--profile" : NULL), (char *)opts->profile, NULL,
 	};
+	unsigned int n = 10;
 	int ready[2], ret;
 	bool up;
 
+	if (opts->timing)
+		argv[n++] = (char *)"--timing";
+	if (opts->profile) {
+		argv[n++] = (char *)"--profile";
+		argv[n++] = (char *)opts->profile;
+	}
 	snprintf(m->sockets, sizeof(m->sockets), "%s/npu", opts->dir);
 	snprintf(m->log, sizeof(m->log), "%s/snpud.log", m->sockets);
 	snprintf(out, sizeof(out), "%s/snpud.out", opts->dir);

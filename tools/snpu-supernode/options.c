@@ -9,16 +9,15 @@
 #include "supernode.h"
 
 enum {
-	OPT_HOSTS = 256, OPT_NPUS, OPT_PROFILE, OPT_BYTES, OPT_MEM, OPT_TB, OPT_PARALLEL,
+	OPT_HOSTS = 256, OPT_NPUS, OPT_PROFILE, OPT_MEM, OPT_TB, OPT_PARALLEL,
 	OPT_TIMEOUT, OPT_NAME, OPT_ENV, OPT_JSON, OPT_LOGS, OPT_KEEP, OPT_VERBOSE,
-	OPT_DIR, OPT_CACHE, OPT_KERNEL, OPT_INITRD, OPT_SNPUD, OPT_QEMU, OPT_FAULTS, OPT_CHECK,
+	OPT_DIR, OPT_CACHE, OPT_KERNEL, OPT_INITRD, OPT_SNPUD, OPT_QEMU, OPT_FAULTS, OPT_CHECK, OPT_KILL, OPT_TIMING,
 };
 
 static const struct option longs[] = {
 	{ "hosts", required_argument, NULL, OPT_HOSTS },
 	{ "npus-per-host", required_argument, NULL, OPT_NPUS },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
-	{ "bytes", required_argument, NULL, OPT_BYTES },
 	{ "mem", required_argument, NULL, OPT_MEM },
 	{ "tb-size", required_argument, NULL, OPT_TB },
 	{ "parallel", required_argument, NULL, OPT_PARALLEL },
@@ -28,6 +27,8 @@ static const struct option longs[] = {
 	{ "json", required_argument, NULL, OPT_JSON },
 	{ "logs", required_argument, NULL, OPT_LOGS },
 	{ "keep", no_argument, NULL, OPT_KEEP },
+	{ "kill-guest", required_argument, NULL, OPT_KILL },
+	{ "timing", no_argument, NULL, OPT_TIMING },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	/* from tools/vm/supernode */
 	{ "dir", required_argument, NULL, OPT_DIR },
@@ -95,19 +96,10 @@ static int check_name(const char *name)
 	return -EINVAL;
 }
 
-/* 4096, 64K, 4M, 1G; with commas several, as the program takes them */
-static int check_bytes(const char *text)
-{
-	size_t n = strspn(text, "0123456789KMGkmg,");
-
-	if (n && n <= 128 && !text[n] && isdigit((unsigned char)text[0]))
-		return 0;
-	sn_msg("--bytes: '%s' is not a size like 4096, 64K or 4M, or several with commas", text);
-	return -EINVAL;
-}
-
 static int option(struct sn_opts *o, int c, const char *arg)
 {
+	unsigned int v;
+
 	switch (c) {
 	case OPT_HOSTS:
 		return number("--hosts", arg, 1, SN_MAX_HOSTS, &o->hosts);
@@ -121,9 +113,6 @@ static int option(struct sn_opts *o, int c, const char *arg)
 		return number("--parallel", arg, 1, SN_MAX_HOSTS, &o->parallel);
 	case OPT_TIMEOUT:
 		return number("--timeout", arg, 1, 86400, &o->timeout);
-	case OPT_BYTES:
-		o->bytes = arg;
-		return check_bytes(arg);
 	case OPT_NAME:
 		o->name = arg;
 		return check_name(arg);
@@ -137,6 +126,14 @@ static int option(struct sn_opts *o, int c, const char *arg)
 		return 0;
 	case OPT_LOGS:
 		o->logs = arg;
+		return 0;
+	case OPT_KILL:
+		if (number("--kill-guest", arg, 0, SN_MAX_HOSTS - 1, &v))
+			return -EINVAL;
+		o->kill_guest = (int)v;
+		return 0;
+	case OPT_TIMING:
+		o->timing = true;
 		return 0;
 	case OPT_KEEP:
 		o->keep = true;
@@ -177,6 +174,7 @@ int sn_options(struct sn_opts *o, int argc, char **argv)
 
 	*o = (struct sn_opts){
 		.hosts = 48, .mem_mib = 256, .tb_mib = 32, .timeout = 600, .name = "supernode",
+		.kill_guest = -1,
 		/* one more than cores: while one waits for a timer, another works */
 		.parallel = cores > 0 ? (unsigned int)cores + 1 : 2,
 	};
@@ -193,6 +191,10 @@ int sn_options(struct sn_opts *o, int argc, char **argv)
 	}
 	if (!ret && !check && !(o->dir && o->cache && o->kernel && o->initrd && o->snpud && o->qemu)) {
 		sn_msg("--dir, --cache, --kernel, --initrd, --snpud and --qemu are needed; tools/vm/supernode knows them");
+		ret = -EINVAL;
+	}
+	if (!ret && o->kill_guest >= (int)o->hosts) {
+		sn_msg("--kill-guest: %d; there are guests 0 to %u", o->kill_guest, o->hosts - 1);
 		ret = -EINVAL;
 	}
 	if (!ret && o->dir && strlen(o->dir) > 64) {

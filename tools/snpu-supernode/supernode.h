@@ -3,6 +3,7 @@
 #define SNPU_SUPERNODE_H
 
 #include <json.h>
+#include <regex.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #define SN_MAX_HOSTS	256u
 #define SN_MAX_NPUS	8u		/* functions of a PCI slot */
 #define SN_NAME		"snpu-supernode"
+#define SN_SETTLE_S	90		/* for others to notice that a guest failed */
 
 /* Exit codes, after those of tools/vm/snpu-vm */
 #define SN_EXIT_WRONG	1		/* a guest's program failed or a result is wrong */
@@ -28,11 +30,12 @@
  * @tb_mib: its cache of translated code
  * @parallel: guests that are being brought up at a time
  * @timeout: seconds for the program
- * @bytes: SNPU_BYTES for the program, or NULL
- * @name: SNPU_NAME
+ * @name: {name} in the program's words
  * @profile: of snpud, or NULL
  * @json: file for the results, or NULL
  * @logs: directory that gets all output and logs, or NULL
+ * @kill_guest: kill this one when the first result came, to see what happens; -1: none
+ * @timing: snpud keeps virtual time
  * @keep: leave the machine up after the program, until a signal
  * @verbose: say more
  * @dir: directory for sockets and logs, made and removed by the caller
@@ -53,11 +56,12 @@ struct sn_opts {
 	unsigned int tb_mib;
 	unsigned int parallel;
 	unsigned int timeout;
-	const char *bytes;
 	const char *name;
 	const char *profile;
 	const char *json;
 	const char *logs;
+	int kill_guest;
+	bool timing;
 	bool keep;
 	bool verbose;
 	const char *dir;
@@ -347,6 +351,8 @@ void sn_template_close(struct sn_template *t);
 
 /* --- guest.c --- */
 
+struct sn_table;
+
 /**
  * enum sn_state - how far a guest is
  */
@@ -370,11 +376,12 @@ enum sn_state {
  * @why: of SN_FAILED
  * @rc: exit code of the program
  * @at: when each state was reached
- * @progress: what the program says it is through, 0 .. 1
+ * @cont: number of the command that lets it run
  * @out: what the program printed, both also in files of the logs
  * @err: its standard error
  * @out_len: bytes of @out
  * @err_len: bytes of @err
+ * @parsed: bytes of @out that were looked at for rows
  * @files: files for both
  * @lost: bytes that were not kept
  */
@@ -386,11 +393,12 @@ struct sn_guest {
 	char why[512];
 	int rc;
 	double at[SN_FAILED + 1];
-	double progress;
+	unsigned int cont;
 	char *out;
 	char *err;
 	size_t out_len;
 	size_t err_len;
+	size_t parsed;
 	FILE *files[2];
 	uint64_t lost;
 };
@@ -400,6 +408,9 @@ struct sn_guest {
  */
 struct sn_machine {
 	struct sn_opts opts;
+	struct sn_table *table;
+	regex_t *faults;	/* NULL: not looked for */
+	unsigned int rows;	/* that came so far, of all guests */
 	struct sn_model model;
 	struct sn_template tpl;
 	struct sn_guest *guests;
@@ -417,6 +428,8 @@ void sn_guest_start(struct sn_machine *m, struct sn_guest *g);
 
 /** sn_guest_run - from SN_READY to SN_DONE */
 void sn_guest_run(struct sn_machine *m, struct sn_guest *g);
+
+void sn_guest_close(struct sn_guest *g);
 
 /** sn_guest_fail - it is given up; the first reason counts */
 void sn_guest_fail(struct sn_guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -467,8 +480,6 @@ void sn_progress_clear(void);
 int sn_report(struct sn_machine *m, int ret);
 
 /* --- table.c: rows that guests print, made one table --- */
-
-struct sn_table;
 
 struct sn_table *sn_table_create(unsigned int hosts);
 void sn_table_free(struct sn_table *t);

@@ -18,7 +18,7 @@ struct making {
 	struct sn_qemu q;
 	enum step step;
 	char why[512];
-	char part[240];
+	char part[272];
 };
 
 static struct making *making_of(struct sn_qemu *q)
@@ -39,7 +39,7 @@ static void on_failed(struct sn_qemu *q, const char *why)
 	if (k->step == SAVED || k->step == BROKEN)
 		return;
 	k->step = BROKEN;
-	snprintf(k->why, sizeof(k->why), "%s", why);
+	snprintf(k->why, sizeof(k->why), "%.500s", why);
 }
 
 static void on_event(struct sn_qemu *q, const char *name, struct json_object *data)
