@@ -599,7 +599,7 @@ int snpu_ioctl_queue_ctrl(struct drm_device *drm, void *data, struct drm_file *f
  *
  * Context: process; the device is bound until it returns.
  *
- * Return: 0; -EAGAIN (not known yet), -EINVAL, -ENOENT, -EOPNOTSUPP, -ENOSPC, -EIO, -ENODEV.
+ * Return: 0; -EBUSY (not known yet), -EINVAL, -ENOENT, -EOPNOTSUPP, -ENOSPC, -EIO, -ENODEV.
  */
 int snpu_ioctl_queue_vtime(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -623,7 +623,7 @@ int snpu_ioctl_queue_vtime(struct drm_device *drm, void *data, struct drm_file *
 	ret = snpu_is_current(sdev, queue->generation) ? snpu_admin_exec(sdev, &cmd, answer) : -EIO;
 	snpu_queue_put(queue);
 	if (ret)
-		return ret == -EBUSY ? -EAGAIN : ret;
+		return ret;
 	args->end = answer[0];
 	args->begin = answer[1];
 	args->busy = answer[2];

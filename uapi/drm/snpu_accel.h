@@ -515,7 +515,8 @@ struct drm_snpu_seg_import {
  * @begin: out: virtual ns at which it began
  * @busy: out: virtual ns that the queue was busy up to there
  *
- * -EAGAIN: not retired, or not known yet: it will be once the machine has come to rest; ask again.
+ * -EBUSY: not retired, or not known yet: it will be once the machine has come to rest; ask again
+ * later.
  * -EOPNOTSUPP: the device keeps no virtual time; -EIO: the queue was lost in a reset; -ENOENT: no
  * such queue, or virtual time was started anew since; -ENOSPC: the device no longer kept it.
  */

@@ -4,7 +4,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -187,11 +186,8 @@ int kmd_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
 	for (;;) {
 		struct timespec ts = { .tv_nsec = pause_ns };
 
-		/* not kmd_ioctl(), for which EAGAIN is no answer */
-		ret = ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, &req) ? -errno : 0;
-		if (ret == -EINTR)
-			continue;
-		if (ret != -EAGAIN)
+		ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, &req);
+		if (ret != -EBUSY)
 			break;
 		if (snpu_now_ns() >= deadline) {
 			ret = -ETIME;
