@@ -449,6 +449,39 @@ static int do_mmap(FIXTURE_DATA(inject) *self)
 	return 0;
 }
 
+static int do_segment(FIXTURE_DATA(inject) *self)
+{
+	struct drm_snpu_seg_export e = { .access = DRM_SNPU_SEG_READ, .name = "kself-inject" };
+	struct drm_snpu_seg_lookup l = { .name = "kself-inject" };
+	struct drm_snpu_seg_import i = { 0 };
+	struct drm_snpu_seg_revoke r = { 0 };
+	int ret;
+
+	ret = snpu_bo_create(self->c.fd, SNPU_2M, DRM_SNPU_BO_HBM | DRM_SNPU_BO_CONTIG, &e.handle,
+			     NULL);
+	ret = ret ?: snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_SEG_EXPORT, &e);
+	ret = ret ?: snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_SEG_LOOKUP, &l);
+	if (ret)
+		return ret;
+	i.node = l.node;
+	i.seg = l.seg;
+	i.token = l.token;
+	ret = snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_SEG_IMPORT, &i);
+	ret = ret ?: snpu_map(self->c.fd, i.handle, 0, 1ull << 44, SNPU_2M, DRM_SNPU_BIND_READ);
+	ret = ret ?: snpu_bo_close(self->c.fd, i.handle);
+	r.seg = e.seg;
+	return ret ?: snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_SEG_REVOKE, &r);
+}
+
+/* Without virtual time there is nothing in it that fails but the copy of the argument */
+static int do_vtime(FIXTURE_DATA(inject) *self)
+{
+	struct drm_snpu_queue_vtime a = { .queue_id = self->q.id, .position = 1 };
+	int ret = snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_QUEUE_VTIME, &a);
+
+	return ret == -EBUSY || ret == -EOPNOTSUPP ? 0 : ret;
+}
+
 static int do_close(FIXTURE_DATA(inject) *self)
 {
 	munmap((void *)self->q.db, SNPU_4K);
@@ -578,6 +611,8 @@ INJECT(signal)
 INJECT(wait)
 INJECT(export)
 INJECT(mmap)
+INJECT(segment)
+INJECT(vtime)
 INJECT(close)
 
 static int inject_import(FIXTURE_DATA(inject) *self, unsigned int index, uint32_t flags)

@@ -91,6 +91,7 @@ struct pool {
 	uint32_t bo[POOL];
 	uint32_t queue[POOL];
 	uint32_t obj[POOL];
+	struct drm_snpu_seg_export seg[POOL];
 	int event;
 };
 
@@ -123,6 +124,33 @@ static uint64_t va(uint64_t *seed)
 	return pick(seed);
 }
 
+/* What an ioctl may answer to nonsense */
+static bool known_errno(int ret)
+{
+	switch (ret) {
+	case 0:
+	case -EINVAL:
+	case -ENOENT:
+	case -EFAULT:
+	case -ENOMEM:
+	case -ENOSPC:
+	case -EBADF:
+	case -EBUSY:
+	case -EIO:
+	case -ETIME:
+	case -ECANCELED:
+	case -E2BIG:
+	case -EEXIST:
+	case -EACCES:
+	case -EOPNOTSUPP:
+	case -EHOSTUNREACH:
+	case -ESTALE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t size)
 {
 	uint64_t r = snpu_random(seed);
@@ -131,10 +159,10 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 
 	/* a field that should be zero is not, now and then */
 #define JUNK(of) (snpu_random(seed) % (of) ? 0 : (uint32_t)pick(seed))
-	switch (r % 12) {
+	switch (r % 15) {
 	case 0: {
 		struct drm_snpu_dev_query a = {
-			.type = (r >> 8) % 4 + JUNK(8), .size = (r >> 16) % sizeof(answer),
+			.type = (r >> 8) % 5 + JUNK(8), .size = (r >> 16) % sizeof(answer),
 			.pointer = r >> 40 & 7 ? (uintptr_t)answer : pick(seed),
 		};
 
@@ -147,6 +175,9 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 	case 1:
 	case 2: {
 		struct drm_snpu_bo_create a = { .flags = (r >> 8 & 1 ? 1 : 2) | JUNK(4) };
+
+		if (a.flags == DRM_SNPU_BO_HBM && r >> 9 & 1)
+			a.flags |= DRM_SNPU_BO_CONTIG;
 
 		a.size = bo_size(seed, a.flags);
 		snprintf(said, size, "BO_CREATE size %#llx flags %#x", (unsigned long long)a.size,
@@ -199,9 +230,9 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 	}
 	case 7: {
 		struct drm_snpu_queue_create a = {
-			.flags = (uint32_t)(r >> 8 & 1) | JUNK(16),
+			.flags = (uint32_t)(r >> 8 & 3) | JUNK(16),
 			.prio = (r >> 10) % 3 + JUNK(16), .ring_va = va(seed),
-			.ring_log2 = 4 + (r >> 16) % 13 + JUNK(16), .die = JUNK(32),
+			.ring_log2 = 4 + (r >> 16) % 13 + JUNK(16), .die = (r >> 24) % 3 + JUNK(32),
 		};
 
 		a.eventfd = a.flags & 1 ? p->event : (int)JUNK(8);
@@ -252,6 +283,56 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 			 (unsigned long long)a.position);
 		return snpu_ioctl(fd, DRM_IOCTL_SNPU_QUEUE_SIGNAL, &a);
 	}
+	case 11: {
+		struct drm_snpu_seg_export a = {
+			.handle = from(p->bo, seed), .access = 1 + r % 3 + JUNK(16),
+		};
+
+		/* few names, so that they collide; now and then one that is none */
+		if (r >> 8 & 1)
+			a.name[0] = 'A' + (r >> 9) % 4;
+		if (!(snpu_random(seed) % 16))
+			a.name[snpu_random(seed) % sizeof(a.name)] = (char)snpu_random(seed);
+		snprintf(said, size, "SEG_EXPORT handle %u access %#x name %.55s", a.handle,
+			 a.access, a.name);
+		ret = snpu_ioctl(fd, DRM_IOCTL_SNPU_SEG_EXPORT, &a);
+		if (!ret)
+			p->seg[snpu_random(seed) % POOL] = a;
+		return ret;
+	}
+	case 12: {
+		const struct drm_snpu_seg_export *e = &p->seg[snpu_random(seed) % POOL];
+		struct drm_snpu_seg_import a = {
+			.node = e->node + JUNK(16), .seg = e->seg + JUNK(16),
+			.token = e->token + JUNK(16),
+		};
+
+		snprintf(said, size, "SEG_IMPORT node %u seg %u", a.node, a.seg);
+		ret = snpu_ioctl(fd, DRM_IOCTL_SNPU_SEG_IMPORT, &a);
+		if (!ret)
+			note(p->bo, seed, a.handle);
+		return ret;
+	}
+	case 13: {
+		struct drm_snpu_seg_lookup a = { .name[0] = 'A' + r % 4, .pad = JUNK(16) };
+		struct drm_snpu_seg_revoke b = {
+			.seg = p->seg[snpu_random(seed) % POOL].seg + JUNK(16), .pad = JUNK(32),
+		};
+		struct drm_snpu_queue_vtime c = {
+			.queue_id = from(p->queue, seed), .position = 1 + r % 4 + JUNK(16),
+			.pad = JUNK(32),
+		};
+
+		snprintf(said, size, "SEG_LOOKUP %c, SEG_REVOKE seg %u, QUEUE_VTIME id %u",
+			 a.name[0], b.seg, c.queue_id);
+		ret = snpu_ioctl(fd, DRM_IOCTL_SNPU_SEG_LOOKUP, &a);
+		if (!known_errno(ret))
+			return ret;
+		ret = snpu_ioctl(fd, DRM_IOCTL_SNPU_SEG_REVOKE, &b);
+		if (!known_errno(ret))
+			return ret;
+		return snpu_ioctl(fd, DRM_IOCTL_SNPU_QUEUE_VTIME, &c);
+	}
 	default: {
 		struct drm_snpu_queue_wait a = {
 			.queue_id = from(p->queue, seed), .syncobj = from(p->obj, seed),
@@ -264,28 +345,6 @@ static int one_ioctl(int fd, struct pool *p, uint64_t *seed, char *said, size_t 
 	}
 	}
 #undef JUNK
-}
-
-/* What an ioctl may answer to nonsense */
-static bool known_errno(int ret)
-{
-	switch (ret) {
-	case 0:
-	case -EINVAL:
-	case -ENOENT:
-	case -EFAULT:
-	case -ENOMEM:
-	case -ENOSPC:
-	case -EBADF:
-	case -EBUSY:
-	case -EIO:
-	case -ETIME:
-	case -ECANCELED:
-	case -E2BIG:
-		return true;
-	default:
-		return false;
-	}
 }
 
 TEST_F_TIMEOUT(fuzz, ioctls, SNPU_TEST_S)
@@ -329,7 +388,7 @@ TEST_F_TIMEOUT(fuzz, raw, SNPU_TEST_S)
 	uint64_t seed = self->seed + 1, word[40];
 
 	for (uint64_t i = 0; i < 3000 * self->rounds; i++) {
-		unsigned int nr = DRM_COMMAND_BASE + snpu_random(&seed) % 12;
+		unsigned int nr = DRM_COMMAND_BASE + snpu_random(&seed) % 17;
 		unsigned int size = snpu_random(&seed) % sizeof(word);
 		unsigned int dir = snpu_random(&seed) % 4;
 		int ret;

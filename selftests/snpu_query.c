@@ -128,7 +128,7 @@ TEST_F_TIMEOUT(query, short_is_prefix, SNPU_TEST_S)
 
 TEST_F_TIMEOUT(query, bad_type, SNPU_TEST_S)
 {
-	static const uint32_t bad[] = { 4, 5, 0x80000000, 0xffffffff };
+	static const uint32_t bad[] = { 5, 6, 0x80000000, 0xffffffff };
 	uint8_t buf[512];
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -298,6 +298,49 @@ TEST_F_TIMEOUT(query, peers, SNPU_TEST_S)
  */
 #define RESIZED(req, bytes) _IOC(_IOC_READ | _IOC_WRITE, DRM_IOCTL_BASE, _IOC_NR(req), bytes)
 
+/*
+ * One port for each die and plane. The device may keep none: then that is said, and the size is known
+ * all the same.
+ */
+TEST_F_TIMEOUT(query, ports, SNPU_TEST_S)
+{
+	uint32_t dies = self->c.info.dies ?: 1, n = dies * self->c.info.planes;
+	struct drm_snpu_port *p = calloc(n + 2, sizeof(*p));
+	uint32_t size = 0;
+	int ret;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, query(self->c.fd, DRM_SNPU_QUERY_PORTS, 0, &size));
+	EXPECT_EQ(n * sizeof(*p), size);
+	memset(p, 0xa5, (n + 2) * sizeof(*p));
+	size = (n + 1) * sizeof(*p);
+	ret = query(self->c.fd, DRM_SNPU_QUERY_PORTS, (uintptr_t)p, &size);
+	if (ret == -EOPNOTSUPP && n) {
+		/* nothing was written */
+		EXPECT_EQ(0, snpu_cmp_byte("no ports", 0xa5, p, (n + 2) * sizeof(*p)));
+		free(p);
+		return;
+	}
+	ASSERT_EQ(0, ret);
+	EXPECT_EQ(n * sizeof(*p), size);
+	EXPECT_EQ(0, snpu_cmp_byte("behind the ports", 0xa5, p + n, 2 * sizeof(*p)));
+	for (uint32_t i = 0; i < n; i++) {
+		EXPECT_EQ(i / self->c.info.planes, p[i].die);
+		EXPECT_EQ(i % self->c.info.planes, p[i].plane);
+		EXPECT_EQ(SNPU_PORT_UP, p[i].state);
+		EXPECT_LT(0, p[i].rate);
+		EXPECT_EQ(0, p[i].pad);
+	}
+	/* a buffer for one and a half */
+	memset(p, 0xa5, (n + 2) * sizeof(*p));
+	size = sizeof(*p) * 3 / 2;
+	ASSERT_EQ(0, query(self->c.fd, DRM_SNPU_QUERY_PORTS, (uintptr_t)p, &size));
+	EXPECT_EQ(n * sizeof(*p), size);
+	EXPECT_EQ(0, snpu_cmp_byte("behind one and a half", 0xa5, (uint8_t *)p + sizeof(*p) * 3 / 2,
+				   sizeof(*p) / 2));
+	free(p);
+}
+
 TEST_F_TIMEOUT(query, short_struct, SNPU_TEST_S)
 {
 	struct drm_snpu_dev_query q = { .type = DRM_SNPU_QUERY_MEMORY };
@@ -332,6 +375,11 @@ TEST_F_TIMEOUT(query, long_struct, SNPU_TEST_S)
 			struct drm_snpu_queue_ctrl qctrl;
 			struct drm_snpu_queue_signal qsignal;
 			struct drm_snpu_queue_wait qwait;
+			struct drm_snpu_seg_export sexport;
+			struct drm_snpu_seg_revoke srevoke;
+			struct drm_snpu_seg_lookup slookup;
+			struct drm_snpu_seg_import simport;
+			struct drm_snpu_queue_vtime qvtime;
 			uint8_t raw[128];
 		};
 	} a;
@@ -349,6 +397,11 @@ TEST_F_TIMEOUT(query, long_struct, SNPU_TEST_S)
 		{ DRM_IOCTL_SNPU_QUEUE_CTRL, "QUEUE_CTRL", -ENOENT },
 		{ DRM_IOCTL_SNPU_QUEUE_SIGNAL, "QUEUE_SIGNAL", -ENOENT },
 		{ DRM_IOCTL_SNPU_QUEUE_WAIT, "QUEUE_WAIT", -ENOENT },
+		{ DRM_IOCTL_SNPU_SEG_EXPORT, "SEG_EXPORT", -EINVAL },
+		{ DRM_IOCTL_SNPU_SEG_REVOKE, "SEG_REVOKE", -ENOENT },
+		{ DRM_IOCTL_SNPU_SEG_LOOKUP, "SEG_LOOKUP", -EINVAL },
+		{ DRM_IOCTL_SNPU_SEG_IMPORT, "SEG_IMPORT", -EINVAL },
+		{ DRM_IOCTL_SNPU_QUEUE_VTIME, "QUEUE_VTIME", -EINVAL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(req); i++) {
@@ -377,7 +430,7 @@ TEST_F_TIMEOUT(query, unknown_ioctl, SNPU_TEST_S)
 {
 	uint64_t a[16] = { 0 };
 
-	for (unsigned int nr = DRM_SNPU_QUEUE_WAIT + 1; nr < 0x60; nr++) {
+	for (unsigned int nr = DRM_SNPU_QUEUE_VTIME + 1; nr < 0x60; nr++) {
 		int ret = snpu_ioctl(self->c.fd, _IOC(_IOC_READ | _IOC_WRITE, DRM_IOCTL_BASE,
 						      DRM_COMMAND_BASE + nr, 64), a);
 

@@ -68,6 +68,7 @@ struct snpu_buf {
  * @id: id; 0: not created
  * @wr: packets put
  * @eventfd: -1: none
+ * @flags: DRM_SNPU_QUEUE_*, for snpu_queue_attach()
  * @db_offset: mmap offset of the doorbell
  * @cpl_offset: mmap offset of the completion page
  * @db: doorbell
@@ -80,6 +81,7 @@ struct snpu_queue {
 	uint32_t id;
 	uint64_t wr;
 	int eventfd;
+	uint32_t flags;
 	uint64_t db_offset;
 	uint64_t cpl_offset;
 	volatile uint64_t *db;

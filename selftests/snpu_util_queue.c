@@ -27,7 +27,7 @@ int snpu_queue_attach(struct snpu_queue *q, uint64_t ring_va, uint32_t prio)
 {
 	struct drm_snpu_queue_create a = {
 		.prio = prio, .ring_va = ring_va, .ring_log2 = q->log2,
-		.flags = q->eventfd >= 0 ? DRM_SNPU_QUEUE_EVENTFD : 0,
+		.flags = q->flags | (q->eventfd >= 0 ? DRM_SNPU_QUEUE_EVENTFD : 0),
 		.eventfd = q->eventfd >= 0 ? q->eventfd : 0,
 	};
 	void *p;
