@@ -54,6 +54,7 @@ start_snpud()
 	mkdir "$sockets" && chown "$snpud_uid:$snpud_uid" "$sockets" && chmod 711 "$dir" || return 1
 	opts=(--socket-dir "$sockets" --npus "$npus" --log "$snpud_log" --foreground --ready-fd 4)
 	[[ -n $profile ]] && opts+=(--profile "$profile")
+	((timing)) && opts+=(--timing)
 	if [[ -n $packet_log ]]; then
 		: >"$packet_log" && chown "$snpud_uid" "$packet_log" || die "cannot write $packet_log"
 		opts+=(--packet-log "$packet_log")
