@@ -67,15 +67,16 @@ int sn_report(struct sn_machine *m, int ret)
 	unsigned int i, shown = 0, failed = 0, bad, sick;
 
 	sn_progress_clear();
+	/* a guest that broke is why the programs of others failed */
+	for (i = 0; m->guests && i < m->opts.hosts; i++)
+		if (m->guests[i].state == SN_FAILED)
+			ret = ret ? ret : SN_EXIT_MACHINE;
 	for (i = 0; m->guests && i < m->opts.hosts; i++) {
 		const struct sn_guest *g = &m->guests[i];
 
-		if (g->state == SN_FAILED)
-			ret = ret ? ret : SN_EXIT_MACHINE;
-		else if (g->state == SN_DONE && g->rc)
-			ret = ret ? ret : SN_EXIT_WRONG;
-		else
+		if (g->state != SN_FAILED && (g->state != SN_DONE || !g->rc))
 			continue;
+		ret = ret ? ret : SN_EXIT_WRONG;
 		failed++;
 		if (shown++ == 8) {
 			sn_msg("... and others");
