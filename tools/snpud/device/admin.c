@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fabric/fabric.h"
 #include "npu_priv.h"
 #include "profiles/profile.h"
 #include "timing/plane.h"
@@ -364,6 +365,42 @@ static int vtime(struct adm *a)
 	return SNPU_ADM_S_OK;
 }
 
+static int fabric_port(struct adm *a)
+{
+	const struct snpu_adm_port *p = &a->mb.port;
+	struct snpu_machine *m = a->n->m;
+	const struct snpu_topo *t = snpu_fabric_topo(m->fabric);
+	struct snpu_fabric_counters tx, rx;
+	uint64_t busy[2] = { 0 }, bytes;
+	uint32_t out, in, s_out, s_in;
+	double r_out, r_in;
+
+	if (p->plane >= t->planes)
+		return bad(a, FIELD(snpu_adm_port, plane));
+	if (p->die >= t->dies)
+		return bad(a, FIELD(snpu_adm_port, die));
+	out = t->ep_up[snpu_topo_die(t, a->n->node, p->die) * t->planes + p->plane];
+	in = t->links[out].reverse;
+	snpu_fabric_link_counters(m->fabric, out, &tx);
+	snpu_fabric_link_counters(m->fabric, in, &rx);
+	s_out = snpu_fabric_link_state(m->fabric, out);
+	s_in = snpu_fabric_link_state(m->fabric, in);
+	r_out = snpu_fabric_link_rate(m->fabric, out);
+	r_in = snpu_fabric_link_rate(m->fabric, in);
+	if (m->plane) {
+		snpu_plane_link_use(m->plane, out, &busy[0], &bytes);
+		snpu_plane_link_use(m->plane, in, &busy[1], &bytes);
+	}
+	a->data[0] = s_out > s_in ? s_out : s_in;
+	a->data[1] = tx.in;
+	a->data[2] = rx.out;
+	a->data[3] = tx.dropped + rx.dropped;
+	a->data[4] = (uint64_t)(r_out < r_in ? r_out : r_in);
+	a->data[5] = busy[0];
+	a->data[6] = busy[1];
+	return SNPU_ADM_S_OK;
+}
+
 static int counters(struct adm *a)
 {
 	struct snpu_npu_counters c;
@@ -407,8 +444,7 @@ static const struct {
 	[SNPU_ADM_DIR_LOOKUP] = { dir_lookup, sizeof(struct snpu_adm_dir) },
 	[SNPU_ADM_DIR_REMOVE] = { dir_remove, sizeof(struct snpu_adm_dir) },
 	[SNPU_ADM_VTIME] = { vtime, sizeof(struct snpu_adm_vtime) },
-	/* FABRIC_PORT: the fabric keeps no ports */
-	[SNPU_ADM_OP_MAX] = { NULL, 0 },
+	[SNPU_ADM_FABRIC_PORT] = { fabric_port, sizeof(struct snpu_adm_port) },
 };
 
 static int run(struct adm *a)

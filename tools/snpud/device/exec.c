@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "fabric/fabric.h"
 #include "log/packet_log.h"
 #include "npu_priv.h"
 #include "timing/plane.h"
@@ -24,6 +25,7 @@ struct exec {
 	union snpu_pkt pkt;
 	uint32_t read_node, write_node;		/* other NPUs it touched, for the log */
 	uint8_t host_mem;			/* SNPU_PLOG_HOST_* */
+	struct snpu_flow flow[2];		/* what it reads from, and writes to, other NPUs */
 	struct snpu_mmu_hit sem;
 	uint64_t fault_va;
 	struct snpu_work work;
@@ -43,12 +45,49 @@ bool snpu_queue_pending(const struct snpu_queue *q)
 	return snpu_load(q->db) != snpu_load(&q->head) || snpu_load(&q->inject);
 }
 
+/* A piece of what the packet moves between two NPUs */
+static unsigned int over_fabric(struct exec *x, uint64_t va, bool write,
+				const struct snpu_mmu_hit *hit)
+{
+	struct snpu_queue *q = x->q;
+	struct snpu_flow_ends e = { .key = q->head + q->ib_pos };
+
+	if (write) {
+		e.src = q->npu->node;
+		e.dst = hit->node;
+		e.src_die = q->die;
+	} else {
+		e.src = hit->node;
+		e.dst = q->npu->node;
+		e.dst_die = q->die;
+	}
+	return snpu_flow_move(q->npu->m->fabric, &x->flow[write], &e, va, hit->run) ?
+	       SNPU_ERR_FABRIC : SNPU_ERR_NONE;
+}
+
+/* All of it has moved; what counts is known */
+static unsigned int end_flows(struct exec *x)
+{
+	struct snpu_fabric *f = x->q->npu->m->fabric;
+	unsigned int i, err = SNPU_ERR_NONE;
+
+	for (i = 0; i < 2; i++) {
+		if (!x->flow[i].open || !snpu_flow_end(f, &x->flow[i]))
+			continue;
+		x->fault_va = x->flow[i].va;
+		err = SNPU_ERR_FABRIC;
+	}
+	return err;
+}
+
 static unsigned int resolve(struct exec *x, uint64_t va, uint64_t len, bool write,
 			    struct snpu_mmu_hit *hit)
 {
 	struct snpu_queue *q = x->q;
 	unsigned int err = snpu_mmu_resolve(q, va, len, write, hit);
 
+	if (!err && hit->node != q->npu->node && hit->aperture == SNPU_APERTURE_FABRIC)
+		err = over_fabric(x, va, write, hit);
 	if (err)
 		x->fault_va = va;
 	else if (hit->aperture == SNPU_APERTURE_HOST)
@@ -319,6 +358,10 @@ static unsigned int fetch(struct exec *x, uint64_t va)
 	}
 	if (!hit.host)
 		return (unsigned int)mem_slow(x, va, &x->pkt, sizeof(x->pkt), false);
+	if (hit.node != q->npu->node && over_fabric(x, va, false, &hit)) {
+		x->fault_va = va;
+		return SNPU_ERR_FABRIC;
+	}
 	memcpy(&x->pkt, hit.host, sizeof(x->pkt));
 	__asm__ volatile("" : : : "memory");
 	/* Remote memory is checked at its target every time. With poison about, so is ours. */
@@ -403,6 +446,10 @@ static bool signals(const union snpu_pkt *p)
 /* What a packet did; its signal goes last */
 static enum step data_done(struct exec *x, unsigned int *err)
 {
+	/* a signal tells that the data has arrived */
+	*err = end_flows(x);
+	if (*err)
+		return STEP_FAULT;
 	if (!signals(&x->pkt))
 		return STEP_RETIRED;
 	/* REDUCE_ADD has the fields at the same place */
@@ -425,6 +472,8 @@ static enum step time_data(struct exec *x, unsigned int *err)
 	*err = SNPU_ERR_NONE;
 	x->fault_va = 0;
 	snpu_pkt_work(&x->pkt, &x->work);
+	snpu_flow_exact(&x->flow[0], x->work.bytes_read);
+	snpu_flow_exact(&x->flow[1], x->work.bytes_written);
 	return data_done(x, err);
 }
 
@@ -680,13 +729,15 @@ static bool turn_over(struct exec *x)
 
 uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 {
-	struct exec x = { .q = q };
+	struct exec x;
 	uint64_t val;
 
 	if (q->stamped)
 		return q->stamp_gen == snpu_plane_stamps(q->npu->m->plane) ? UINT64_MAX : 0;
 	if (!q->waiting)
 		return 0;
+	memset(&x, 0, sizeof(x));
+	x.q = q;
 	if (fetch(&x, q->ib_count ? q->ib_va + (uint64_t)q->ib_pos * SNPU_PKT_BYTES :
 		  q->ring_va + (q->head & (q->ring_entries - 1)) * SNPU_PKT_BYTES) ||
 	    x.pkt.hdr.op != SNPU_OP_SEM_WAIT || (x.pkt.sem.addr & 7) || sem_load(&x, &val) ||
@@ -726,6 +777,8 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		x.read_node = SNPU_PLOG_NO_NODE;
 		x.write_node = SNPU_PLOG_NO_NODE;
 		x.host_mem = 0;
+		x.flow[0].open = false;
+		x.flow[1].open = false;
 		x.work = (struct snpu_work) { 0 };
 		x.fault_va = 0;
 		step = STEP_FAULT;
@@ -738,6 +791,11 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 			step = run_packet(&x, &err);
 		if (step == STEP_LATER)
 			break;
+		/* a wait counts when it is over: how often it looked is no one's business */
+		va = x.fault_va;
+		if (step != STEP_BLOCKED)
+			(void)end_flows(&x);
+		x.fault_va = va;
 		if (step == STEP_BLOCKED) {
 			snpu_queue_publish(q);
 			snpu_queue_set_state(q, SNPU_RUN_BLOCKED);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fabric/fabric.h"
 #include "npu_priv.h"
 
 /**
@@ -80,6 +81,8 @@ int snpu_fabric_query(struct snpu_npu *n, uint32_t node, uint32_t seg, const uin
 	struct snpu_npu *t = snpu_machine_node(n->m, node);
 
 	if (!t || !(snpu_load(&t->status) & SNPU_STATUS_READY))
+		return -EHOSTUNREACH;
+	if (!snpu_fabric_reachable(n->m->fabric, n->node, node))
 		return -EHOSTUNREACH;
 	exports = snpu_load_acq(&t->exports);
 	if (!exports || seg >= t->num_segs)

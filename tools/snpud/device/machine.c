@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fabric/fabric.h"
 #include "profiles/profile.h"
 #include "npu_priv.h"
 #include "timing/plane.h"
@@ -48,6 +49,11 @@ unsigned int snpu_machine_workers(const struct snpu_machine *m)
 const struct snpu_profile *snpu_machine_profile(const struct snpu_machine *m)
 {
 	return m->profile;
+}
+
+struct snpu_fabric *snpu_machine_fabric(const struct snpu_machine *m)
+{
+	return m->fabric;
 }
 
 struct snpu_npu *snpu_machine_npu(struct snpu_machine *m, unsigned int i)
@@ -140,6 +146,32 @@ static void plane_answered(void *ctx, uint32_t node, uint32_t queue)
 	pthread_mutex_unlock(&n->lock);
 }
 
+/* A link is another one now: the timing plane, the NPU at its end, and who waits behind it look */
+static void link_changed(void *ctx, uint32_t link, uint32_t state, double rate)
+{
+	struct snpu_machine *m = ctx;
+	const struct snpu_topo *t = snpu_fabric_topo(m->fabric);
+	const struct snpu_topo_link *l = &t->links[link];
+	struct snpu_npu *n;
+	uint32_t out, back;
+
+	if (m->plane)
+		snpu_plane_link(m->plane, link, rate);
+	snpu_sched_kick(m);
+	out = l->from_kind == SNPU_TOPO_DIE ? link : l->reverse;
+	l = &t->links[out];
+	if (l->from_kind != SNPU_TOPO_DIE || l->plane == SNPU_TOPO_NONE)
+		return;
+	/* a port has two directions, and is as bad as the worse of them */
+	back = snpu_fabric_link_state(m->fabric, out == link ? l->reverse : out);
+	state = state > back ? state : back;
+	n = snpu_machine_node(m, l->from / t->dies);
+	if (!n || m->port_state[out] == state)
+		return;
+	m->port_state[out] = (uint8_t)state;
+	snpu_event_emit_ext(n, SNPU_EVT_FABRIC, l->plane, state | l->from % t->dies << 8);
+}
+
 static const struct snpu_plane_ops plane_ops = {
 	.kick = plane_kick,
 	.answered = plane_answered,
@@ -194,6 +226,15 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 		snprintf(err, err_len, "out of memory");
 		goto fail;
 	}
+	m->fabric = snpu_fabric_new(m->profile, err, err_len);
+	if (!m->fabric)
+		goto fail;
+	m->port_state = calloc(snpu_fabric_topo(m->fabric)->num_links, sizeof(*m->port_state));
+	if (!m->port_state) {
+		snprintf(err, err_len, "out of memory");
+		goto fail;
+	}
+	snpu_fabric_watch(m->fabric, link_changed, m);
 	for (i = 0; i < m->npus; i++) {
 		m->npu[i] = snpu_npu_create(m, i, err, err_len);
 		if (!m->npu[i])
@@ -218,6 +259,8 @@ fail:
 	free(m->npu);
 	free(m->list);
 	snpu_directory_free(m->dir);
+	snpu_fabric_free(m->fabric);
+	free(m->port_state);
 	pthread_mutex_destroy(&m->list_lock);
 	free(m);
 	return NULL;
@@ -239,6 +282,8 @@ void snpu_machine_destroy(struct snpu_machine *m)
 	free(m->npu);
 	free(m->list);
 	snpu_directory_free(m->dir);
+	snpu_fabric_free(m->fabric);
+	free(m->port_state);
 	pthread_mutex_destroy(&m->list_lock);
 	free(m);
 }

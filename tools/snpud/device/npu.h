@@ -22,6 +22,7 @@ struct snpu_npu;
 struct snpu_profile;
 struct snpu_plog;
 struct snpu_plane;
+struct snpu_fabric;
 
 /**
  * struct snpu_bus_ops - how an NPU reaches the memory and interrupts of its host
@@ -79,6 +80,9 @@ void snpu_machine_destroy(struct snpu_machine *m);
 unsigned int snpu_machine_npus(const struct snpu_machine *m);
 unsigned int snpu_machine_workers(const struct snpu_machine *m);
 const struct snpu_profile *snpu_machine_profile(const struct snpu_machine *m);
+
+/** snpu_machine_fabric() - links and switches, of the whole machine of the profile */
+struct snpu_fabric *snpu_machine_fabric(const struct snpu_machine *m);
 
 /** snpu_machine_npu() - NPU number @i, counted from 0 in this process, or NULL */
 struct snpu_npu *snpu_machine_npu(struct snpu_machine *m, unsigned int i);

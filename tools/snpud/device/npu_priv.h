@@ -20,6 +20,11 @@
  *	Held by threads that are not workers while they use the bus.
  * machine->list_lock
  *	Writers of the scan list.
+ * fabric
+ *	Has its own locks: workers read states of links without one, and hold a link's for a
+ *	few instructions while they count. Changes of states call back
+ *	with the fabric's lock held, which takes npu->bus_lock; so no one changes states under
+ *	a lock of an NPU.
  *
  * Order: npu->lock, npu->bus_lock, machine->list_lock, npu->ev_lock, npu->ras_lock.
  *
@@ -247,6 +252,8 @@ struct snpu_machine {
 	struct snpu_plog *plog;
 	struct snpu_plane *plane;	/* virtual time, NULL: none is kept */
 	struct snpu_directory *dir;
+	struct snpu_fabric *fabric;
+	uint8_t *port_state;		/* [link that leaves a die]: as its NPU was told */
 	uint64_t serial_base;
 
 	unsigned int workers;

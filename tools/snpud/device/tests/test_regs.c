@@ -172,9 +172,20 @@ static void admin_arguments(void)
 	CHECK_EQ(d.data[0], 0xfeedface);
 	CHECK_EQ(t_admin(&d, SNPU_ADM_OP_MAX + 1), SNPU_ADM_S_BAD_OP);
 	CHECK_EQ(t_admin(&d, 0xffff), SNPU_ADM_S_BAD_OP);
-	/* what needs SNPU_CAP_TIMING, or ports */
+	/* what needs SNPU_CAP_TIMING */
 	CHECK_EQ(t_admin(&d, SNPU_ADM_VTIME), SNPU_ADM_S_BAD_OP);
-	CHECK_EQ(t_admin(&d, SNPU_ADM_FABRIC_PORT), SNPU_ADM_S_BAD_OP);
+	d.mb->port.plane = 7;
+	CHECK_EQ(t_admin(&d, SNPU_ADM_FABRIC_PORT), SNPU_ADM_S_BAD_ARG);
+	CHECK_EQ(d.data[0], 16);
+	d.mb->port.die = 2;
+	CHECK_EQ(t_admin(&d, SNPU_ADM_FABRIC_PORT), SNPU_ADM_S_BAD_ARG);
+	CHECK_EQ(d.data[0], 20);
+	d.mb->port.plane = 6;
+	d.mb->port.die = 1;
+	CHECK_EQ(t_admin(&d, SNPU_ADM_FABRIC_PORT), SNPU_ADM_S_OK);
+	CHECK_EQ(d.data[0], SNPU_PORT_UP);
+	CHECK_EQ(d.data[1] | d.data[2] | d.data[3], 0);
+	CHECK_EQ(d.data[4], 100000000000ull / 14);
 	for (op = 0; op < SNPU_ADM_VTIME; op++) {
 		d.mb->flags = 1;
 		CHECK_EQ(t_admin(&d, op), SNPU_ADM_S_BAD_ARG);
