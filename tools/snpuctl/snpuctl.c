@@ -29,6 +29,10 @@ static const char usage[] =
 "  reset NPU                   function reset\n"
 "  ping                        is it there?\n"
 "  quit                        end snpud\n"
+"  timing summary              virtual time: where it stands, hash of the trace (snpud --timing)\n"
+"  timing links                busy time and bytes of links that carried something\n"
+"  timing trace FILE           write a trace for ui.perfetto.dev\n"
+"  timing reset                start again at 0\n"
 "  profile list                machine profiles there are (these need no snpud)\n"
 "  profile show NAME|FILE      every figure with tag and source, and what follows from them\n"
 "  profile check NAME|FILE     does it add up? If not: file, line, column and why\n"
@@ -183,6 +187,8 @@ int main(int argc, char **argv)
 	argv += optind;
 	if (!strcmp(argv[0], "log"))
 		return argc == 2 ? ctl_log(argv[1], json) : bad("wrong number of arguments", "log");
+	if (!strcmp(argv[0], "timing"))
+		return ctl_timing(socket, argc - 1, argv + 1, json);
 	if (!strcmp(argv[0], "profile"))
 		return ctl_profile(argc - 1, argv + 1, json);
 	return run(socket, json, argc, argv);

@@ -36,4 +36,7 @@ void ctl_print_pairs(json_object *result);
 void ctl_print_queues(json_object *result);
 void ctl_print_machine(json_object *result);
 
+/* snpuctl timing ...; @argv: what follows */
+int ctl_timing(const char *socket, int argc, char **argv, bool json);
+
 #endif

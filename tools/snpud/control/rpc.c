@@ -15,6 +15,8 @@
 #include "device/npu.h"
 #include "log/packet_log.h"
 #include "profiles/profile.h"
+#include "fabric/topo.h"
+#include "timing/plane.h"
 
 #ifndef SNPU_VERSION
 #define SNPU_VERSION "0"
@@ -361,6 +363,115 @@ static int npu_reset(struct rpc *r)
 	return 0;
 }
 
+/* ---- virtual time ---- */
+
+#define TIMING_MS	10000u
+#define TIMING_MAX_MS	600000u
+
+static int timing_start(struct rpc *r, uint64_t *timeout_ns)
+{
+	uint64_t ms = TIMING_MS;
+
+	if (!r->opts->plane)
+		return fail(r, SNPU_RPC_NOENT, "snpud --timing", "no virtual time is kept");
+	if (get_u64(r, "timeout_ms", TIMING_MAX_MS, false, &ms) < 0)
+		return -1;
+	*timeout_ns = ms * 1000000;
+	return 0;
+}
+
+static int timing_result(struct rpc *r, int ret, const char *why)
+{
+	switch (ret) {
+	case 0:
+		return 0;
+	case -ETIMEDOUT:
+		return fail(r, SNPU_RPC_LIMIT, "a machine that comes to rest within timeout_ms",
+			    "queues run on");
+	case -ENOSPC:
+		return fail(r, SNPU_RPC_LIMIT, "timing.reset starts anew",
+			    "virtual time is lost: more packets than are kept");
+	default:
+		return fail(r, SNPU_RPC_INTERNAL, "", "%s", why && *why ? why : strerror(-ret));
+	}
+}
+
+static int timing_summary(struct rpc *r)
+{
+	static const char *const known[] = { "timeout_ms", NULL };
+	struct snpu_plane_summary s;
+	uint64_t timeout;
+	char hash[24];
+
+	if (only(r, known, "timeout_ms") || timing_start(r, &timeout))
+		return -1;
+	if (timing_result(r, snpu_plane_summary(r->opts->plane, timeout, &s), NULL))
+		return -1;
+	snprintf(hash, sizeof(hash), "%016" PRIx64, s.hash);
+	add_u64(r->result, "now_ns", s.now);
+	add_u64(r->result, "packets", s.records);
+	add_u64(r->result, "transfers", s.flows);
+	add_str(r->result, "hash", hash);
+	add_u64(r->result, "freed_by_cpu", s.freed);
+	add_u64(r->result, "replay_ns", s.solve_ns);
+	return 0;
+}
+
+static int timing_trace(struct rpc *r)
+{
+	static const char *const known[] = { "timeout_ms", "path", NULL };
+	json_object *path = NULL;
+	char err[256] = "";
+	uint64_t timeout;
+
+	if (only(r, known, "timeout_ms, path") || timing_start(r, &timeout))
+		return -1;
+	if (!json_object_object_get_ex(r->params, "path", &path) ||
+	    !json_object_is_type(path, json_type_string) ||
+	    json_object_get_string(path)[0] != '/')
+		return fail(r, SNPU_RPC_PARAMS, "an absolute path that snpud may write",
+			    "path: missing or relative");
+	return timing_result(r, snpu_plane_trace(r->opts->plane, json_object_get_string(path),
+						 timeout, err, sizeof(err)), err);
+}
+
+static int timing_reset(struct rpc *r)
+{
+	static const char *const known[] = { "timeout_ms", NULL };
+	uint64_t timeout;
+
+	if (only(r, known, "timeout_ms") || timing_start(r, &timeout))
+		return -1;
+	return timing_result(r, snpu_plane_reset(r->opts->plane, timeout), NULL);
+}
+
+/* Links that carried something */
+static int timing_links(struct rpc *r)
+{
+	static const char *const known[] = { "timeout_ms", NULL };
+	const struct snpu_topo *t = r->opts->topo;
+	json_object *list = json_object_new_array(), *o;
+	uint64_t timeout, busy, bytes;
+	char name[64];
+	uint32_t i;
+
+	json_object_object_add(r->result, "links", list);
+	if (only(r, known, "timeout_ms") || timing_start(r, &timeout) ||
+	    timing_result(r, snpu_plane_replay(r->opts->plane, timeout), NULL))
+		return -1;
+	for (i = 0; i < t->num_links; i++) {
+		snpu_plane_link_use(r->opts->plane, i, &busy, &bytes);
+		if (!bytes)
+			continue;
+		o = json_object_new_object();
+		add_str(o, "link", snpu_topo_link_name(t, i, name, sizeof(name)));
+		add_u64(o, "busy_ns", busy);
+		add_u64(o, "bytes", bytes);
+		json_object_array_add(list, o);
+	}
+	return 0;
+}
+
 static int daemon_quit(struct rpc *r)
 {
 	if (only(r, no_params, "no parameters"))
@@ -388,6 +499,10 @@ static const struct {
 	{ "npu.queues", npu_queues },
 	{ "npu.inject_error", npu_inject },
 	{ "npu.reset", npu_reset },
+	{ "timing.summary", timing_summary },
+	{ "timing.trace", timing_trace },
+	{ "timing.reset", timing_reset },
+	{ "timing.links", timing_links },
 	{ "daemon.ping", daemon_ping },
 	{ "daemon.quit", daemon_quit },
 };
@@ -396,7 +511,8 @@ static const struct {
 
 static const char method_list[] =
 	"machine.info, npu.list, npu.info, npu.counters, npu.queues, npu.inject_error, "
-	"npu.reset, daemon.ping, daemon.quit";
+	"npu.reset, timing.summary, timing.trace, timing.reset, timing.links, daemon.ping, "
+	"daemon.quit";
 
 /* ---- messages ---- */
 
