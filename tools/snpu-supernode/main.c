@@ -138,6 +138,9 @@ static int work(void)
 	if (ret)
 		return ret;
 	pace.run = (m.run_done - m.up) / m.opts.hosts;
+	if (m.opts.timing && !in_state(SN_FAILED, SN_FAILED) &&
+	    sn_model_timing(&m.model, &m.vtime))
+		return -EIO;
 	if (!in_state(SN_FAILED, SN_FAILED))
 		sn_pace_save(&m.opts, &pace);
 	while (m.opts.keep && !ret) {

@@ -27,7 +27,7 @@ static void on_end(void *arg)
 static int connect_control(const struct sn_model *m)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct timeval tv = { .tv_sec = 10 };
+	struct timeval tv = { .tv_sec = 90 };
 	int fd;
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.90s/control.sock", m->sockets);
@@ -148,6 +148,26 @@ static int learn(struct sn_model *m, const struct sn_opts *opts)
 	json_object_put(list);
 	json_object_put(npu);
 	return ret;
+}
+
+int sn_model_timing(const struct sn_model *m, struct sn_vtime *t)
+{
+	struct json_object *o, *v;
+	int fd = connect_control(m);
+
+	if (fd < 0)
+		return fd;
+	o = ask(fd, "timing.summary", "{\"timeout_ms\":60000}");
+	close(fd);
+	if (!o)
+		return -EPROTO;
+	t->now_ns = get_int(o, "now_ns");
+	t->packets = get_int(o, "packets");
+	t->transfers = get_int(o, "transfers");
+	snprintf(t->hash, sizeof(t->hash), "%s", json_object_object_get_ex(o, "hash", &v) ?
+		 json_object_get_string(v) : "?");
+	json_object_put(o);
+	return 0;
 }
 
 /* False: it ended instead, or took too long */

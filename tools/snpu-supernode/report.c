@@ -30,6 +30,10 @@ static int write_json(const struct sn_machine *m, int ret)
 	json_object_object_add(o, "up_s", json_object_new_double(m->up ? m->up - m->start : 0));
 	json_object_object_add(o, "total_s", json_object_new_double(sn_now() - m->start));
 	json_object_object_add(o, "memory_mib", json_object_new_double(m->rss));
+	if (m->vtime.packets) {
+		json_object_object_add(o, "virtual_ns", json_object_new_int64(m->vtime.now_ns));
+		json_object_object_add(o, "hash", json_object_new_string(m->vtime.hash));
+	}
 	json_object_object_add(o, "rows", sn_table_json(m->table));
 	rc = json_object_to_file_ext(m->opts.json, o, JSON_C_TO_STRING_PRETTY);
 	json_object_put(o);
@@ -94,6 +98,10 @@ int sn_report(struct sn_machine *m, int ret)
 		if (bad)
 			ret = ret ? ret : SN_EXIT_WRONG;
 	}
+	if (m->vtime.packets)
+		printf("%s: virtual time %.3f us, %lld packets, %lld transfers, trace hash %s\n",
+		       SN_NAME, (double)m->vtime.now_ns / 1e3, (long long)m->vtime.packets,
+		       (long long)m->vtime.transfers, m->vtime.hash);
 	printf("%s: %u guests x %u NPUs: template %s %.1f s, up after %.1f s, done after %.1f s, "
 	       "%.1f GiB of memory: %s\n", SN_NAME, m->opts.hosts, m->model.npus,
 	       m->tpl.cached ? "from the cache" : "made in", m->tpl.seconds,

@@ -215,6 +215,21 @@ struct sn_model {
  */
 int sn_model_start(struct sn_model *m, const struct sn_opts *opts);
 
+/**
+ * struct sn_vtime - where virtual time stands
+ * @now_ns: latest end of any packet
+ * @packets: packets in the trace
+ * @transfers: of them, transfers over the fabric
+ * @hash: canonical hash of the trace
+ */
+struct sn_vtime {
+	int64_t now_ns, packets, transfers;
+	char hash[24];
+};
+
+/** sn_model_timing - ask snpud, when all programs have ended. 0 or negative errno after a message */
+int sn_model_timing(const struct sn_model *m, struct sn_vtime *t);
+
 /* --- qemu.c: one QEMU and its monitor --- */
 
 struct sn_qemu;
@@ -420,6 +435,7 @@ struct sn_machine {
 	double run_done;
 	double limit;		/* when the program's time is over */
 	double settle;		/* when guests that still run after a failure are stopped; 0: none failed */
+	struct sn_vtime vtime;	/* packets 0: not asked */
 	double rss;		/* MiB that all processes had, at most as far as seen */
 };
 

@@ -159,6 +159,7 @@ static int start(struct snpud *s)
 		.npus = s->opts.npus,
 		.first_node = s->opts.first_node,
 		.workers = s->opts.workers,
+		.delays = s->opts.delays,
 	};
 	struct snpu_control_opts co = { .path = s->control_path };
 

@@ -29,6 +29,7 @@ static const char usage[] =
 "  --timing            keep virtual time: timestamps, timing-only queues, snpuctl timing\n"
 "  --ideal             --timing with all efficiencies 1: engines and links at their peaks\n"
 "  --packet-log FILE   record every packet for replay; read it with snpuctl log FILE\n"
+"  --test-delays SEED  workers pause at random, to show that results do not depend on it\n"
 "  --log FILE          append messages to FILE instead of standard error\n"
 "  --ready-fd N        write a line to this descriptor when all sockets are ready, and close it\n"
 "  --foreground        stay in the foreground (the default, and all there is)\n"
@@ -40,7 +41,7 @@ static const char usage[] =
 
 enum {
 	OPT_SOCKET_DIR = 256, OPT_NPUS, OPT_HOSTS, OPT_FIRST_NODE, OPT_PROFILE, OPT_WORKERS,
-	OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_LOG, OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
+	OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_DELAYS, OPT_LOG, OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -50,6 +51,7 @@ static const struct option options[] = {
 	{ "first-node", required_argument, NULL, OPT_FIRST_NODE },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "workers", required_argument, NULL, OPT_WORKERS },
+	{ "test-delays", required_argument, NULL, OPT_DELAYS },
 	{ "timing", no_argument, NULL, OPT_TIMING },
 	{ "ideal", no_argument, NULL, OPT_IDEAL },
 	{ "packet-log", required_argument, NULL, OPT_PACKET_LOG },
@@ -106,6 +108,9 @@ int snpud_options(int argc, char **argv, struct snpud_opts *o)
 			break;
 		case OPT_PACKET_LOG:
 			o->packet_log = optarg;
+			break;
+		case OPT_DELAYS:
+			bad |= number("test-delays", optarg, 1, 1u << 30, &o->delays);
 			break;
 		case OPT_TIMING:
 			o->timing = true;

@@ -24,6 +24,7 @@ struct snpud_opts {
 	unsigned int first_node;
 	unsigned int workers;		/* 0: default */
 	int ready_fd;			/* -1: none */
+	unsigned int delays;		/* 0: none */
 	bool timing;
 	bool ideal;
 	bool verbose;

@@ -53,6 +53,8 @@ start_snpud()
 	snpud_log=$dir/npu/snpud.log
 	mkdir "$sockets" && chown "$snpud_uid:$snpud_uid" "$sockets" && chmod 711 "$dir" || return 1
 	opts=(--socket-dir "$sockets" --npus "$npus" --log "$snpud_log" --foreground --ready-fd 4)
+	opts+=("${snpud_opts[@]}")
+	[[ -n $timing ]] && opts+=(--timing)
 	[[ -n $profile ]] && opts+=(--profile "$profile")
 	((timing)) && opts+=(--timing)
 	if [[ -n $packet_log ]]; then
@@ -69,6 +71,14 @@ start_snpud()
 	done
 	exec 4>&-
 	return 0
+}
+
+# timing_summary: where virtual time stands, into the file that was asked for
+timing_summary()
+{
+	[[ -n $timing ]] || return 0
+	"$build/host/tools/snpuctl/snpuctl" --dir "$sockets" --json timing summary >"$timing" ||
+		die "snpud does not say where virtual time stands"
 }
 
 # Where the machine's memory is, one share a node; all of it a memfd, so that
@@ -293,6 +303,7 @@ run_guest()
 		wait "$cat_pid"
 	fi
 	((rc == 0)) || why="QEMU ended with exit code $rc"
+	! snpud_alive || timing_summary
 	((hung)) && why="the time limit of $timeout s is over"
 	[[ -s $dir/qemu.err ]] && grep -v '^qemu-system-x86_64: terminating on signal' "$dir/qemu.err" >&2
 

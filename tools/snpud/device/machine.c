@@ -216,6 +216,7 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	m->first_node = opts->first_node;
 	m->plog = opts->plog;
 	m->plane = opts->plane;
+	m->delays = opts->delays;
 	m->t0 = snpu_clock_ns();
 	m->ticks0 = snpu_ticks();
 	pthread_mutex_init(&m->list_lock, NULL);

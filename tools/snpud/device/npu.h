@@ -51,6 +51,7 @@ struct snpu_bus {
  * @npus: NPUs in this process
  * @first_node: fabric address of the first
  * @workers: threads, 0: as many as cores, at most 8
+ * @delays: seed: workers pause at random between queues, for tests; 0: they do not
  * @plog: packet log or NULL; must outlive the machine
  * @plane: virtual time, fed by @plog, or NULL; the machine starts and stops it
  */
@@ -59,6 +60,7 @@ struct snpu_machine_opts {
 	unsigned int npus;
 	unsigned int first_node;
 	unsigned int workers;
+	unsigned int delays;
 	struct snpu_plog *plog;
 	struct snpu_plane *plane;
 };

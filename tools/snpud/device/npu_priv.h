@@ -238,6 +238,7 @@ struct snpu_worker {
 	struct snpu_plog_buf *plog;
 	uint64_t last_scan;
 	uint64_t heavy_start;
+	uint64_t rnd;			/* of --test-delays */
 	pthread_t thread;
 	bool started;
 };
@@ -257,6 +258,7 @@ struct snpu_machine {
 	uint64_t serial_base;
 
 	unsigned int workers;
+	unsigned int delays;		/* seed, 0: none */
 	struct snpu_worker *worker;
 	uint32_t stop;
 

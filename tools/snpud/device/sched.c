@@ -121,6 +121,20 @@ bool snpu_others_pending(const struct snpu_queue *q)
 	return false;
 }
 
+/* Now and then a pause of up to 60 us: another order of queues, which must not show in any result */
+static void test_delay(struct snpu_worker *w)
+{
+	struct timespec ts = { 0 };
+
+	w->rnd ^= w->rnd << 13;
+	w->rnd ^= w->rnd >> 7;
+	w->rnd ^= w->rnd << 17;
+	if (w->rnd & 0x700)
+		return;
+	ts.tv_nsec = (long)(w->rnd >> 16 & 0xffff);
+	nanosleep(&ts, NULL);
+}
+
 /* Executes some packets of a queue; in a section */
 static unsigned int visit(struct snpu_worker *w, struct snpu_queue *q)
 {
@@ -128,6 +142,8 @@ static unsigned int visit(struct snpu_worker *w, struct snpu_queue *q)
 	unsigned int n = 0;
 	uint32_t run;
 
+	if (m->delays)
+		test_delay(w);
 	if (!snpu_queue_trylock(q))
 		return 0;
 	snpu_mmu_sync(q);
@@ -426,6 +442,7 @@ int snpu_sched_start(struct snpu_machine *m, unsigned int workers, char *err, si
 		struct snpu_worker *w = &m->worker[i];
 
 		w->m = m;
+		w->rnd = 0x9e3779b97f4a7c15ull * (m->delays + i + 1);
 		w->engine = snpu_engine_create();
 		w->engine_nested = snpu_engine_create();
 		if (m->plog)
