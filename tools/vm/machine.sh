@@ -54,7 +54,6 @@ start_snpud()
 	mkdir "$sockets" && chown "$snpud_uid:$snpud_uid" "$sockets" && chmod 711 "$dir" || return 1
 	opts=(--socket-dir "$sockets" --npus "$npus" --log "$snpud_log" --foreground --ready-fd 4)
 	opts+=("${snpud_opts[@]}")
-	[[ -n $timing ]] && opts+=(--timing)
 	[[ -n $profile ]] && opts+=(--profile "$profile")
 	((timing)) && opts+=(--timing)
 	if [[ -n $packet_log ]]; then
@@ -76,8 +75,8 @@ start_snpud()
 # timing_summary: where virtual time stands, into the file that was asked for
 timing_summary()
 {
-	[[ -n $timing ]] || return 0
-	"$build/host/tools/snpuctl/snpuctl" --dir "$sockets" --json timing summary >"$timing" ||
+	[[ -n $vtime ]] || return 0
+	"$build/host/tools/snpuctl/snpuctl" --dir "$sockets" --json timing summary >"$vtime" ||
 		die "snpud does not say where virtual time stands"
 }
 
