@@ -276,22 +276,53 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/*
+ * A peer may still be about to acknowledge what was sent last, though all results are here: the
+ * segment must not go before, or its queue faults at the end of an operation that succeeded.
+ */
+static bool acknowledged(struct snpu_coll *c)
+{
+	const uint64_t half = c->boxes.slots / 2;
+	struct coll_pair *pair = coll_pairs(c);
+	unsigned int i;
+
+	for (i = 0; i < c->topo.n; i++)
+		if (__atomic_load_n(&pair[i].taken, __ATOMIC_ACQUIRE) <
+		    c->peer[i].sent / half * half)
+			return false;
+	return true;
+}
+
+static bool pause_until(struct snpu_coll *c, uint64_t end)
+{
+	struct timespec nap = { 0, 50000 };
+
+	if (now_ns() >= end || snpu_coll_async_error(c))
+		return false;
+	nanosleep(&nap, NULL);
+	return true;
+}
+
 /* Until its last operation is done; a broken communicator has none that matters */
 static void drain(struct snpu_coll *c)
 {
 	uint64_t end = now_ns() + (c->params.timeout_ns ? c->params.timeout_ns : UINT64_MAX / 4);
-	struct timespec nap = { 0, 50000 };
 
-	while (__atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) < c->ops && now_ns() < end &&
-	       !snpu_coll_async_error(c))
-		nanosleep(&nap, NULL);
+	while (__atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) < c->ops)
+		if (!pause_until(c, end))
+			return;
+	/* a peer that died meanwhile acknowledges nothing */
+	end = now_ns() + SNPU_COLL_NOTICE_NS;
+	while (!acknowledged(c) && pause_until(c, end))
+		;
 }
 
 /**
  * snpu_coll_destroy() - free a rank
  * @c: communicator, or NULL; its operations were submitted, or it is broken
  *
- * Waits for outstanding operations of this rank. Return: 0.
+ * Waits for outstanding operations of this rank, and until the other ranks have taken what it sent.
+ * Return: 0.
  */
 COLL_EXPORT int snpu_coll_destroy(struct snpu_coll *c)
 {
