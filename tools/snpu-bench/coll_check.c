@@ -85,6 +85,30 @@ static uint64_t differ(const uint8_t *a, const uint8_t *b, uint64_t n, unsigned 
 	return bad;
 }
 
+static bool reduces(unsigned int op)
+{
+	return op == SNPU_COLL_ALL_REDUCE || op == SNPU_COLL_REDUCE || op == SNPU_COLL_REDUCE_SCATTER;
+}
+
+/* What only moves is what its senders had, whatever way it took */
+static void moved(const struct coll_world *w, const struct coll_case *c, unsigned int rank,
+		  uint8_t *out)
+{
+	const uint64_t bytes = c->count * snpu_dtype_size(w->o->dtype);
+	unsigned int r;
+
+	if (c->op == SNPU_COLL_BROADCAST) {
+		memcpy(out, coll_input(w, w->o->root), bytes);
+		return;
+	}
+	for (r = 0; r < w->total; r++) {
+		const uint8_t *in = coll_input(w, r);
+
+		memcpy(out + r * bytes, c->op == SNPU_COLL_ALL_TO_ALL ? in + rank * bytes : in,
+		       bytes);
+	}
+}
+
 static int reference(struct coll_world *w, const struct coll_case *c, void **recv)
 {
 	struct snpu_coll_ref ref = {
@@ -109,6 +133,22 @@ static int reference(struct coll_world *w, const struct coll_case *c, void **rec
 	return ret ? coll_fail_why(ret, "reference") : 0;
 }
 
+/* The results of all ranks here, by the reference's schedule; entries of others stay NULL if @op moves */
+static int expected(struct coll_world *w, const struct coll_case *c, uint64_t bytes, void **recv)
+{
+	unsigned int r, first = reduces(c->op) ? 0 : w->o->base;
+	unsigned int end = reduces(c->op) ? w->total : w->o->base + w->n;
+
+	for (r = first; r < end; r++) {
+		recv[r] = malloc(bytes + 1);
+		if (!recv[r])
+			return bench_fail(-ENOMEM, "coll: results to compare with");
+		if (!reduces(c->op))
+			moved(w, c, r, recv[r]);
+	}
+	return reduces(c->op) ? reference(w, c, recv) : 0;
+}
+
 /**
  * coll_check_results - counts the wrong elements of every rank here
  * @w: world
@@ -122,14 +162,8 @@ int coll_check_results(struct coll_world *w, struct coll_case *c)
 	const uint64_t out = coll_elems(w, c->op, c->count, true);
 	void **recv = calloc(w->total, sizeof(*recv));
 	unsigned int r, i;
-	int ret = recv ? 0 : -ENOMEM;
+	int ret = recv ? expected(w, c, out * esize, recv) : -ENOMEM;
 
-	for (r = 0; r < w->total && !ret; r++) {
-		recv[r] = malloc(out * esize + 1);
-		ret = recv[r] ? 0 : bench_fail(-ENOMEM, "coll: results of the reference");
-	}
-	if (!ret)
-		ret = reference(w, c, recv);
 	c->wrong = 0;
 	for (i = 0; i < w->n && !ret; i++) {
 		const uint8_t *got = w->rank[i].ptr[!w->o->in_place];
