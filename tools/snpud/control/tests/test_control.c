@@ -109,6 +109,80 @@ static void methods(void)
 	t_machine_end(m);
 }
 
+/* Every method of the fabric, and each way to get its parameters wrong */
+static void fabric(void)
+{
+	static const struct {
+		const char *msg;
+		int code;
+	} cases[] = {
+		{ RPC("fabric.show", "{}"), 0 },
+		{ RPC("fabric.links", "{}"), 0 },
+		{ RPC("fabric.links", "{\"node\":2}"), 0 },
+		{ RPC("fabric.links", "{\"all\":true,\"first\":100}"), 0 },
+		{ RPC("fabric.links", "{\"all\":1}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.links", "{\"node\":32}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.links", "{\"npu\":0}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.switches", "{}"), 0 },
+		{ RPC("fabric.ports", "{\"node\":31}"), 0 },
+		{ RPC("fabric.ports", "{}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.routes", "{\"from\":0,\"to\":31}"), 0 },
+		{ RPC("fabric.routes", "{\"from\":0,\"to\":0}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.routes", "{\"from\":0,\"to\":-1}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.matrix", "{}"), 0 },
+		{ RPC("fabric.matrix", "{\"first\":33}"), SNPU_RPC_PARAMS },
+		{ RPC("machine.top", "{}"), 0 },
+		{ RPC("machine.top", "{\"npu\":0}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":\"3\",\"state\":\"down\"}"), 0 },
+		{ RPC("fabric.fault", "{\"kind\":\"switch\",\"name\":\"l1.2\",\"state\":\"flapping\"}"),
+		  0 },
+		{ RPC("fabric.fault", "{\"kind\":\"link\",\"name\":\"npu1.0-l1.5\",\"state\":"
+				      "\"degraded\",\"percent\":25}"), 0 },
+		{ RPC("fabric.fault", "{\"kind\":\"link\",\"name\":\"npu1.1>l1.5\",\"state\":"
+				      "\"degraded\",\"rate\":1e9}"), 0 },
+		{ RPC("fabric.fault", "{\"kind\":\"link\",\"name\":\"npu1.1>l1.5\",\"state\":"
+				      "\"degraded\",\"rate\":1e12}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"link\",\"name\":\"npu1.1>l1.5\",\"state\":"
+				      "\"degraded\"}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":\"1\",\"state\":\"degraded\","
+				      "\"rate\":1e9}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":\"1\",\"state\":\"down\","
+				      "\"percent\":5}"), SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":\"7\",\"state\":\"down\"}"),
+		  SNPU_RPC_NOENT },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":\"1x\",\"state\":\"down\"}"),
+		  SNPU_RPC_NOENT },
+		{ RPC("fabric.fault", "{\"kind\":\"link\",\"name\":\"npu0.0>l1.9\",\"state\":\"down\"}"),
+		  SNPU_RPC_NOENT },
+		{ RPC("fabric.fault", "{\"kind\":\"switch\",\"name\":\"l2.0.0\",\"state\":\"down\"}"),
+		  SNPU_RPC_NOENT },
+		{ RPC("fabric.fault", "{\"kind\":\"rack\",\"name\":\"0\",\"state\":\"down\"}"),
+		  SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":\"0\",\"state\":\"gone\"}"),
+		  SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{\"kind\":\"plane\",\"name\":0,\"state\":\"down\"}"),
+		  SNPU_RPC_PARAMS },
+		{ RPC("fabric.fault", "{}"), SNPU_RPC_PARAMS },
+	};
+	static const char faults[] = RPC("fabric.faults", "{}"), clear[] = RPC("fabric.clear", "{}");
+	json_object *r = NULL, *v = NULL;
+	size_t i;
+
+	start();
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		CHECK(ask(cases[i].msg) == cases[i].code, "%s", cases[i].msg);
+	CHECK_EQ(ask_len(faults, strlen(faults), &r), 0);
+	/* plane, switch, a link both ways, one of them only */
+	CHECK(json_object_object_get_ex(r, "count", &v) && json_object_get_int(v) == 5, "%s",
+	      json_object_to_json_string_ext(r, 0));
+	json_object_put(r);
+	CHECK_EQ(ask_len(clear, strlen(clear), &r), 0);
+	CHECK(json_object_object_get_ex(r, "cleared", &v) && json_object_get_int(v) == 5, "%s",
+	      json_object_to_json_string_ext(r, 0));
+	json_object_put(r);
+	t_machine_end(m);
+}
+
 static void errors(void)
 {
 	static const struct {
@@ -278,6 +352,7 @@ int main(int argc, char **argv)
 {
 	static const struct t_case cases[] = {
 		{ "methods", methods },
+		{ "fabric", fabric },
 		{ "errors", errors },
 		{ "hostile_clients", hostile_clients },
 	};
