@@ -337,9 +337,10 @@ struct pci_driver snpu_pci_driver = {
 	.remove = snpu_pci_remove,
 	.shutdown = snpu_pci_shutdown,
 	.err_handler = &snpu_pci_errors,
+	/* not in .driver: there the PCI core puts it */
+	.dev_groups = snpu_dev_groups,
 	.driver = {
 		.pm = pm_sleep_ptr(&snpu_pm_ops),
-		.dev_groups = snpu_dev_groups,
 		/* each device takes a while, and none depends on another */
 		.probe_type = PROBE_PREFER_ASYNCHRONOUS,
 	},
