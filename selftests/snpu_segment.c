@@ -100,8 +100,28 @@ static uint64_t reach(struct snpu_client *c, const struct drm_snpu_seg_export *e
 	return ret ? 0 : va;
 }
 
+/* Bytes that the ports of a client's NPU have sent and received */
+static int port_bytes(struct snpu_client *c, uint64_t *tx, uint64_t *rx)
+{
+	struct drm_snpu_port port[64];
+	uint32_t n = (c->info.dies ?: 1) * c->info.planes;
+	int ret;
+
+	*tx = 0;
+	*rx = 0;
+	if (n > ARRAY_SIZE(port))
+		return -E2BIG;
+	ret = snpu_query(c->fd, DRM_SNPU_QUERY_PORTS, port, n * sizeof(*port));
+	for (uint32_t i = 0; !ret && i < n; i++) {
+		*tx += port[i].tx_bytes;
+		*rx += port[i].rx_bytes;
+	}
+	return ret;
+}
+
 TEST_F_TIMEOUT(seg, roundtrip, SNPU_TEST_S)
 {
+	uint64_t tx[2], rx[2], far_tx[2], far_rx[2];
 	struct drm_snpu_seg_export e;
 	struct drm_snpu_seg_lookup l;
 	struct drm_snpu_seg_import i;
@@ -131,12 +151,21 @@ TEST_F_TIMEOUT(seg, roundtrip, SNPU_TEST_S)
 	EXPECT_EQ(-EOPNOTSUPP, snpu_prime_export(self->b.fd, i.handle));
 
 	/* there: seen by the exporter's CPU; and back */
+	ASSERT_EQ(0, port_bytes(&self->b, &tx[0], &rx[0]));
+	ASSERT_EQ(0, port_bytes(&self->a, &far_tx[0], &far_rx[0]));
 	snpu_pattern(self->buf.map, SNPU_2M, 41);
 	ASSERT_EQ(0, snpu_copy(&self->q, va, self->buf.va, SNPU_2M));
 	EXPECT_EQ(0, snpu_cmp("at the far end", self->buf.map, self->mem.map, SNPU_2M));
 	snpu_pattern(self->mem.map, SNPU_2M, 42);
 	ASSERT_EQ(0, snpu_copy(&self->q, self->buf.va, va, SNPU_2M));
 	EXPECT_EQ(0, snpu_cmp("and back", self->mem.map, self->buf.map, SNPU_2M));
+	/* and the ports have counted both */
+	ASSERT_EQ(0, port_bytes(&self->b, &tx[1], &rx[1]));
+	ASSERT_EQ(0, port_bytes(&self->a, &far_tx[1], &far_rx[1]));
+	EXPECT_LE(tx[0] + SNPU_2M, tx[1]);
+	EXPECT_LE(rx[0] + SNPU_2M, rx[1]);
+	EXPECT_LE(far_tx[0] + SNPU_2M, far_tx[1]);
+	EXPECT_LE(far_rx[0] + SNPU_2M, far_rx[1]);
 	EXPECT_EQ(0, snpu_bo_close(self->b.fd, i.handle));
 	/* the mapping keeps the import */
 	EXPECT_EQ(0, snpu_copy(&self->q, self->buf.va, va, SNPU_4K));
