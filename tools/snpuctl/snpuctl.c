@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "snpuctl.h"
+#include "top.h"
 
 #ifndef SNPU_VERSION
 #define SNPU_VERSION "0"
@@ -29,6 +30,16 @@ static const char usage[] =
 "  reset NPU                   function reset\n"
 "  ping                        is it there?\n"
 "  quit                        end snpud\n"
+"  top [once]                  NPUs, queues and planes as they work\n"
+"  fabric show                 planes: links by state, bytes, losses\n"
+"  fabric links [all|NODE]     links that were used or are not up, or all, or an NPU's\n"
+"  fabric ports NODE           ports of an NPU\n"
+"  fabric switches             bytes through each switch\n"
+"  fabric routes FROM TO       the lanes between two NPUs\n"
+"  fabric map --svg FILE       picture of who talked to whom (-: standard output)\n"
+"  fault link|switch|plane NAME up|flapping|down\n"
+"  fault link|switch|plane NAME degraded RATE|PERCENT%   RATE: bytes/s, of a link\n"
+"  fault list                  faults that were set; fault clear: end them all\n"
 "  timing summary              virtual time: where it stands, hash of the trace (snpud --timing)\n"
 "  timing links                busy time and bytes of links that carried something\n"
 "  timing trace FILE           write a trace for ui.perfetto.dev\n"
@@ -148,11 +159,12 @@ int main(int argc, char **argv)
 		{ "socket", required_argument, NULL, 's' },
 		{ "dir", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "svg", required_argument, NULL, 'g' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *socket = getenv("SNPU_CONTROL");
+	const char *socket = getenv("SNPU_CONTROL"), *svg = NULL;
 	bool json = false;
 	char path[256];
 	int c;
@@ -167,6 +179,9 @@ int main(int argc, char **argv)
 			    (int)sizeof(path))
 				return bad("path too long", optarg);
 			socket = path;
+			break;
+		case 'g':
+			svg = optarg;
 			break;
 		case 'j':
 			json = true;
@@ -187,6 +202,16 @@ int main(int argc, char **argv)
 	argv += optind;
 	if (!strcmp(argv[0], "log"))
 		return argc == 2 ? ctl_log(argv[1], json) : bad("wrong number of arguments", "log");
+	if (!strcmp(argv[0], "fabric"))
+		return ctl_fabric(socket, argc - 1, argv + 1, svg, json);
+	if (!strcmp(argv[0], "fault"))
+		return ctl_fault(socket, argc - 1, argv + 1, json);
+	if (!strcmp(argv[0], "top")) {
+		if (argc > 2 || (argc == 2 && strcmp(argv[1], "once")))
+			return bad("top: only \"once\" may follow", NULL);
+		return socket ? ctl_top(socket, json, argc == 2) :
+		       bad("no socket: give --dir or --socket, or set SNPU_CONTROL", NULL);
+	}
 	if (!strcmp(argv[0], "timing"))
 		return ctl_timing(socket, argc - 1, argv + 1, json);
 	if (!strcmp(argv[0], "profile"))

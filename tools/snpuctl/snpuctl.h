@@ -36,6 +36,10 @@ void ctl_print_pairs(json_object *result);
 void ctl_print_queues(json_object *result);
 void ctl_print_machine(json_object *result);
 
+/* snpuctl fabric ..., snpuctl fault ...; @argv: what follows; @svg: of --svg, or NULL */
+int ctl_fabric(const char *socket, int argc, char **argv, const char *svg, bool json);
+int ctl_fault(const char *socket, int argc, char **argv, bool json);
+
 /* snpuctl timing ...; @argv: what follows */
 int ctl_timing(const char *socket, int argc, char **argv, bool json);
 
