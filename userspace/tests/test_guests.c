@@ -7,12 +7,19 @@
  *	snpu-test-guests once NAME	export, end when it was reached
  *	snpu-test-guests reset NAME AGAIN	export, reset the NPU when reached, once AGAIN
  *	snpu-test-guests import NAME AGAIN	reach it until it goes, then reach AGAIN
+ *	snpu-test-guests ports PLANE	tell when the plane goes down, and when it is up again
  */
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <drm/snpu_accel.h>
+#include <snpu_hw.h>
 
 #include "tap.h"
 
@@ -166,6 +173,84 @@ static void role_import(const char *name, const char *again)
 	t_dev_close(&other);
 }
 
+/* ---- ports, as seen by a driver's user ------------------------------------------------------- */
+
+/* State of the port of die 0 on a plane; ~0: no answer */
+static uint32_t port_state(int fd, uint32_t plane)
+{
+	struct drm_snpu_port port[64] = { 0 };
+	struct drm_snpu_dev_query q = {
+		.type = DRM_SNPU_QUERY_PORTS, .size = sizeof(port), .pointer = (uintptr_t)port,
+	};
+
+	if (plane >= 64 || ioctl(fd, DRM_IOCTL_SNPU_DEV_QUERY, &q))
+		return ~0u;
+	return q.size / sizeof(*port) > plane ? port[plane].state : ~0u;
+}
+
+/* A uevent of a device with FABRIC=changed */
+static bool is_change(const char *buf, size_t len)
+{
+	const char *s;
+
+	for (s = buf; s < buf + len; s += strlen(s) + 1) {
+		if (!strcmp(s, "FABRIC=changed"))
+			return true;
+	}
+	return false;
+}
+
+/* Until the port is in @state, and not before an event said so */
+static void until_state(int nl, int fd, uint32_t plane, uint32_t state)
+{
+	char buf[4097];
+	ssize_t len;
+
+	do {
+		do {
+			len = recv(nl, buf, sizeof(buf) - 1, 0);
+			NEED(len > 0);
+			buf[len] = '\0';
+		} while (!is_change(buf, (size_t)len));
+		NEED(port_state(fd, plane) != ~0u);
+	} while (port_state(fd, plane) != state);
+}
+
+static void role_ports(const char *number)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	uint32_t plane = (uint32_t)strtoul(number, NULL, 10);
+	int nl = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT), fd;
+	struct snpu_seg_handle h;
+	struct snpu_info info;
+	struct snpu_mem *m;
+	struct t_dev d;
+	struct end e;
+
+	NEED(nl >= 0 && !bind(nl, (struct sockaddr *)&addr, sizeof(addr)));
+	NEED(open_end(&e, "t-guests-ports"));
+	NEED(!t_dev_open(&d, 1, 4096, SNPU_MEM_HBM));
+	m = import(d.ctx, "t-guests-ports", &h);
+	NEED(m);
+	NEED(!snpu_get_info(t_snpu(), 0, &info, sizeof(info)));
+	fd = open(info.path, O_RDWR | O_CLOEXEC);
+	NEED(fd >= 0);
+	CHECK_EQ(port_state(fd, plane), SNPU_PORT_UP);
+	printf("# listening\n");
+	until_state(nl, fd, plane, SNPU_PORT_DOWN);
+	/* the other planes carry what it did */
+	put(&d, m);
+	CHECK_EQ(port_state(fd, (plane + 1) % info.planes), SNPU_PORT_UP);
+	printf("# plane %u is down\n", plane);
+	until_state(nl, fd, plane, SNPU_PORT_UP);
+	put(&d, m);
+	CHECK_EQ(snpu_mem_free(m), 0);
+	t_dev_close(&d);
+	close_end(&e);
+	close(fd);
+	close(nl);
+}
+
 /* ---- both in this machine -------------------------------------------------------------------- */
 
 static pid_t start(const char *role, const char *name, const char *again)
@@ -232,6 +317,8 @@ int main(int argc, char **argv)
 		role_export(argv[2], true);
 	else if (argc == 3 && !strcmp(argv[1], "once"))
 		role_export(argv[2], false);
+	else if (argc == 3 && !strcmp(argv[1], "ports"))
+		role_ports(argv[2]);
 	else if (argc == 4 && !strcmp(argv[1], "reset"))
 		role_reset(argv[2], argv[3]);
 	else if (argc == 4 && !strcmp(argv[1], "import"))
