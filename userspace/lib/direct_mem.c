@@ -446,6 +446,9 @@ int direct_mem_map(struct snpu_mem *mem, void **ptr)
 
 	if (m->block) {
 		*ptr = m->block->n->hbm + m->block->offset;
+		/* a buffer that large starts at a huge page; advice that is refused does no harm */
+		if (mem->bytes >= SNPU_HUGE_SIZE)
+			madvise(*ptr, mem->bytes & ~(SNPU_HUGE_SIZE - 1), MADV_HUGEPAGE);
 		return 0;
 	}
 	if (m->remote)

@@ -15,7 +15,7 @@
 #include "timing/plane.h"
 
 #define TURN_NS		2000000u	/* heavy packets of one queue in a row */
-#define HANDOVER_BYTES	(1u << 20)	/* longer copies: the leader finds a successor */
+#define HANDOVER_BYTES	(256u << 10)	/* longer copies: the leader finds a successor */
 
 /* What the packet in hand needs */
 struct exec {

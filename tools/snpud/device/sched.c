@@ -29,6 +29,7 @@
 #define SOON_NS		3000000u	/* woken so soon: better to have kept spinning */
 #define HANDOVER_NS	50000u
 #define NESTED_NS	15000u
+#define FOLLOW_NS	50000u	/* a follower has just worked: leadership often comes so soon */
 #define IDLE_CHECK	32u
 #define OWNED_NS	1000000u
 
@@ -381,6 +382,24 @@ static void lead(struct snpu_worker *w)
 	snpu_futex_wake(&m->lead, INT_MAX);
 }
 
+/* Waits for leadership to be free, for some time without sleeping: waking up takes long */
+static void follow(struct snpu_machine *m)
+{
+	uint64_t end = snpu_clock_ns() + FOLLOW_NS;
+	unsigned int i;
+
+	do {
+		for (i = 0; i < IDLE_CHECK; i++) {
+			if (!snpu_load(&m->lead) || snpu_load(&m->stop))
+				return;
+			snpu_pause();
+		}
+	} while (snpu_clock_ns() < end);
+	/* stop is set before lead changes for the last time */
+	if (!snpu_load(&m->stop))
+		snpu_futex_wait(&m->lead, 1, -1);
+}
+
 static void *worker_main(void *arg)
 {
 	struct snpu_worker *w = arg;
@@ -397,9 +416,7 @@ static void *worker_main(void *arg)
 		(void)snpu_add(&m->idle, 1);
 		if (m->plane && snpu_plane_wants_rest(m->plane))
 			snpu_sched_kick(m);
-		/* stop is set before lead changes for the last time */
-		if (!snpu_load(&m->stop))
-			snpu_futex_wait(&m->lead, 1, -1);
+		follow(m);
 		(void)snpu_add(&m->idle, -1);
 	}
 	return NULL;

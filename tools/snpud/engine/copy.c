@@ -15,8 +15,8 @@
 #define ROW_COST	256u	/* a short row costs about as much as so many bytes */
 #define NT_ROW		4096u	/* shorter rows are not worth going around the cache */
 
-/* Copies that do not fit half of the last-level cache go around it */
-static bool past_cache(uint64_t bytes)
+/* Half of the last-level cache, or what a test says */
+static uint64_t cache_share(void)
 {
 	uint64_t l = __atomic_load_n(&snpu_tune.copy_nt, __ATOMIC_RELAXED);
 
@@ -26,7 +26,37 @@ static bool past_cache(uint64_t bytes)
 		l = l3 > 0 ? (uint64_t)l3 / 2 : 8ull << 20;
 		__atomic_store_n(&snpu_tune.copy_nt, l, __ATOMIC_RELAXED);
 	}
-	return bytes > l;
+	return l;
+}
+
+/* Copies that do not fit there go around it */
+static bool past_cache(uint64_t bytes)
+{
+	return bytes > cache_share();
+}
+
+/*
+ * So do those to memory that has long not been written to: when 384 NPUs copy half a MiB each, no
+ * copy is large, but all together are, and a store into the cache would read the line first. Of
+ * each block of memory the table holds when a copy wrote to it last, in bytes that all copies have
+ * written since the start. It is a guess: nothing but speed depends on it, so entries may collide
+ * and race.
+ */
+#define BLOCK_SHIFT	18u
+#define BLOCKS		8192u
+#define COLD_MIN	(128u << 10)
+
+static bool cold(const void *dst, uint64_t bytes)
+{
+	static uint64_t written, last[BLOCKS];
+	uintptr_t block = (uintptr_t)dst >> BLOCK_SHIFT;
+	uint64_t now, *l = &last[(block ^ block >> 13) % BLOCKS], before;
+
+	if (bytes < COLD_MIN)
+		return false;
+	now = __atomic_add_fetch(&written, bytes, __ATOMIC_RELAXED);
+	before = __atomic_exchange_n(l, now, __ATOMIC_RELAXED);
+	return before && now - before > cache_share();
 }
 
 /*
@@ -49,8 +79,11 @@ static int resolve(struct snpu_exec *x, uint64_t va, uint64_t len, unsigned int 
 	return err;
 }
 
-/* One piece of at most SNPU_CHUNK bytes; @n: in: bytes wanted, out: bytes copied */
-static int copy_piece(struct snpu_exec *x, uint64_t dst, uint64_t src, uint64_t *n, bool nt)
+/*
+ * One piece of at most SNPU_CHUNK bytes; @n: in: bytes wanted, out: bytes copied; @nt: go around
+ * the cache; set if that was done anyway
+ */
+static int copy_piece(struct snpu_exec *x, uint64_t dst, uint64_t src, uint64_t *n, bool *nt)
 {
 	uint64_t run_s = 0, run_d = 0, len = *n < SNPU_CHUNK ? *n : SNPU_CHUNK;
 	void *s = NULL, *d = NULL, *tmp;
@@ -64,7 +97,8 @@ static int copy_piece(struct snpu_exec *x, uint64_t dst, uint64_t src, uint64_t 
 	len = run_s < run_d ? run_s : run_d;
 	*n = len;
 	if (s && d) {
-		if (nt)
+		*nt = *nt || cold(d, len);
+		if (*nt)
 			snpu_kernels()->copy_nt(d, s, len);
 		else
 			memcpy(d, s, len);
@@ -89,7 +123,7 @@ int snpu_op_copy(struct snpu_exec *x, const union snpu_pkt *p)
 	while (!err && done < bytes) {
 		uint64_t n = bytes - done;
 
-		err = copy_piece(x, p->copy.dst + done, p->copy.src + done, &n, nt);
+		err = copy_piece(x, p->copy.dst + done, p->copy.src + done, &n, &nt);
 		done += n;
 		since += n;
 		if (!err && since >= SNPU_CHUNK && done < bytes) {
@@ -115,7 +149,7 @@ int snpu_op_copy2d(struct snpu_exec *x, const union snpu_pkt *p)
 			uint64_t n = c->width - done;
 
 			err = copy_piece(x, c->dst + row * c->dst_pitch + done,
-					 c->src + row * c->src_pitch + done, &n, nt);
+					 c->src + row * c->src_pitch + done, &n, &nt);
 			done += n;
 			since += n + ROW_COST;
 			if (!err && since >= SNPU_CHUNK) {
@@ -220,6 +254,7 @@ int snpu_op_gather(struct snpu_exec *x, const union snpu_pkt *p)
 {
 	const struct snpu_pkt_gather *c = &p->gather;
 	uint64_t size = snpu_dt_size(c->hdr.dtype), since = 0;
+	bool nt = false;
 	uint32_t i;
 
 	for (i = 0; i < c->count; i++) {
@@ -238,18 +273,20 @@ int snpu_op_gather(struct snpu_exec *x, const union snpu_pkt *p)
 			uint64_t n = bytes - done;
 
 			err = copy_piece(x, c->dst + (uint64_t)i * c->ld_dst * size + done,
-					 row + done, &n, false);
+					 row + done, &n, &nt);
 			if (err)
 				return err;
 			done += n;
 			since += n + ROW_COST;
 			if (since >= SNPU_CHUNK) {
 				since = 0;
+				drain(nt);
 				err = snpu_checkpoint(x);
 				if (err)
 					return err;
 			}
 		}
 	}
+	drain(nt);
 	return SNPU_ERR_NONE;
 }
