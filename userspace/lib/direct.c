@@ -378,6 +378,30 @@ static int direct_counters(struct snpu_npu *npu, struct snpu_counters *c)
 	return 0;
 }
 
+static int direct_ports(struct snpu_npu *npu, struct snpu_port *ports, unsigned int n)
+{
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_FABRIC_PORT };
+	struct dnpu *d = npu->priv;
+	uint64_t data[7];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		cmd.port.die = i / npu->info.planes;
+		cmd.port.plane = i % npu->info.planes;
+		ret = direct_admin(d, &cmd, data);
+		if (ret)
+			return snpu_fail(ret, "%s: port %u of die %u", d->path, cmd.port.plane,
+					 cmd.port.die);
+		ports[i] = (struct snpu_port){
+			.die = cmd.port.die, .plane = cmd.port.plane, .state = (uint32_t)data[0],
+			.tx_bytes = data[1], .rx_bytes = data[2], .dropped = data[3],
+			.rate = data[4], .tx_busy_ns = data[5], .rx_busy_ns = data[6],
+		};
+	}
+	return 0;
+}
+
 static int direct_alive(struct snpu_npu *npu)
 {
 	uint32_t status;
@@ -524,6 +548,7 @@ const struct snpu_transport snpu_transport_direct = {
 	.close = direct_close,
 	.info = direct_info,
 	.counters = direct_counters,
+	.ports = direct_ports,
 	.alive = direct_alive,
 	.ctx_create = direct_ctx_create,
 	.ctx_destroy = direct_ctx_destroy,

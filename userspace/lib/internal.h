@@ -212,6 +212,8 @@ struct snpu_fence {
  * @queue_fields: SNPU_QUEUE_* of struct snpu_queue_params beside ENTRIES and PRIO that it takes
  * @queue_create: sets doorbell, cpl and priv, from ring_mem, mask, prio and flags
  * @queue_destroy: stops and frees
+ * @ports: states and counters of ports 0 .. n - 1, plane by plane of the first die, then the next.
+ *	NULL: cannot
  * @queue_wake: the device sleeps and has work
  * @queue_pause: suspend or resume
  * @queue_error: fills code, state, op, ib_index, index, va, hung, lost
@@ -240,6 +242,7 @@ struct snpu_transport {
 	void (*close)(struct snpu *snpu);
 	int (*info)(struct snpu_npu *npu);
 	int (*counters)(struct snpu_npu *npu, struct snpu_counters *c);
+	int (*ports)(struct snpu_npu *npu, struct snpu_port *ports, unsigned int n);
 	int (*alive)(struct snpu_npu *npu);
 	int (*ctx_create)(struct snpu_ctx *ctx);
 	void (*ctx_destroy)(struct snpu_ctx *ctx);

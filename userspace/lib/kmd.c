@@ -238,6 +238,29 @@ static int kmd_counters(struct snpu_npu *npu, struct snpu_counters *c)
 	return 0;
 }
 
+static int kmd_ports(struct snpu_npu *npu, struct snpu_port *ports, unsigned int n)
+{
+	struct kmd_npu *k = npu->priv;
+	struct drm_snpu_port *p = calloc(n, sizeof(*p));
+	unsigned int i;
+	int ret;
+
+	if (!p)
+		return snpu_fail(-ENOMEM, "snpu_get_ports: out of memory");
+	ret = query(k->fd, DRM_SNPU_QUERY_PORTS, p, n * sizeof(*p));
+	if (ret)
+		snpu_fail(ret, "%s: ports", npu->info.path);
+	for (i = 0; i < n && !ret; i++)
+		ports[i] = (struct snpu_port){
+			.die = p[i].die, .plane = p[i].plane, .state = p[i].state,
+			.tx_bytes = p[i].tx_bytes, .rx_bytes = p[i].rx_bytes,
+			.dropped = p[i].dropped, .rate = p[i].rate,
+			.tx_busy_ns = p[i].tx_busy_ns, .rx_busy_ns = p[i].rx_busy_ns,
+		};
+	free(p);
+	return ret;
+}
+
 static int kmd_alive(struct snpu_npu *npu)
 {
 	struct drm_snpu_device_info d = { 0 };
@@ -292,6 +315,7 @@ const struct snpu_transport snpu_transport_kmd = {
 	.close = kmd_close,
 	.info = kmd_info,
 	.counters = kmd_counters,
+	.ports = kmd_ports,
 	.alive = kmd_alive,
 	.ctx_create = kmd_ctx_create,
 	.ctx_destroy = kmd_ctx_destroy,

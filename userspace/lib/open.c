@@ -194,6 +194,50 @@ SNPU_EXPORT int snpu_get_counters(struct snpu *s, unsigned int index, struct snp
 }
 
 /**
+ * snpu_get_ports() - ports of an NPU on the fabric
+ * @s: set
+ * @index: NPU
+ * @ports: receives the first @max of them, those of die 0 first; NULL when @max is 0
+ * @stride: sizeof(struct snpu_port) as the caller knows it
+ * @max: room, in ports
+ *
+ * Return: how many there are, one for each die and plane; -EINVAL; -EOPNOTSUPP when the device does
+ * not know its ports; -ENOMEM; -ENODEV. Thread-safe. Takes a command of the device for each port.
+ */
+SNPU_EXPORT int snpu_get_ports(struct snpu *s, unsigned int index, struct snpu_port *ports,
+			       size_t stride, unsigned int max)
+{
+	unsigned int i, n, count;
+	struct snpu_npu *npu;
+	struct snpu_port *p;
+	int ret;
+
+	if (max && (!ports || !stride))
+		return snpu_fail(-EINVAL, "snpu_get_ports: no room for the answer");
+	ret = npu_get(s, index, "snpu_get_ports", &npu);
+	if (ret)
+		return ret;
+	if (!s->t->ports)
+		return snpu_fail(-EOPNOTSUPP, "snpu_get_ports: transport %s has none", s->t->name);
+	count = npu->info.planes * (npu->info.dies ? npu->info.dies : 1);
+	n = max < count ? max : count;
+	if (!n)
+		return (int)count;
+	p = calloc(n, sizeof(*p));
+	if (!p)
+		return snpu_fail(-ENOMEM, "snpu_get_ports: out of memory");
+	ret = s->t->ports(npu, p, n);
+	for (i = 0; i < n && !ret; i++) {
+		void *to = (uint8_t *)ports + i * stride;
+
+		memset(to, 0, stride);
+		memcpy(to, &p[i], stride < sizeof(*p) ? stride : sizeof(*p));
+	}
+	free(p);
+	return ret ? ret : (int)count;
+}
+
+/**
  * snpu_ctx_create() - an address space on an NPU
  * @s: set
  * @index: NPU

@@ -213,6 +213,34 @@ int snpu_seg_import(struct snpu_ctx *ctx, const struct snpu_seg_handle *handle, 
 int snpu_seg_import_name(struct snpu_ctx *ctx, const char *name, unsigned int flags,
 			 struct snpu_mem **out);
 
+/**
+ * struct snpu_port - one port of an NPU on the fabric
+ * @die: die
+ * @plane: plane
+ * @state: SNPU_PORT_*
+ * @tx_bytes: sent since the machine was switched on
+ * @rx_bytes: received
+ * @dropped: lost on the way, and sent again where that was possible
+ * @rate: bytes/s one way now, 0: down
+ * @tx_busy_ns: virtual time spent sending, 0: no virtual time is kept
+ * @rx_busy_ns: and receiving
+ */
+struct snpu_port {
+	uint32_t die;
+	uint32_t plane;
+	uint32_t state;
+	uint64_t tx_bytes;
+	uint64_t rx_bytes;
+	uint64_t dropped;
+	uint64_t rate;
+	uint64_t tx_busy_ns;
+	uint64_t rx_busy_ns;
+};
+
+/* Ports of NPU @index, up to @max, @stride: sizeof(struct snpu_port). Returns how many there are */
+int snpu_get_ports(struct snpu *snpu, unsigned int index, struct snpu_port *ports, size_t stride,
+		   unsigned int max);
+
 /* ---- queues ------------------------------------------------------------------------------- */
 
 #define SNPU_QUEUE_ENTRIES	(1u << 0)
