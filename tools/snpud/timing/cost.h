@@ -62,6 +62,8 @@ const char *snpu_cost_name(const struct snpu_cost *c, uint32_t res, char *buf, s
 uint32_t snpu_cost_link_resource(const struct snpu_cost *c, uint32_t link, double *share);
 /** snpu_cost_set_link() - a link's rate is another now. Return: resource that changed */
 uint32_t snpu_cost_set_link(struct snpu_cost *c, uint32_t link, double rate);
+/** snpu_cost_covers() - tell @m which resources bound others, see snpu_mm_cover(). 0 or -ENOMEM */
+int snpu_cost_covers(const struct snpu_cost *c, struct snpu_mm *m);
 /** snpu_cost_reset_links() - all links are as the topology says */
 void snpu_cost_reset_links(struct snpu_cost *c);
 

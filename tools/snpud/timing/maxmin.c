@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Max-min fair sharing by progressive filling, on the component that changed.
+ * Max-min fair sharing, of flows that a change concerns.
+ *
+ * Rates are max-min fair exactly when every flow is at its limit or has a bottleneck: a resource
+ * that is full and on which no flow is faster. So after a change only some flows are filled anew,
+ * the rates of all others held: at first those that began, and those whose bottleneck changed. Then
+ * the others are looked at, where they share a resource with these: who has lost its bottleneck, or
+ * is in the way of one that has a right to more, is taken in, and all of them are filled again. When
+ * nobody has to be taken in, the rates are those that filling everybody would have given.
  */
 #include <errno.h>
 #include <math.h>
@@ -11,18 +18,38 @@
 #include "timing/maxmin.h"
 
 #define NONE	0xffffffffu
+#define EPS	1e-9		/* relative; what is closer is the same */
 
 struct ref {
 	uint32_t flow, use;
 };
 
+/* A resource that bounds what flows take of another one: @ratio times its own capacity */
+struct cover {
+	uint32_t res, count;
+	double ratio;
+};
+
 struct res {
 	double cap;
+	double load;			/* taken by all flows */
+	double level;			/* rate of flows that have their bottleneck here */
+	uint32_t bound;			/* number of these flows */
 	double left, weight;		/* while filling: not given yet, of flows not settled yet */
+	double held, fastest;		/* taken by flows that are not filled; fastest that is */
+	struct cover *covers;
+	uint32_t num_covers, room_covers;
+	uint32_t open;			/* flows without a cover */
+	double most;			/* that flows with a cover can take */
+	uint64_t stamp;			/* the flow that is looked at uses this, with @stamp_weight */
+	double stamp_weight;
+	uint32_t held_bound;		/* flows that are not filled and have their bottleneck here */
+	double new_level;		/* of the round in which it became full */
+	uint32_t filled;		/* that round */
 	struct ref *flows;
 	uint32_t num, room;
 	uint32_t mark;
-	bool dirty;
+	bool dirty, changed;		/* flows came or went; its capacity is another */
 	uint64_t since, busy;		/* busy since, if num; before that */
 	double amount;
 };
@@ -31,6 +58,7 @@ struct use {
 	double weight;
 	uint32_t res;
 	uint32_t at;			/* index in the resource's list */
+	uint32_t cover;			/* of the resource, or NONE */
 };
 
 struct flow {
@@ -41,7 +69,8 @@ struct flow {
 	struct use *uses;
 	uint32_t n, room;
 	uint32_t heap;			/* position, NONE: not in it */
-	uint32_t mark, settled;
+	uint32_t neck;			/* bottleneck; NONE: its limit, or it has just begun */
+	uint32_t mark, settled, place;
 };
 
 struct level {
@@ -57,12 +86,15 @@ struct snpu_mm {
 	uint32_t *idle, num_idle;	/* flow slots to reuse; room_flows entries */
 	uint32_t *heap, num_heap;	/* by end; room_flows entries */
 	uint32_t *dirty, num_dirty;	/* resources */
-	uint32_t *alone, num_alone;	/* new flows without resources; room_flows entries */
-	uint32_t *comp, num_comp;	/* flows of the component; room_flows entries */
-	uint32_t *todo;			/* resources of the component */
+	uint32_t *fresh, num_fresh;	/* new flows; room_flows entries */
+	uint32_t *set, num_set;		/* flows that are filled; room_flows entries */
+	uint32_t *todo, num_todo;	/* resources that these use */
+	double *want;			/* new rates, by place in @set; room_flows entries */
+	uint32_t *necks;		/* and new bottlenecks */
 	struct level *levels;
 	uint32_t num_levels, room_levels;
-	uint32_t mark;
+	uint32_t mark, round;
+	bool recheck;			/* of what covers are worth */
 	uint64_t order, solved;
 };
 
@@ -89,8 +121,10 @@ void snpu_mm_free(struct snpu_mm *m)
 
 	if (!m)
 		return;
-	for (i = 0; m->res && i < m->num_res; i++)
+	for (i = 0; m->res && i < m->num_res; i++) {
 		free(m->res[i].flows);
+		free(m->res[i].covers);
+	}
 	for (i = 0; i < m->num_flows; i++)
 		free(m->flows[i].uses);
 	free(m->res);
@@ -98,8 +132,10 @@ void snpu_mm_free(struct snpu_mm *m)
 	free(m->idle);
 	free(m->heap);
 	free(m->dirty);
-	free(m->alone);
-	free(m->comp);
+	free(m->fresh);
+	free(m->set);
+	free(m->want);
+	free(m->necks);
 	free(m->todo);
 	free(m->levels);
 	free(m);
@@ -170,6 +206,8 @@ void snpu_mm_capacity(struct snpu_mm *m, uint64_t now, uint32_t r, double cap)
 {
 	(void)now;
 	m->res[r].cap = cap;
+	m->res[r].changed = true;
+	m->recheck = true;
 	set_dirty(m, r);
 }
 
@@ -182,6 +220,77 @@ static bool grow(void **p, uint32_t n, size_t size)
 	return q;
 }
 
+/* ---- covers ---- */
+
+int snpu_mm_cover(struct snpu_mm *m, uint32_t r, uint32_t by)
+{
+	struct res *res = &m->res[r];
+	uint32_t room = res->room_covers ? 2 * res->room_covers : 4;
+
+	if (res->num_covers == res->room_covers) {
+		if (!grow((void **)&res->covers, room, sizeof(*res->covers)))
+			return -ENOMEM;
+		res->room_covers = room;
+	}
+	res->covers[res->num_covers++] = (struct cover){ .res = by };
+	return 0;
+}
+
+/* What all covers of @r that are in use let pass */
+static void set_most(struct snpu_mm *m, struct res *r)
+{
+	uint32_t i;
+
+	r->most = 0;
+	for (i = 0; i < r->num_covers; i++)
+		if (r->covers[i].count)
+			r->most += r->covers[i].ratio * m->res[r->covers[i].res].cap;
+}
+
+/* It cannot become full before others that its flows use are */
+static bool covered(const struct res *r)
+{
+	return !r->open && !r->bound && r->most <= r->cap * (1 + EPS);
+}
+
+static void add_covers(struct snpu_mm *m, struct flow *f, uint64_t stamp)
+{
+	uint32_t i, k;
+
+	for (i = 0; i < f->n; i++) {
+		m->res[f->uses[i].res].stamp = stamp;
+		m->res[f->uses[i].res].stamp_weight = f->uses[i].weight;
+	}
+	for (i = 0; i < f->n; i++) {
+		struct use *u = &f->uses[i];
+		struct res *r = &m->res[u->res];
+		double ratio;
+
+		for (k = 0; k < r->num_covers; k++)
+			if (m->res[r->covers[k].res].stamp == stamp)
+				break;
+		if (k == r->num_covers) {
+			u->cover = NONE;
+			r->open++;
+			continue;
+		}
+		u->cover = k;
+		ratio = u->weight / m->res[r->covers[k].res].stamp_weight;
+		if (!r->covers[k].count++ || ratio > r->covers[k].ratio) {
+			r->covers[k].ratio = ratio;
+			set_most(m, r);
+		}
+	}
+}
+
+static void drop_cover(struct snpu_mm *m, struct res *r, uint32_t cover)
+{
+	if (cover == NONE)
+		r->open--;
+	else if (!--r->covers[cover].count)
+		set_most(m, r);
+}
+
 static uint32_t new_slot(struct snpu_mm *m)
 {
 	uint32_t n = m->room_flows ? 2 * m->room_flows : 256;
@@ -192,8 +301,10 @@ static uint32_t new_slot(struct snpu_mm *m)
 		if (!grow((void **)&m->flows, n, sizeof(*m->flows)) ||
 		    !grow((void **)&m->idle, n, sizeof(*m->idle)) ||
 		    !grow((void **)&m->heap, n, sizeof(*m->heap)) ||
-		    !grow((void **)&m->alone, n, sizeof(*m->alone)) ||
-		    !grow((void **)&m->comp, n, sizeof(*m->comp)))
+		    !grow((void **)&m->fresh, n, sizeof(*m->fresh)) ||
+		    !grow((void **)&m->set, n, sizeof(*m->set)) ||
+		    !grow((void **)&m->want, n, sizeof(*m->want)) ||
+		    !grow((void **)&m->necks, n, sizeof(*m->necks)))
 			return NONE;
 		m->room_flows = n;
 	}
@@ -237,19 +348,21 @@ int64_t snpu_mm_start(struct snpu_mm *m, uint64_t now, double work, double limit
 	f->cookie = cookie;
 	f->order = m->order++;
 	f->n = n;
+	f->neck = NONE;
 	f->mark = 0;
 	f->settled = 0;
 	for (i = 0; i < n; i++) {
 		struct res *r = &m->res[uses[i].res];
 
-		f->uses[i] = (struct use){ uses[i].weight, uses[i].res, r->num };
+		f->uses[i] = (struct use){ uses[i].weight, uses[i].res, r->num, NONE };
 		if (!r->num)
 			r->since = now;
 		r->flows[r->num++] = (struct ref){ id, i };
-		set_dirty(m, uses[i].res);
+		if (r->bound)
+			set_dirty(m, uses[i].res);
 	}
-	if (!n)
-		m->alone[m->num_alone++] = id;
+	add_covers(m, f, m->order);
+	m->fresh[m->num_fresh++] = id;
 	heap_add(m, id);
 	return id;
 }
@@ -260,17 +373,24 @@ static void drop(struct snpu_mm *m, uint64_t now, uint32_t id)
 	uint32_t i;
 
 	heap_del(m, id);
+	if (f->neck != NONE)
+		m->res[f->neck].bound--;
 	for (i = 0; i < f->n; i++) {
 		struct use *u = &f->uses[i];
 		struct res *r = &m->res[u->res];
 		struct ref last = r->flows[--r->num];
 
+		/* nothing of rounding is left on a resource that nobody uses */
+		r->load = r->num ? r->load - u->weight * f->rate : 0;
+
 		r->flows[u->at] = last;
 		m->flows[last.flow].uses[last.use].at = u->at;
+		drop_cover(m, r, u->cover);
 		r->amount += u->weight * f->work;
 		if (!r->num)
 			r->busy += now - r->since;
-		set_dirty(m, u->res);
+		if (r->bound)
+			set_dirty(m, u->res);
 	}
 	m->idle[m->num_idle++] = id;
 }
@@ -298,11 +418,14 @@ int snpu_mm_end(struct snpu_mm *m, uint64_t now, uint64_t *cookie)
 static void settle(struct snpu_mm *m, uint64_t now, uint32_t id, double rate)
 {
 	struct flow *f = &m->flows[id];
+	uint32_t i;
 	double ps;
 
-	f->settled = m->mark;
-	if (rate == f->rate)
-		return;			/* and so its end stays what it was, to the last bit */
+	/* rounding alone is no change: its end stays what it was, to the last bit */
+	if (fabs(rate - f->rate) <= 1e-12 * f->rate)
+		return;
+	for (i = 0; i < f->n; i++)
+		m->res[f->uses[i].res].load += f->uses[i].weight * (rate - f->rate);
 	f->left -= f->rate * ((double)(now - f->at) * 1e-12);
 	if (f->left < 0)
 		f->left = 0;
@@ -339,8 +462,48 @@ static double level_of(const struct res *r)
 	return r->left > 0 ? r->left / r->weight : 0;
 }
 
-static void settle_at(struct snpu_mm *m, uint64_t now, uint32_t id, double level,
-		      uint32_t *todo)
+/* Flow @id is filled, too */
+static void take(struct snpu_mm *m, uint32_t id)
+{
+	struct flow *f = &m->flows[id];
+	uint32_t i;
+
+	if (f->mark == m->mark)
+		return;
+	f->mark = m->mark;
+	m->set[m->num_set++] = id;
+	for (i = 0; i < f->n; i++) {
+		struct res *r = &m->res[f->uses[i].res];
+
+		if (covered(r))
+			continue;
+		if (r->mark != m->mark) {
+			r->mark = m->mark;
+			r->held = r->load;
+			r->held_bound = r->bound;
+			m->todo[m->num_todo++] = f->uses[i].res;
+		}
+		r->held -= f->uses[i].weight * f->rate;
+	}
+	if (f->neck != NONE)
+		m->res[f->neck].held_bound--;
+}
+
+/* Flows of @r that are faster than @rate, and if @bound those that have their bottleneck there */
+static void take_of(struct snpu_mm *m, uint32_t r, double rate, bool bound)
+{
+	const struct res *res = &m->res[r];
+	uint32_t i;
+
+	for (i = 0; i < res->num; i++) {
+		const struct flow *f = &m->flows[res->flows[i].flow];
+
+		if (f->rate > rate || (bound && f->neck == r))
+			take(m, res->flows[i].flow);
+	}
+}
+
+static void want(struct snpu_mm *m, uint32_t id, double level, uint32_t neck, uint32_t *todo)
 {
 	struct flow *f = &m->flows[id];
 	uint32_t i;
@@ -348,77 +511,61 @@ static void settle_at(struct snpu_mm *m, uint64_t now, uint32_t id, double level
 	for (i = 0; i < f->n; i++) {
 		struct res *r = &m->res[f->uses[i].res];
 
+		if (r->mark != m->mark)
+			continue;
 		r->left -= f->uses[i].weight * level;
 		r->weight -= f->uses[i].weight;
+		if (level > r->fastest)
+			r->fastest = level;
 	}
-	settle(m, now, id, level);
+	f->settled = m->round;
+	m->want[f->place] = level;
+	m->necks[f->place] = neck;
 	--*todo;
 }
 
-static void reach(struct snpu_mm *m, uint32_t *tail, uint32_t r)
+/* Fills the flows of the set; the others keep what they have */
+static int fill(struct snpu_mm *m)
 {
-	struct res *res = &m->res[r];
-
-	if (res->mark == m->mark || !res->num)
-		return;
-	res->mark = m->mark;
-	res->left = res->cap;
-	res->weight = 0;
-	m->todo[(*tail)++] = r;
-}
-
-/* All flows and resources that are coupled to dirty resource @r; returns number of resources */
-static uint32_t component(struct snpu_mm *m, uint32_t r)
-{
-	uint32_t head, tail = 0, i, j;
-
-	m->num_comp = 0;
-	reach(m, &tail, r);
-	for (head = 0; head < tail; head++) {
-		struct res *res = &m->res[m->todo[head]];
-
-		for (i = 0; i < res->num; i++) {
-			struct flow *f = &m->flows[res->flows[i].flow];
-
-			res->weight += f->uses[res->flows[i].use].weight;
-			if (f->mark == m->mark)
-				continue;
-			f->mark = m->mark;
-			m->comp[m->num_comp++] = res->flows[i].flow;
-			for (j = 0; j < f->n; j++)
-				reach(m, &tail, f->uses[j].res);
-		}
-	}
-	return tail;
-}
-
-static int fill(struct snpu_mm *m, uint64_t now, uint32_t num_res)
-{
-	uint32_t todo = m->num_comp, n = 0, i;
+	uint32_t todo = m->num_set, n = 0, i, k;
 	struct level *h;
 
-	if (m->room_levels < num_res + todo) {
-		if (!grow((void **)&m->levels, 2 * (num_res + todo), sizeof(*m->levels)))
+	if (m->room_levels < m->num_todo + todo) {
+		if (!grow((void **)&m->levels, 2 * (m->num_todo + todo), sizeof(*m->levels)))
 			return -ENOMEM;
-		m->room_levels = 2 * (num_res + todo);
+		m->room_levels = 2 * (m->num_todo + todo);
 	}
 	h = m->levels;
-	for (i = 0; i < num_res; i++)
+	m->round++;
+	m->solved += todo;
+	for (i = 0; i < m->num_todo; i++) {
+		struct res *r = &m->res[m->todo[i]];
+
+		r->left = r->cap - r->held;
+		r->weight = 0;
+		r->fastest = 0;
+	}
+	for (i = 0; i < todo; i++) {
+		struct flow *f = &m->flows[m->set[i]];
+
+		f->place = i;
+		for (k = 0; k < f->n; k++)
+			m->res[f->uses[k].res].weight += f->uses[k].weight;
+		if (isfinite(f->limit))
+			h[n++] = (struct level){ f->limit, m->num_res + m->set[i] };
+	}
+	for (i = 0; i < m->num_todo; i++)
 		h[n++] = (struct level){ level_of(&m->res[m->todo[i]]), m->todo[i] };
-	for (i = 0; i < todo; i++)
-		if (isfinite(m->flows[m->comp[i]].limit))
-			h[n++] = (struct level){ m->flows[m->comp[i]].limit, m->num_res + m->comp[i] };
 	for (i = n / 2; i-- > 0;)
 		level_down(h, n, i);
-	m->solved += todo;
 	while (todo && n) {
 		struct level top = h[0];
 		struct res *r;
 		double level;
 
 		if (top.id >= m->num_res) {
-			if (m->flows[top.id - m->num_res].settled != m->mark)
-				settle_at(m, now, top.id - m->num_res, top.level, &todo);
+			if (m->flows[top.id - m->num_res].settled != m->round)
+				want(m, top.id - m->num_res, top.level, NONE, &todo);
 			h[0] = h[--n];
 			level_down(h, n, 0);
 			continue;
@@ -431,41 +578,90 @@ static int fill(struct snpu_mm *m, uint64_t now, uint32_t num_res)
 			level_down(h, n, 0);
 			continue;
 		}
-		for (i = 0; i < r->num; i++)
-			if (m->flows[r->flows[i].flow].settled != m->mark)
-				settle_at(m, now, r->flows[i].flow, top.level, &todo);
+		for (i = 0; i < r->num; i++) {
+			const struct flow *f = &m->flows[r->flows[i].flow];
+
+			if (f->mark != m->mark || f->settled == m->round)
+				continue;
+			r->filled = m->round;
+			want(m, r->flows[i].flow, top.level, top.id, &todo);
+		}
+		if (r->filled == m->round)
+			r->new_level = top.level;
 		h[0] = h[--n];
 		level_down(h, n, 0);
 	}
 	return 0;
 }
 
+/* Takes in flows that cannot keep what they have. false: there is none */
+static bool spread(struct snpu_mm *m)
+{
+	uint32_t num = m->num_set, resources = m->num_todo, i;
+
+	for (i = 0; i < resources; i++) {
+		const struct res *r = &m->res[m->todo[i]];
+
+		if (r->filled == m->round) {
+			/* faster ones give way; slower ones that are bound to this have a right to more */
+			take_of(m, m->todo[i], r->new_level * (1 + EPS),
+				r->held_bound && r->level < r->new_level * (1 - EPS));
+		} else if (r->held_bound && (r->left > EPS * r->cap ||
+					     r->fastest > r->level * (1 + EPS))) {
+			take_of(m, m->todo[i], INFINITY, true);
+		}
+	}
+	return m->num_set > num;
+}
+
+static void keep(struct snpu_mm *m, uint64_t now)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->num_set; i++) {
+		struct flow *f = &m->flows[m->set[i]];
+
+		if (f->neck != NONE)
+			m->res[f->neck].bound--;
+		f->neck = m->necks[i];
+		if (f->neck != NONE) {
+			m->res[f->neck].bound++;
+			m->res[f->neck].level = m->want[i];
+		}
+		settle(m, now, m->set[i], m->want[i]);
+	}
+}
+
 int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
 {
-	uint32_t i, n;
-	int rc = 0;
+	uint32_t i;
+	int rc;
 
-	/* marks of one solve are one component's: a resource that was reached is not dirty any more */
-	for (i = 0; i < m->num_alone; i++) {
-		m->mark++;
-		settle(m, now, m->alone[i], m->flows[m->alone[i]].limit);
-	}
-	m->num_alone = 0;
-	for (i = 0; i < m->num_dirty && !rc; i++) {
-		struct res *r = &m->res[m->dirty[i]];
-
-		if (!r->dirty)
-			continue;
-		m->mark++;
-		n = component(m, m->dirty[i]);
-		r->dirty = false;
-		if (n)
-			rc = fill(m, now, n);
-		while (n--)
-			m->res[m->todo[n]].dirty = false;
+	m->mark++;
+	m->num_set = 0;
+	m->num_todo = 0;
+	for (i = 0; m->recheck && i < m->num_res; i++)
+		set_most(m, &m->res[i]);
+	m->recheck = false;
+	/* one that has ended again was given its slot back, or another has it now: once, then */
+	for (i = 0; i < m->num_fresh; i++)
+		if (m->flows[m->fresh[i]].heap != NONE)
+			take(m, m->fresh[i]);
+	for (i = 0; i < m->num_dirty; i++)
+		take_of(m, m->dirty[i], m->res[m->dirty[i]].changed ? -1 : INFINITY, true);
+	do {
+		rc = fill(m);
+	} while (!rc && spread(m));
+	if (rc)
+		return rc;
+	keep(m, now);
+	m->num_fresh = 0;
+	for (i = 0; i < m->num_dirty; i++) {
+		m->res[m->dirty[i]].dirty = false;
+		m->res[m->dirty[i]].changed = false;
 	}
 	m->num_dirty = 0;
-	return rc;
+	return 0;
 }
 
 double snpu_mm_rate(const struct snpu_mm *m, int64_t flow)

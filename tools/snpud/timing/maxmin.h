@@ -4,8 +4,8 @@
  *
  * A flow has an amount of work and progresses at a rate (work/s). At rate x it takes weight * x of
  * every resource it uses. Rates are the max-min fair ones: they rise together until a resource is
- * full or a flow is at its own limit. Virtual time is in picoseconds. Only flows which are coupled
- * through shared resources to one that begins, ends or changes are looked at again.
+ * full or a flow is at its own limit. Virtual time is in picoseconds. Only flows whose rates a begin,
+ * an end or a change can have touched are looked at again.
  *
  * Results depend on the order of calls alone (in the last bits), never on addresses or clocks.
  */
@@ -34,6 +34,15 @@ void snpu_mm_free(struct snpu_mm *m);
 
 /** snpu_mm_capacity() - capacity of a resource from @now on; 0: its flows stand still */
 void snpu_mm_capacity(struct snpu_mm *m, uint64_t now, uint32_t res, double cap);
+
+/**
+ * snpu_mm_cover() - who uses @res mostly uses @by, too
+ *
+ * A hint that saves work and changes no rate: as long as all flows of a resource also use one of its
+ * covers, and what these let pass is not above its capacity, it is not looked at. Relations make no
+ * circle. Before the first flow. 0 or -ENOMEM.
+ */
+int snpu_mm_cover(struct snpu_mm *m, uint32_t res, uint32_t by);
 
 /**
  * snpu_mm_start() - a flow begins
