@@ -31,6 +31,7 @@ static const char help[] =
 "  -S, --slot BYTES     largest piece\n"
 "  -i, --in-place       results over operands\n"
 "  -u, --register       others read buffers in place, where the algorithm can\n"
+"  -t, --timing-only    timing-only queues: no data, virtual time only\n"
 "  -s, --timeout S      longest wait for another rank (default 60)\n"
 "  -j, --json FILE      also write results to FILE, a JSON object in each line\n"
 "  -J, --json-lines     these lines on stdout instead of the table\n"
@@ -169,6 +170,9 @@ static int option(struct coll_opts *o, int c, const char *arg)
 	case 'u':
 		o->reg = true;
 		return 0;
+	case 't':
+		o->timing = true;
+		return 0;
 	case 'j':
 		o->json = arg;
 		return 0;
@@ -203,6 +207,7 @@ static int parse(struct coll_opts *o, int argc, char **argv)
 		{ "slot", required_argument, NULL, 'S' },
 		{ "in-place", no_argument, NULL, 'i' },
 		{ "register", no_argument, NULL, 'u' },
+		{ "timing-only", no_argument, NULL, 't' },
 		{ "timeout", required_argument, NULL, 's' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "json-lines", no_argument, NULL, 'J' },
@@ -215,7 +220,7 @@ static int parse(struct coll_opts *o, int argc, char **argv)
 	int c, ret = 0;
 
 	optind = 0;	/* main() has used it */
-	while (!ret && (c = getopt_long(argc, argv, "o:b:e:f:n:w:c:T:r:R:a:g:H:S:ius:j:JN:B:A:h",
+	while (!ret && (c = getopt_long(argc, argv, "o:b:e:f:n:w:c:T:r:R:a:g:H:S:iuts:j:JN:B:A:h",
 					longs, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
@@ -256,6 +261,14 @@ static double bus_factor(unsigned int op, unsigned int n)
 	}
 }
 
+/* Does the machine keep virtual time? */
+static bool keeps_time(const struct coll_world *w)
+{
+	struct snpu_info info;
+
+	return !snpu_get_info(w->snpu, 0, &info, sizeof(info)) && info.caps & SNPU_CAP_TIMING;
+}
+
 static void header(const struct coll_world *w)
 {
 	printf("# %u ranks on %u hosts, %s, set up in %.2f s; %u iterations after %u%s\n", w->total,
@@ -264,10 +277,15 @@ static void header(const struct coll_world *w)
 	       w->o->in_place ? ", in place" : "");
 	if (w->o->reg)
 		printf("# buffers are registered\n");
-	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s\n", "op",
+	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s", "op",
 	       "algo", "size", "count", "type", "redop", "root", "wall", "algbw", "busbw", "#wrong");
-	printf("# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s\n", "", "",
+	if (keeps_time(w))
+		printf(" | %11s %8s %8s", "virtual", "algbw", "busbw");
+	printf("\n# %-14s %-8s %12s %12s %5s %5s %4s | %11s %8s %8s %7s", "", "",
 	       "B", "elements", "", "", "", "us", "GB/s", "GB/s", "");
+	if (keeps_time(w))
+		printf(" | %11s %8s %8s", "us", "GB/s", "GB/s");
+	putchar('\n');
 }
 
 static void print(const struct coll_world *w, const struct coll_case *c)
@@ -282,12 +300,16 @@ static void print(const struct coll_world *w, const struct coll_case *c)
 		snprintf(root, sizeof(root), "%u", w->o->root);
 	if (c->wrong != UINT64_MAX)
 		snprintf(wrong, sizeof(wrong), "%llu", (unsigned long long)c->wrong);
-	printf("  %-14s %-8s %12llu %12llu %5s %5s %4s | %11.2f %8.2f %8.2f %7s\n",
+	printf("  %-14s %-8s %12llu %12llu %5s %5s %4s | %11.2f %8.2f %8.2f %7s",
 	       snpu_coll_op_name(c->op), snpu_coll_algo_name((unsigned int)algo),
 	       (unsigned long long)c->size, (unsigned long long)c->count,
 	       snpu_coll_dtype_name(w->o->dtype),
 	       reduces ? snpu_coll_redop_name(w->o->redop) : "none", root, c->wall_ns / 1e3,
 	       bytes / c->wall_ns, bytes / c->wall_ns * bus, wrong);
+	if (c->virt_ns > 0)
+		printf(" | %11.2f %8.2f %8.2f", c->virt_ns / 1e3, bytes / c->virt_ns,
+		       bytes / c->virt_ns * bus);
+	putchar('\n');
 	fflush(stdout);
 }
 
@@ -306,6 +328,10 @@ static void print_json(FILE *f, const struct coll_world *w, const struct coll_ca
 		(unsigned long long)c->count, snpu_coll_dtype_name(w->o->dtype),
 		snpu_coll_redop_name(w->o->redop), w->o->root, c->wall_ns / 1e3,
 		bytes / c->wall_ns, bytes / c->wall_ns * bus);
+	if (c->virt_ns > 0)
+		fprintf(f, "\"virtual_us\": %.3f, \"virtual_algbw\": %.4f, "
+			"\"virtual_busbw\": %.4f, ",
+			c->virt_ns / 1e3, bytes / c->virt_ns, bytes / c->virt_ns * bus);
 	fprintf(f, "\"rank_base\": %u, \"wrong\": ", w->o->base);
 	if (c->wrong == UINT64_MAX) {
 		fprintf(f, "null}\n");

@@ -26,6 +26,7 @@
  * @timeout_s: longest wait for another rank
  * @in_place: result where the operand was
  * @reg: register the buffers
+ * @timing: timing-only queues
  * @base: rank number of this process's first, with @name
  * @total: ranks of all processes
  * @name: they find each other by it; NULL: all ranks are here
@@ -43,6 +44,7 @@ struct coll_opts {
 	unsigned int timeout_s;
 	bool in_place;
 	bool reg;
+	bool timing;
 	unsigned int base, total;
 	const char *name;
 	const char *json;
@@ -64,7 +66,7 @@ struct coll_rank {
 	struct snpu_mem *mem[2];
 	uint8_t *ptr[2];
 	struct snpu_coll *comm;
-	uint64_t last;
+	uint64_t first, last;
 	uint64_t wrong;
 };
 
@@ -95,6 +97,7 @@ struct coll_world {
  * @count: elements, as in the call
  * @size: bytes of the larger buffer
  * @wall_ns: time of one operation
+ * @virt_ns: virtual time of one, 0: not kept
  * @wrong: wrong elements of all ranks here; UINT64_MAX: not checked
  */
 struct coll_case {
@@ -102,6 +105,7 @@ struct coll_case {
 	uint64_t count;
 	uint64_t size;
 	double wall_ns;
+	double virt_ns;
 	uint64_t wrong;
 };
 

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* snpu-bench coll: one size of one operation, in wall-clock time. */
+/* snpu-bench coll: one size of one operation, in wall-clock and virtual time. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "coll.h"
-
-/* Not in libsnpu yet */
 
 #define LIMIT_NS	(600ull * 1000 * 1000 * 1000)
 
@@ -75,6 +73,8 @@ static int batch(struct coll_world *w, const struct coll_case *c, unsigned int n
 			ret = snpu_queue_submit(r->q, &r->last);
 			if (ret)
 				return say(w, i, ret);
+			if (!k)
+				r->first = r->last;
 		}
 	}
 	for (i = 0; i < w->n; i++) {
@@ -83,6 +83,33 @@ static int batch(struct coll_world *w, const struct coll_case *c, unsigned int n
 			return say(w, i, ret);
 	}
 	*ns = bench_now() - start;
+	return 0;
+}
+
+/* From the first operation's begin to the last one's end; 0: the machine keeps no virtual time */
+static int virtual_ns(struct coll_world *w, double *ns)
+{
+	uint64_t begin = UINT64_MAX, end = 0;
+	struct snpu_vtime vt;
+	unsigned int i;
+	int ret = 0;
+
+	*ns = 0;
+	for (i = 0; i < w->n && !ret; i++) {
+		struct coll_rank *r = &w->rank[i];
+
+		ret = snpu_queue_vtime(r->q, r->first, LIMIT_NS, &vt, sizeof(vt));
+		if (ret)
+			break;
+		begin = vt.begin < begin ? vt.begin : begin;
+		ret = snpu_queue_vtime(r->q, r->last, LIMIT_NS, &vt, sizeof(vt));
+		end = vt.end > end ? vt.end : end;
+	}
+	if (ret == -EOPNOTSUPP && !w->o->timing)
+		return 0;
+	if (ret)
+		return bench_fail(ret, "coll: virtual time");
+	*ns = (double)(end - begin);
 	return 0;
 }
 
@@ -114,7 +141,7 @@ static void prepare(struct coll_world *w, const struct coll_case *c)
 int coll_run(struct coll_world *w, struct coll_case *c)
 {
 	const struct coll_case barrier = { .op = SNPU_COLL_BARRIER };
-	const bool data = c->op != SNPU_COLL_BARRIER;
+	const bool data = !w->o->timing && c->op != SNPU_COLL_BARRIER;
 	uint64_t ns;
 	int ret;
 
@@ -129,9 +156,11 @@ int coll_run(struct coll_world *w, struct coll_case *c)
 	if (ret)
 		return ret;
 	c->wall_ns = (double)ns / w->o->iters;
+	ret = virtual_ns(w, &c->virt_ns);
+	c->virt_ns /= w->o->iters;
 	c->wrong = UINT64_MAX;
-	if (!data || !w->o->check)
-		return 0;
+	if (ret || !data || !w->o->check)
+		return ret;
 	/* in place, what was measured has gone over its own results */
 	if (w->o->in_place) {
 		prepare(w, c);

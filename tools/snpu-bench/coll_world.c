@@ -51,8 +51,8 @@ static int pick(struct coll_world *w, unsigned int *npu, unsigned int *count)
 static int rank_open(struct coll_world *w, struct coll_rank *r, unsigned int npu)
 {
 	struct snpu_queue_params params = {
-		.field_mask = SNPU_QUEUE_ENTRIES,
-		.entries = 256,
+		.field_mask = SNPU_QUEUE_ENTRIES | (w->o->timing ? SNPU_QUEUE_TIMING : 0),
+		.entries = 256, .timing = 1,
 	};
 	unsigned int i;
 	void *ptr;
@@ -163,7 +163,7 @@ int coll_world_open(struct coll_world *w)
 		ret = join(w, &p);
 	if (!ret && w->o->reg)
 		ret = make_windows(w);
-	if (!ret)
+	if (!ret && !w->o->timing)
 		ret = coll_table_fill(w);
 	w->setup_ns = bench_now() - start;
 	return ret;
