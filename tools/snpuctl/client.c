@@ -13,10 +13,10 @@
 #define MAX_ANSWER	(4u << 20)
 #define TIMEOUT_S	10
 
-static int ctl_connect(const char *path)
+static int ctl_connect(const char *path, unsigned int timeout_s)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct timeval tv = { .tv_sec = TIMEOUT_S };
+	struct timeval tv = { .tv_sec = timeout_s };
 	int fd;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
@@ -38,17 +38,37 @@ static int ctl_connect(const char *path)
 	return fd;
 }
 
-static int send_all(int fd, const char *text)
+static ssize_t send_fd(int fd, const char *text, size_t len, int pass)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl = { 0 };
+	struct iovec iov = { (void *)text, len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf,
+			     .msg_controllen = sizeof(ctl.buf) };
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&mh);
+
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cm), &pass, sizeof(pass));
+	return sendmsg(fd, &mh, MSG_NOSIGNAL);
+}
+
+static int send_all(int fd, const char *text, int pass)
 {
 	size_t len = strlen(text);
 
 	while (len) {
-		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+		ssize_t n = pass < 0 ? send(fd, text, len, MSG_NOSIGNAL) :
+				       send_fd(fd, text, len, pass);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
+		pass = -1;
 		text += n;
 		len -= (size_t)n;
 	}
@@ -111,6 +131,12 @@ static void print_error(const char *method, json_object *err)
 
 int ctl_call(const char *path, const char *method, json_object *params, json_object **result)
 {
+	return ctl_call_fd(path, method, params, -1, TIMEOUT_S, result);
+}
+
+int ctl_call_fd(const char *path, const char *method, json_object *params, int pass,
+		unsigned int timeout_s, json_object **result)
+{
 	json_object *req = json_object_new_object(), *rsp = NULL, *o = NULL;
 	char *line = NULL, *text = NULL;
 	int fd, ret = CTL_FAILED;
@@ -120,7 +146,7 @@ int ctl_call(const char *path, const char *method, json_object *params, json_obj
 	json_object_object_add(req, "method", json_object_new_string(method));
 	if (params)
 		json_object_object_add(req, "params", json_object_get(params));
-	fd = ctl_connect(path);
+	fd = ctl_connect(path, timeout_s);
 	if (fd < 0)
 		goto out;
 	if (asprintf(&text, "%s\n",
@@ -128,7 +154,7 @@ int ctl_call(const char *path, const char *method, json_object *params, json_obj
 		text = NULL;
 		goto out;
 	}
-	if (send_all(fd, text)) {
+	if (send_all(fd, text, pass)) {
 		fprintf(stderr, "snpuctl: %s: %s\n", path, strerror(errno));
 		goto out;
 	}

@@ -24,6 +24,18 @@
  */
 int ctl_call(const char *path, const char *method, json_object *params, json_object **result);
 
+/**
+ * ctl_call_fd() - one request, with a descriptor
+ * @path: control socket
+ * @method: its name
+ * @params: object or NULL; not consumed
+ * @pass: descriptor to send along, -1: none
+ * @timeout_s: longest wait for the answer
+ * @result: receives the result, to be put
+ */
+int ctl_call_fd(const char *path, const char *method, json_object *params, int pass,
+		unsigned int timeout_s, json_object **result);
+
 /** ctl_log() - print a packet log in canonical order. CTL_OK or CTL_FAILED */
 int ctl_log(const char *file, bool json);
 

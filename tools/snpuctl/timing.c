@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* snpuctl timing: virtual time of a running snpud. */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 
 static int usage(const char *what)
 {
-	fprintf(stderr, "snpuctl: timing: %s\nsnpuctl timing summary | links | trace FILE | reset\n",
+	fprintf(stderr, "snpuctl: timing: %s\nsnpuctl timing summary | links | trace FILE | reset [MS]\n",
 		what);
 	return CTL_USAGE;
 }
@@ -43,46 +44,64 @@ static void print_links(json_object *result)
 	}
 }
 
-/* Where snpud is to write: it may run in another directory */
-static json_object *trace_params(const char *file)
+/* The file is the caller's, opened with his rights; snpud gets the descriptor */
+static int open_trace(const char *file)
 {
-	json_object *p = json_object_new_object();
-	char cwd[PATH_MAX], path[2 * PATH_MAX];
+	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
-	if (*file != '/' && getcwd(cwd, sizeof(cwd))) {
-		snprintf(path, sizeof(path), "%s/%s", cwd, file);
-		file = path;
-	}
-	json_object_object_add(p, "path", json_object_new_string(file));
-	return p;
+	if (fd < 0)
+		fprintf(stderr, "snpuctl: %s: %s\n", file, strerror(errno));
+	return fd;
 }
 
 int ctl_timing(const char *socket, int argc, char **argv, bool json)
 {
-	json_object *params = NULL, *result = NULL;
-	char method[32];
-	int ret;
+	static const char *const verbs[] = { "summary", "trace", "links", "reset", NULL };
+	unsigned long ms = 10000;
+	json_object *params, *result = NULL;
+	const char *file = NULL;
+	char method[32], *end;
+	int i, at = 1, fd = -1, ret;
 
-	if (!argc)
-		return usage("say what");
+	for (i = 0; argc && verbs[i] && strcmp(verbs[i], argv[0]); i++)
+		;
+	if (!argc || !verbs[i])
+		return usage("one of summary, trace, links, reset");
 	if (!strcmp(argv[0], "trace")) {
-		if (argc != 2)
-			return usage("trace: a file");
-		params = trace_params(argv[1]);
-	} else if ((strcmp(argv[0], "summary") && strcmp(argv[0], "links") &&
-		    strcmp(argv[0], "reset")) || argc != 1) {
-		return usage("unknown command or too many arguments");
+		if (argc < 2)
+			return usage("trace needs a FILE");
+		file = argv[at++];
 	}
-	if (!socket) {
-		json_object_put(params);
-		fprintf(stderr, "snpuctl: no socket: give --dir or --socket, or set SNPU_CONTROL\n");
-		return CTL_USAGE;
+	if (argc > at) {
+		errno = 0;
+		ms = strtoul(argv[at], &end, 10);
+		if (errno || *end || *argv[at] < '0' || *argv[at] > '9' || ms > 600000)
+			return usage("milliseconds: 0 .. 600000");
+		at++;
+	}
+	if (argc > at)
+		return usage("too many arguments");
+	if (!socket)
+		return usage("no socket: give --dir or --socket, or set SNPU_CONTROL");
+	if (file) {
+		fd = open_trace(file);
+		if (fd < 0)
+			return CTL_FAILED;
 	}
 	snprintf(method, sizeof(method), "timing.%s", argv[0]);
-	ret = ctl_call(socket, method, params, &result);
+	params = json_object_new_object();
+	json_object_object_add(params, "timeout_ms", json_object_new_uint64(ms));
+	/* replaying and writing come on top of the wait */
+	ret = ctl_call_fd(socket, method, params, fd, (unsigned int)(ms / 1000 + 120), &result);
 	json_object_put(params);
-	if (ret)
+	if (fd >= 0 && close(fd) && !ret) {
+		fprintf(stderr, "snpuctl: %s: %s\n", file, strerror(errno));
+		ret = CTL_FAILED;
+	}
+	if (ret) {
+		json_object_put(result);
 		return ret;
+	}
 	if (json)
 		printf("%s\n", json_object_to_json_string_ext(result, JSON_C_TO_STRING_PRETTY));
 	else if (!strcmp(argv[0], "links"))

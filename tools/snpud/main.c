@@ -142,7 +142,9 @@ static int load_profile(struct snpud *s)
 
 static int start_timing(struct snpud *s)
 {
-	struct snpu_plane_opts o = { .ideal = s->opts.ideal, .report = report };
+	struct snpu_plane_opts o = {
+		.ideal = s->opts.ideal, .max_records = s->opts.timing_records, .report = report,
+	};
 
 	s->topo = snpu_topo_new(s->profile, s->err, sizeof(s->err));
 	if (!s->topo)
@@ -211,6 +213,8 @@ static void stop(struct snpud *s)
 {
 	uint64_t lost;
 
+	/* calls of the control socket that wait for virtual time end */
+	snpu_plane_stop(s->plane);
 	snpu_control_close(s->control);
 	snpud_sockets_destroy(s->sockets);
 	snpu_machine_destroy(s->machine);

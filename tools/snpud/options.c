@@ -28,6 +28,7 @@ static const char usage[] =
 "  --workers N         threads that execute packets, 1 .. 64; default: cores, at most 8\n"
 "  --timing            keep virtual time: timestamps, timing-only queues, snpuctl timing\n"
 "  --ideal             --timing with all efficiencies 1: engines and links at their peaks\n"
+"  --timing-records N  packets that virtual time keeps, 1 .. 16777216; default 4194304\n"
 "  --packet-log FILE   record every packet for replay; read it with snpuctl log FILE\n"
 "  --test-delays SEED  workers pause at random, to show that results do not depend on it\n"
 "  --log FILE          append messages to FILE instead of standard error\n"
@@ -41,7 +42,8 @@ static const char usage[] =
 
 enum {
 	OPT_SOCKET_DIR = 256, OPT_NPUS, OPT_HOSTS, OPT_FIRST_NODE, OPT_PROFILE, OPT_WORKERS,
-	OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_DELAYS, OPT_LOG, OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
+	OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_TIMING_RECORDS, OPT_DELAYS, OPT_LOG,
+	OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -54,6 +56,7 @@ static const struct option options[] = {
 	{ "test-delays", required_argument, NULL, OPT_DELAYS },
 	{ "timing", no_argument, NULL, OPT_TIMING },
 	{ "ideal", no_argument, NULL, OPT_IDEAL },
+	{ "timing-records", required_argument, NULL, OPT_TIMING_RECORDS },
 	{ "packet-log", required_argument, NULL, OPT_PACKET_LOG },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
@@ -118,6 +121,10 @@ int snpud_options(int argc, char **argv, struct snpud_opts *o)
 		case OPT_IDEAL:
 			o->timing = true;
 			o->ideal = true;
+			break;
+		case OPT_TIMING_RECORDS:
+			o->timing = true;
+			bad |= number("timing-records", optarg, 1, 16u << 20, &o->timing_records);
 			break;
 		case OPT_LOG:
 			o->log = optarg;

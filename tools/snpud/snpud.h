@@ -23,6 +23,7 @@ struct snpud_opts {
 	unsigned int hosts;		/* 0: not given */
 	unsigned int first_node;
 	unsigned int workers;		/* 0: default */
+	unsigned int timing_records;	/* 0: default */
 	int ready_fd;			/* -1: none */
 	unsigned int delays;		/* 0: none */
 	bool timing;

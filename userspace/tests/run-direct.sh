@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # run-direct.sh SNPUD PROGRAM ARGS: runs a test of libsnpu next to an snpud of its
-# own with 8 NPUs, or SNPU_TEST_NPUS, and options of SNPU_TEST_OPTS. Fails when the test does, or when snpud died or reported errors.
+# own with 8 NPUs, or SNPU_TEST_NPUS, and options of SNPU_TEST_OPTS. Fails when the
+# test does, or when snpud died or reported errors.
 
 snpud=$1
 shift

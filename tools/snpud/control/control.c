@@ -16,13 +16,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "jobs.h"
 #include "log/log.h"
 
-/* Answers that a client has not read yet; npu.list of a whole machine takes 50 KB */
-#define MAX_OUT	(1024u * 1024)
+/* Answers that a client has not read yet; timing.links of a whole machine takes 2 MB */
+#define MAX_OUT	(4u * 1024 * 1024)
 
 struct client {
 	int fd;
+	int passed_fd;		/* came with a message, -1: none */
+	uint64_t id;		/* never used again */
+	bool busy;		/* a job of it is under way */
 	bool closing;		/* close when everything is written */
 	size_t in_len;
 	size_t out_len;
@@ -37,6 +41,8 @@ struct snpu_control {
 	int fd;
 	int spare_fd;		/* given up to refuse a connection when fds have run out */
 	bool quit;
+	uint64_t next_id;
+	struct snpu_jobs *jobs;
 	struct client *client[SNPU_CONTROL_MAX_CLIENTS];
 };
 
@@ -60,6 +66,7 @@ struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, cha
 		return NULL;
 	}
 	c->opts = *opts;
+	c->jobs = snpu_jobs_new(&c->opts);
 	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* never visible with other rights, not even for a moment */
@@ -70,7 +77,7 @@ struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, cha
 		c->path = strdup(opts->path);
 	if (!ret)
 		ret = listen(c->fd, 16);
-	if (ret || !c->path) {
+	if (ret || !c->path || !c->jobs) {
 		snprintf(err, err_len, "%s: %s", opts->path, strerror(errno));
 		snpu_control_close(c);
 		return NULL;
@@ -81,6 +88,8 @@ struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, cha
 static void client_close(struct snpu_control *c, unsigned int i)
 {
 	close(c->client[i]->fd);
+	if (c->client[i]->passed_fd >= 0)
+		close(c->client[i]->passed_fd);
 	free(c->client[i]->out);
 	free(c->client[i]);
 	c->client[i] = NULL;
@@ -92,6 +101,7 @@ void snpu_control_close(struct snpu_control *c)
 
 	if (!c)
 		return;
+	snpu_jobs_free(c->jobs);
 	for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++)
 		if (c->client[i])
 			client_close(c, i);
@@ -136,6 +146,9 @@ static void accept_one(struct snpu_control *c)
 		return;
 	}
 	cl->fd = fd;
+	cl->passed_fd = -1;
+	cl->id = ++c->next_id;
+	cl->busy = false;
 	cl->closing = false;
 	cl->in_len = 0;
 	cl->out_len = 0;
@@ -168,6 +181,18 @@ static int client_send(struct client *cl, const char *text)
 	return 0;
 }
 
+/* An error that no method gives */
+static int client_refuse(struct client *cl, const char *what, const char *allowed)
+{
+	char msg[256];
+
+	snprintf(msg, sizeof(msg),
+		 "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":%d,\"message\":"
+		 "\"Invalid Request\",\"data\":{\"what\":\"%s\",\"allowed\":\"%s\"}}}\n",
+		 SNPU_RPC_REQUEST, what, allowed);
+	return client_send(cl, msg);
+}
+
 static int client_flush(struct client *cl)
 {
 	while (cl->out_at < cl->out_len) {
@@ -182,96 +207,164 @@ static int client_flush(struct client *cl)
 	}
 	cl->out_at = 0;
 	cl->out_len = 0;
-	return cl->closing ? -1 : 0;
+	return cl->closing && !cl->busy ? -1 : 0;
 }
 
 static int client_line(struct snpu_control *c, struct client *cl, char *line, size_t len)
 {
-	bool quit;
+	struct snpu_rpc_io io = { .fd = cl->passed_fd };
 	char *rsp;
 	int ret = 0;
 
 	line[len] = 0;
 	if (!len)
 		return 0;
-	rsp = snpu_rpc_handle(&c->opts, line, len, &quit);
+	/* a descriptor belongs to the first message that is whole after it came */
+	cl->passed_fd = -1;
+	rsp = snpu_rpc_handle(&c->opts, line, len, &io);
+	if (io.slow) {
+		ret = snpu_jobs_start(c->jobs, cl->id, line, len, io.fd);
+		cl->busy = !ret;
+		return ret ? client_refuse(cl, "too many slow requests", "64 at a time") : 0;
+	}
+	if (io.fd >= 0)
+		close(io.fd);
 	if (rsp)
 		ret = client_send(cl, rsp);
 	free(rsp);
-	if (quit) {
+	if (io.quit) {
 		snpu_log(SNPU_LOG_INFO, "told to quit through the control socket");
 		c->quit = true;
 	}
 	return ret;
 }
 
+/* Whole lines that were read, until one takes a while. 0, or negative: drop the client */
+static int client_lines(struct snpu_control *c, struct client *cl)
+{
+	size_t at = 0;
+	char *nl;
+
+	while (!cl->busy && (nl = memchr(cl->in + at, '\n', cl->in_len - at))) {
+		if (client_line(c, cl, cl->in + at, (size_t)(nl - (cl->in + at))))
+			return -1;
+		at = (size_t)(nl - cl->in) + 1;
+	}
+	memmove(cl->in, cl->in + at, cl->in_len - at);
+	cl->in_len -= at;
+	if (!cl->busy && cl->in_len == SNPU_CONTROL_MAX_MSG) {
+		char allowed[40];
+
+		/* where the next message begins is not known any more */
+		cl->closing = true;
+		cl->in_len = 0;
+		snprintf(allowed, sizeof(allowed), "%u bytes with the newline",
+			 SNPU_CONTROL_MAX_MSG);
+		return client_refuse(cl, "message too long", allowed);
+	}
+	return 0;
+}
+
+/* Takes one descriptor of a message; others are closed */
+static void take_fds(struct client *cl, struct msghdr *mh)
+{
+	struct cmsghdr *cm;
+	size_t i, n;
+	int fd;
+
+	for (cm = CMSG_FIRSTHDR(mh); cm; cm = CMSG_NXTHDR(mh, cm)) {
+		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(fd), sizeof(fd));
+			if (cl->passed_fd >= 0)
+				close(fd);
+			else
+				cl->passed_fd = fd;
+		}
+	}
+}
+
 /* 0, or negative: drop the client */
 static int client_read(struct snpu_control *c, struct client *cl)
 {
-	ssize_t n = recv(cl->fd, cl->in + cl->in_len, SNPU_CONTROL_MAX_MSG - cl->in_len, 0);
-	size_t at = 0, i;
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+	} ctl;
+	struct iovec iov = { cl->in + cl->in_len, SNPU_CONTROL_MAX_MSG - cl->in_len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf,
+			     .msg_controllen = sizeof(ctl.buf) };
+	ssize_t n = recvmsg(cl->fd, &mh, MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	take_fds(cl, &mh);
 	if (!n) {
 		/* it may still read: what was answered is sent first */
 		cl->closing = true;
 		return 0;
 	}
-	i = cl->in_len;
 	cl->in_len += (size_t)n;
-	for (; i < cl->in_len; i++) {
-		if (cl->in[i] != '\n')
-			continue;
-		if (client_line(c, cl, cl->in + at, i - at))
-			return -1;
-		at = i + 1;
-	}
-	memmove(cl->in, cl->in + at, cl->in_len - at);
-	cl->in_len -= at;
-	if (cl->in_len == SNPU_CONTROL_MAX_MSG) {
-		char msg[256];
+	return client_lines(c, cl);
+}
 
-		/* where the next message begins is not known any more */
-		snprintf(msg, sizeof(msg),
-			 "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":%d,\"message\":"
-			 "\"Invalid Request\",\"data\":{\"what\":\"message too long\","
-			 "\"allowed\":\"%u bytes with the newline\"}}}\n", SNPU_RPC_REQUEST,
-			 SNPU_CONTROL_MAX_MSG);
-		cl->closing = true;
-		cl->in_len = 0;
-		return client_send(cl, msg);
+/* Answers that took a while */
+static void jobs_done(struct snpu_control *c)
+{
+	unsigned int i;
+	uint64_t id;
+	char *rsp;
+
+	while (snpu_jobs_next(c->jobs, &id, &rsp)) {
+		for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++)
+			if (c->client[i] && c->client[i]->id == id)
+				break;
+		if (i < SNPU_CONTROL_MAX_CLIENTS) {
+			struct client *cl = c->client[i];
+
+			cl->busy = false;
+			if ((rsp && client_send(cl, rsp)) || client_lines(c, cl) ||
+			    client_flush(cl))
+				client_close(c, i);
+		}
+		free(rsp);
 	}
-	return 0;
 }
 
 static int client_serve(struct snpu_control *c, struct client *cl, short ev)
 {
-	if ((ev & (POLLIN | POLLHUP | POLLERR)) && !cl->closing && client_read(c, cl))
+	/* gone altogether: nobody waits for the job's answer */
+	if (cl->busy && (ev & (POLLHUP | POLLERR)))
+		return -1;
+	if ((ev & (POLLIN | POLLHUP | POLLERR)) && !cl->closing && !cl->busy &&
+	    client_read(c, cl))
 		return -1;
 	return client_flush(cl);
 }
 
 int snpu_control_run(struct snpu_control *c, int stop_fd)
 {
-	struct pollfd pfd[SNPU_CONTROL_MAX_CLIENTS + 2];
+	struct pollfd pfd[SNPU_CONTROL_MAX_CLIENTS + 3];
 	unsigned int who[SNPU_CONTROL_MAX_CLIENTS];
 	unsigned int i, n;
 
 	while (!c->quit) {
 		pfd[0] = (struct pollfd) { .fd = stop_fd, .events = POLLIN };
 		pfd[1] = (struct pollfd) { .fd = c->fd, .events = POLLIN };
+		pfd[2] = (struct pollfd) { .fd = snpu_jobs_fd(c->jobs), .events = POLLIN };
 		for (i = 0, n = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++) {
 			struct client *cl = c->client[i];
 
 			if (!cl)
 				continue;
-			pfd[2 + n].fd = cl->fd;
-			pfd[2 + n].events = (short)((cl->closing ? 0 : POLLIN) |
+			pfd[3 + n].fd = cl->fd;
+			pfd[3 + n].events = (short)((cl->closing || cl->busy ? 0 : POLLIN) |
 						    (cl->out_len ? POLLOUT : 0));
 			who[n++] = i;
 		}
-		if (poll(pfd, n + 2, -1) < 0) {
+		if (poll(pfd, n + 3, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return -errno;
@@ -279,9 +372,11 @@ int snpu_control_run(struct snpu_control *c, int stop_fd)
 		if (pfd[0].revents)
 			break;
 		for (i = 0; i < n; i++)
-			if (pfd[2 + i].revents &&
-			    client_serve(c, c->client[who[i]], pfd[2 + i].revents))
+			if (pfd[3 + i].revents &&
+			    client_serve(c, c->client[who[i]], pfd[3 + i].revents))
 				client_close(c, who[i]);
+		if (pfd[2].revents)
+			jobs_done(c);
 		if (pfd[1].revents)
 			accept_one(c);
 	}

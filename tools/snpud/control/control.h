@@ -25,6 +25,8 @@ struct snpu_control;
 #define SNPU_RPC_INTERNAL	(-32603)
 #define SNPU_RPC_NOENT		(-32001)	/* no such NPU, queue */
 #define SNPU_RPC_LIMIT		(-32002)	/* a table is full */
+#define SNPU_RPC_STATE		(-32003)	/* not in this state, or not in time */
+#define SNPU_RPC_UNSUPPORTED	(-32004)	/* this snpud was started without it */
 
 /**
  * struct snpu_control_opts - what the control socket serves
@@ -58,15 +60,30 @@ int snpu_control_run(struct snpu_control *c, int stop_fd);
 void snpu_control_close(struct snpu_control *c);
 
 /**
+ * struct snpu_rpc_io - a request's way in and out
+ * @fd: descriptor that came with it, -1: none; stays the caller's
+ * @may_block: the thread may be kept waiting
+ * @slow: set when the method may block and @may_block is not set: nothing was done, call again
+ * @quit: set when the request was daemon.quit
+ */
+struct snpu_rpc_io {
+	int fd;
+	bool may_block;
+	bool slow;
+	bool quit;
+};
+
+/**
  * snpu_rpc_handle() - one request
  * @opts: what it is about
  * @msg: text, NUL-terminated
  * @len: its length; a NUL inside is an error
- * @quit: set when the request was daemon.quit
+ * @io: see there
  *
- * Return: response with newline, to be freed; NULL for notifications, or when memory ran out.
+ * Return: response with newline, to be freed; NULL for notifications, with @io->slow, or when
+ * memory ran out. Any thread.
  */
 char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len,
-		      bool *quit);
+		      struct snpu_rpc_io *io);
 
 #endif

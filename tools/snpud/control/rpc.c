@@ -108,9 +108,11 @@ static int daemon_ping(struct rpc *r)
 	return 0;
 }
 
+/* A slow one waits for something: it gets a thread of its own, see jobs.c */
 static const struct {
 	const char *name;
 	rpc_method_fn run;
+	bool slow;
 } methods[] = {
 	{ "machine.info", rpc_machine_info },
 	{ "machine.top", rpc_machine_top },
@@ -129,10 +131,10 @@ static const struct {
 	{ "fabric.fault", rpc_fabric_fault },
 	{ "fabric.faults", rpc_fabric_faults },
 	{ "fabric.clear", rpc_fabric_clear },
-	{ "timing.summary", rpc_timing_summary },
-	{ "timing.trace", rpc_timing_trace },
-	{ "timing.reset", rpc_timing_reset },
-	{ "timing.links", rpc_timing_links },
+	{ "timing.summary", rpc_timing_summary, true },
+	{ "timing.trace", rpc_timing_trace, true },
+	{ "timing.reset", rpc_timing_reset, true },
+	{ "timing.links", rpc_timing_links, true },
 	{ "daemon.ping", daemon_ping },
 	{ "daemon.quit", daemon_quit },
 };
@@ -161,6 +163,10 @@ static const char *code_message(int code)
 		return "Not found";
 	case SNPU_RPC_LIMIT:
 		return "Limit reached";
+	case SNPU_RPC_STATE:
+		return "Not now";
+	case SNPU_RPC_UNSUPPORTED:
+		return "Not supported";
 	default:
 		return "Internal error";
 	}
@@ -221,7 +227,8 @@ static json_object *parse(struct rpc *r, const char *msg, size_t len)
 	return req;
 }
 
-static void call(struct rpc *r, json_object *req, json_object **id, bool *has_id)
+static void call(struct rpc *r, json_object *req, json_object **id, bool *has_id,
+		 struct snpu_rpc_io *io)
 {
 	json_object *ver = NULL, *method = NULL;
 	size_t i;
@@ -259,27 +266,30 @@ static void call(struct rpc *r, json_object *req, json_object **id, bool *has_id
 	if (i == METHODS)
 		rpc_fail(r, SNPU_RPC_METHOD, method_list, "method: \"%.40s\"",
 		     json_object_get_string(method));
+	else if (methods[i].slow && !io->may_block)
+		io->slow = true;
 	else
 		(void)methods[i].run(r);
 }
 
 char *snpu_rpc_handle(const struct snpu_control_opts *opts, const char *msg, size_t len,
-		      bool *quit)
+		      struct snpu_rpc_io *io)
 {
-	struct rpc r = { .opts = opts };
+	struct rpc r = { .opts = opts, .fd = io->fd };
 	json_object *req, *id = NULL;
 	/* what cannot be read as a request gets an answer, too */
 	bool has_id = true;
 	char *out = NULL;
 
-	*quit = false;
+	io->quit = false;
+	io->slow = false;
 	r.result = json_object_new_object();
 	req = parse(&r, msg, len);
 	if (!r.code)
-		call(&r, req, &id, &has_id);
-	if (has_id || r.code == SNPU_RPC_REQUEST)
+		call(&r, req, &id, &has_id, io);
+	if (!io->slow && (has_id || r.code == SNPU_RPC_REQUEST))
 		out = respond(&r, id);
-	*quit = r.quit && !r.code;
+	io->quit = r.quit && !r.code;
 	json_object_put(r.result);
 	json_object_put(req);
 	return out;

@@ -18,6 +18,7 @@
  * @opts: what is served
  * @params: object or NULL
  * @result: object that the method fills
+ * @fd: descriptor that came with it, -1: none
  * @quit: end snpud afterwards
  * @code: SNPU_RPC_* when it failed, else 0
  * @what: what is wrong
@@ -27,10 +28,11 @@ struct rpc {
 	const struct snpu_control_opts *opts;
 	json_object *params;
 	json_object *result;
+	int fd;
 	bool quit;
 	int code;
 	char what[160];
-	char allowed[160];
+	char allowed[320];
 };
 
 /* A method: 0, or what rpc_fail() returned */

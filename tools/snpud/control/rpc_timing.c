@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fabric/topo.h"
 #include "timing/plane.h"
@@ -22,7 +23,7 @@ static int timing_start(struct rpc *r, uint64_t *timeout_ns)
 	uint64_t ms = TIMING_MS;
 
 	if (!r->opts->plane)
-		return rpc_fail(r, SNPU_RPC_NOENT, "snpud --timing", "no virtual time is kept");
+		return rpc_fail(r, SNPU_RPC_UNSUPPORTED, "snpud --timing", "no virtual time is kept");
 	if (rpc_get_u64(r, "timeout_ms", TIMING_MAX_MS, false, &ms) < 0)
 		return -1;
 	*timeout_ns = ms * 1000000;
@@ -35,11 +36,13 @@ static int timing_result(struct rpc *r, int ret, const char *why)
 	case 0:
 		return 0;
 	case -ETIMEDOUT:
-		return rpc_fail(r, SNPU_RPC_LIMIT, "a machine that comes to rest within timeout_ms",
-			    "queues run on");
+		return rpc_fail(r, SNPU_RPC_STATE, "a longer timeout_ms, 0 .. 600000",
+				"the machine did not come to rest in time: queues run on");
 	case -ENOSPC:
-		return rpc_fail(r, SNPU_RPC_LIMIT, "timing.reset starts anew",
-			    "virtual time is lost: more packets than are kept");
+		return rpc_fail(r, SNPU_RPC_LIMIT, "timing.reset starts anew; snpud --timing-records",
+				"virtual time is lost: more packets ran than are kept");
+	case -ECANCELED:
+		return rpc_fail(r, SNPU_RPC_STATE, "", "snpud ends");
 	default:
 		return rpc_fail(r, SNPU_RPC_INTERNAL, "", "%s", why && *why ? why : strerror(-ret));
 	}
@@ -66,22 +69,26 @@ int rpc_timing_summary(struct rpc *r)
 	return 0;
 }
 
+/*
+ * The trace goes to a descriptor that the client opened with its own rights: snpud opens no path
+ * that somebody names. Only a file: nobody keeps the plane waiting for him to read.
+ */
 int rpc_timing_trace(struct rpc *r)
 {
-	static const char *const known[] = { "timeout_ms", "path", NULL };
-	json_object *path = NULL;
+	static const char how[] = "a descriptor of a file, sent along (SCM_RIGHTS), open for writing";
+	static const char *const known[] = { "timeout_ms", NULL };
 	char err[256] = "";
 	uint64_t timeout;
+	struct stat st;
 
-	if (rpc_only(r, known, "timeout_ms, path") || timing_start(r, &timeout))
+	if (rpc_only(r, known, "timeout_ms") || timing_start(r, &timeout))
 		return -1;
-	if (!json_object_object_get_ex(r->params, "path", &path) ||
-	    !json_object_is_type(path, json_type_string) ||
-	    json_object_get_string(path)[0] != '/')
-		return rpc_fail(r, SNPU_RPC_PARAMS, "an absolute path that snpud may write",
-			    "path: missing or relative");
-	return timing_result(r, snpu_plane_trace(r->opts->plane, json_object_get_string(path),
-						 timeout, err, sizeof(err)), err);
+	if (r->fd < 0)
+		return rpc_fail(r, SNPU_RPC_PARAMS, how, "no descriptor came with the request");
+	if (fstat(r->fd, &st) || !S_ISREG(st.st_mode))
+		return rpc_fail(r, SNPU_RPC_PARAMS, how, "the descriptor is not one of a file");
+	return timing_result(r, snpu_plane_trace(r->opts->plane, r->fd, timeout, err, sizeof(err)),
+			     err);
 }
 
 int rpc_timing_reset(struct rpc *r)

@@ -437,6 +437,17 @@ static enum step virtual_timestamp(struct exec *x, unsigned int *err)
 	return *err ? STEP_FAULT : STEP_RETIRED;
 }
 
+/* A queue that stood at a timestamp, but the program has put another packet into its place */
+static void stamp_check(struct exec *x, unsigned int err)
+{
+	struct snpu_queue *q = x->q;
+
+	if (!err && x->pkt.hdr.op == SNPU_OP_TIMESTAMP && (x->pkt.hdr.flags & SNPU_PF_VIRTUAL))
+		return;
+	snpu_plane_unstamp(q->npu->m->plane, q->npu->node, q->id, q->epoch);
+	q->stamped = false;
+}
+
 static bool signals(const union snpu_pkt *p)
 {
 	return (p->hdr.op == SNPU_OP_COPY || p->hdr.op == SNPU_OP_REDUCE_ADD) &&
@@ -787,6 +798,8 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 			memset(&x.pkt, 0, sizeof(x.pkt));
 		else if (!is_plain_nop(&x.pkt))
 			err = snpu_pkt_check(&x.pkt);
+		if (q->stamped)
+			stamp_check(&x, err);
 		if (!err)
 			step = run_packet(&x, &err);
 		if (step == STEP_LATER)

@@ -78,7 +78,7 @@ enum job_kind {
 /* Somebody waits in a call */
 struct job {
 	enum job_kind kind;
-	const char *path;		/* TRACE */
+	int fd;				/* TRACE */
 	char *err;
 	size_t err_len;
 	uint64_t after;
@@ -501,7 +501,7 @@ static void run_job(struct snpu_plane *p, struct job *j)
 		};
 	} else if (!j->ret && j->kind == JOB_TRACE) {
 		pthread_mutex_unlock(&p->lock);
-		j->ret = snpu_timing_trace(p->timing, j->path, j->err, j->err_len);
+		j->ret = snpu_timing_trace(p->timing, j->fd, j->err, j->err_len);
 		pthread_mutex_lock(&p->lock);
 	}
 	j->done = true;
@@ -689,7 +689,10 @@ int snpu_plane_ask(struct snpu_plane *p, uint32_t node, uint32_t queue, uint32_t
 		ret = a->ret;
 		*out = a->span;
 		ask_del(at);
-	} else if (!a && ask_room(p, node)) {
+	} else if (a) {
+		/* asked again: whoever was to look for a rest may have missed it */
+		noted = true;
+	} else if (ask_room(p, node)) {
 		/* the walk stopped at the end; making room may have moved it */
 		for (at = &p->asks; *at; at = &(*at)->next)
 			;
@@ -843,10 +846,9 @@ int snpu_plane_replay(struct snpu_plane *p, uint64_t timeout_ns)
 	return snpu_plane_summary(p, timeout_ns, &sum);
 }
 
-int snpu_plane_trace(struct snpu_plane *p, const char *path, uint64_t timeout_ns, char *err,
-		     size_t err_len)
+int snpu_plane_trace(struct snpu_plane *p, int fd, uint64_t timeout_ns, char *err, size_t err_len)
 {
-	struct job j = { .kind = JOB_TRACE, .path = path, .err = err, .err_len = err_len };
+	struct job j = { .kind = JOB_TRACE, .fd = fd, .err = err, .err_len = err_len };
 
 	if (err_len)
 		*err = 0;

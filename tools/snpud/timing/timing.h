@@ -86,7 +86,7 @@ struct snpu_timing_stats {
 
 void snpu_timing_stats(const struct snpu_timing *t, struct snpu_timing_stats *out);
 
-/** snpu_timing_trace() - write a JSON trace for ui.perfetto.dev. 0 or negative errno */
-int snpu_timing_trace(const struct snpu_timing *t, const char *path, char *err, size_t err_len);
+/** snpu_timing_trace() - write a JSON trace for ui.perfetto.dev to @fd. 0 or negative errno */
+int snpu_timing_trace(const struct snpu_timing *t, int fd, char *err, size_t err_len);
 
 #endif

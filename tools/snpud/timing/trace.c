@@ -5,10 +5,12 @@
  * their queue; a transfer, or the work of an engine, on every resource it used. Times are virtual.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "snpu_hw.h"
 #include "timing/timing_priv.h"
@@ -149,22 +151,25 @@ static int write_trace(struct out *o, const struct snpu_timing *t, const struct 
 	return 0;
 }
 
-int snpu_timing_trace(const struct snpu_timing *t, const char *path, char *err, size_t err_len)
+int snpu_timing_trace(const struct snpu_timing *t, int fd, char *err, size_t err_len)
 {
 	const struct snpu_tq **order;
 	struct out o = { .first = true };
 	uint32_t q;
-	int rc;
+	int rc, own;
 
 	if (!t->ran) {
 		snprintf(err, err_len, "nothing was replayed");
 		return -ENODATA;
 	}
 	order = calloc(t->num_queues + 1, sizeof(struct snpu_tq *));
-	o.f = order ? fopen(path, "we") : NULL;
+	own = order ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	o.f = own < 0 ? NULL : fdopen(own, "w");
 	if (!o.f) {
 		rc = order ? -errno : -ENOMEM;
-		snprintf(err, err_len, "%s: %s", path, strerror(-rc));
+		snprintf(err, err_len, "trace: %s", strerror(-rc));
+		if (own >= 0)
+			close(own);
 		free(order);
 		return rc;
 	}
@@ -176,7 +181,7 @@ int snpu_timing_trace(const struct snpu_timing *t, const char *path, char *err, 
 	if (fclose(o.f) && !rc)
 		rc = -errno;
 	if (rc)
-		snprintf(err, err_len, "%s: %s", path, strerror(-rc));
+		snprintf(err, err_len, "trace: %s", strerror(-rc));
 	free(order);
 	return rc;
 }

@@ -24,11 +24,11 @@ static struct snpu_control_opts opts;
 static int ask_len(const char *msg, size_t len, json_object **res)
 {
 	json_object *o, *e = NULL, *v = NULL;
-	bool quit;
+	struct snpu_rpc_io io = { .fd = -1, .may_block = true };
 	char *rsp;
 	int code = 2;
 
-	rsp = snpu_rpc_handle(&opts, msg, len, &quit);
+	rsp = snpu_rpc_handle(&opts, msg, len, &io);
 	if (!rsp)
 		return 1;
 	CHECK(strlen(rsp) && rsp[strlen(rsp) - 1] == '\n' &&
