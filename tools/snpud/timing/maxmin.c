@@ -35,23 +35,35 @@ struct res {
 	double load;			/* taken by all flows */
 	double level;			/* rate of flows that have their bottleneck here */
 	uint32_t bound;			/* number of these flows */
-	double left, weight;		/* while filling: not given yet, of flows not settled yet */
-	double held, fastest;		/* taken by flows that are not filled; fastest that is */
 	struct cover *covers;
 	uint32_t num_covers, room_covers;
 	uint32_t open;			/* flows without a cover */
 	double most;			/* that flows with a cover can take */
 	uint64_t stamp;			/* the flow that is looked at uses this, with @stamp_weight */
 	double stamp_weight;
-	uint32_t held_bound;		/* flows that are not filled and have their bottleneck here */
-	double new_level;		/* of the round in which it became full */
-	uint32_t filled;		/* that round */
+	uint32_t part;			/* place among the parts of this @mark */
 	struct ref *flows;
 	uint32_t num, room;
 	uint32_t mark;
 	bool dirty, changed;		/* flows came or went; its capacity is another */
 	uint64_t since, busy;		/* busy since, if num; before that */
 	double amount;
+};
+
+/* A resource that flows of the set use, while they are filled */
+struct part {
+	double cap, held;		/* @held: taken by flows that are not in the set */
+	double left, weight;		/* not given yet; of flows not settled yet */
+	double fastest;			/* flow of the set */
+	double level;			/* at which it became full in round @filled */
+	uint32_t res, filled;
+	uint32_t held_bound;		/* flows not in the set that have their bottleneck here */
+};
+
+/* A use of a part by a flow of the set */
+struct need {
+	double weight;
+	uint32_t part;
 };
 
 struct use {
@@ -71,6 +83,8 @@ struct flow {
 	uint32_t heap;			/* position, NONE: not in it */
 	uint32_t neck;			/* bottleneck; NONE: its limit, or it has just begun */
 	uint32_t mark, settled, place;
+	bool limited;			/* its limit may be what bounds it */
+	size_t need, num_need;		/* of this @mark */
 };
 
 struct level {
@@ -88,7 +102,10 @@ struct snpu_mm {
 	uint32_t *dirty, num_dirty;	/* resources */
 	uint32_t *fresh, num_fresh;	/* new flows; room_flows entries */
 	uint32_t *set, num_set;		/* flows that are filled; room_flows entries */
-	uint32_t *todo, num_todo;	/* resources that these use */
+	struct part *parts;		/* of resources that these use */
+	uint32_t num_parts;
+	struct need *needs;
+	size_t num_needs, room_needs;
 	double *want;			/* new rates, by place in @set; room_flows entries */
 	uint32_t *necks;		/* and new bottlenecks */
 	struct level *levels;
@@ -107,8 +124,8 @@ struct snpu_mm *snpu_mm_new(uint32_t n)
 	m->num_res = n;
 	m->res = calloc(n + 1, sizeof(*m->res));
 	m->dirty = calloc(n + 1, sizeof(*m->dirty));
-	m->todo = calloc(n + 1, sizeof(*m->todo));
-	if (!m->res || !m->dirty || !m->todo) {
+	m->parts = calloc(n + 1, sizeof(*m->parts));
+	if (!m->res || !m->dirty || !m->parts) {
 		snpu_mm_free(m);
 		return NULL;
 	}
@@ -136,7 +153,8 @@ void snpu_mm_free(struct snpu_mm *m)
 	free(m->set);
 	free(m->want);
 	free(m->necks);
-	free(m->todo);
+	free(m->parts);
+	free(m->needs);
 	free(m->levels);
 	free(m);
 }
@@ -457,64 +475,91 @@ static void level_down(struct level *h, uint32_t n, uint32_t pos)
 	h[pos] = l;
 }
 
-static double level_of(const struct res *r)
+static double level_of(const struct part *r)
 {
 	return r->left > 0 ? r->left / r->weight : 0;
 }
 
+static uint32_t part_of(struct snpu_mm *m, uint32_t res)
+{
+	struct res *r = &m->res[res];
+
+	if (r->mark != m->mark) {
+		r->mark = m->mark;
+		r->part = m->num_parts++;
+		m->parts[r->part] = (struct part){
+			.cap = r->cap, .held = r->load, .res = res, .held_bound = r->bound,
+		};
+	}
+	return r->part;
+}
+
 /* Flow @id is filled, too */
-static void take(struct snpu_mm *m, uint32_t id)
+static int take(struct snpu_mm *m, uint32_t id)
 {
 	struct flow *f = &m->flows[id];
+	double most = INFINITY;
 	uint32_t i;
 
 	if (f->mark == m->mark)
-		return;
+		return 0;
+	if (m->room_needs < m->num_needs + f->n) {
+		size_t room = 2 * (m->num_needs + f->n);
+		void *p = realloc(m->needs, room * sizeof(*m->needs));
+
+		if (!p)
+			return -ENOMEM;
+		m->needs = p;
+		m->room_needs = room;
+	}
 	f->mark = m->mark;
+	f->place = m->num_set;
+	f->need = m->num_needs;
 	m->set[m->num_set++] = id;
 	for (i = 0; i < f->n; i++) {
-		struct res *r = &m->res[f->uses[i].res];
+		const struct use *u = &f->uses[i];
+		uint32_t p;
 
-		if (covered(r))
+		if (covered(&m->res[u->res]))
 			continue;
-		if (r->mark != m->mark) {
-			r->mark = m->mark;
-			r->held = r->load;
-			r->held_bound = r->bound;
-			m->todo[m->num_todo++] = f->uses[i].res;
-		}
-		r->held -= f->uses[i].weight * f->rate;
+		p = part_of(m, u->res);
+		m->parts[p].held -= u->weight * f->rate;
+		most = fmin(most, m->parts[p].cap / u->weight);
+		m->needs[m->num_needs++] = (struct need){ u->weight, p };
 	}
+	f->num_need = m->num_needs - f->need;
+	f->limited = f->limit * (1 + EPS) < most;
 	if (f->neck != NONE)
-		m->res[f->neck].held_bound--;
+		m->parts[part_of(m, f->neck)].held_bound--;
+	return 0;
 }
 
 /* Flows of @r that are faster than @rate, and if @bound those that have their bottleneck there */
-static void take_of(struct snpu_mm *m, uint32_t r, double rate, bool bound)
+static int take_of(struct snpu_mm *m, uint32_t r, double rate, bool bound)
 {
 	const struct res *res = &m->res[r];
 	uint32_t i;
+	int rc = 0;
 
-	for (i = 0; i < res->num; i++) {
+	for (i = 0; i < res->num && !rc; i++) {
 		const struct flow *f = &m->flows[res->flows[i].flow];
 
 		if (f->rate > rate || (bound && f->neck == r))
-			take(m, res->flows[i].flow);
+			rc = take(m, res->flows[i].flow);
 	}
+	return rc;
 }
 
-static void want(struct snpu_mm *m, uint32_t id, double level, uint32_t neck, uint32_t *todo)
+static void want(struct snpu_mm *m, struct flow *f, double level, uint32_t neck, uint32_t *todo)
 {
-	struct flow *f = &m->flows[id];
-	uint32_t i;
+	const struct need *n = &m->needs[f->need];
+	size_t i;
 
-	for (i = 0; i < f->n; i++) {
-		struct res *r = &m->res[f->uses[i].res];
+	for (i = 0; i < f->num_need; i++) {
+		struct part *r = &m->parts[n[i].part];
 
-		if (r->mark != m->mark)
-			continue;
-		r->left -= f->uses[i].weight * level;
-		r->weight -= f->uses[i].weight;
+		r->left -= n[i].weight * level;
+		r->weight -= n[i].weight;
 		if (level > r->fastest)
 			r->fastest = level;
 	}
@@ -524,94 +569,135 @@ static void want(struct snpu_mm *m, uint32_t id, double level, uint32_t neck, ui
 	--*todo;
 }
 
+/* All levels there are, as a heap; returns their number */
+static uint32_t start_levels(struct snpu_mm *m)
+{
+	struct level *h = m->levels;
+	uint32_t n = 0, i;
+	size_t k;
+
+	for (i = 0; i < m->num_parts; i++) {
+		m->parts[i].left = m->parts[i].cap - m->parts[i].held;
+		m->parts[i].weight = 0;
+		m->parts[i].fastest = 0;
+	}
+	for (k = 0; k < m->num_needs; k++)
+		m->parts[m->needs[k].part].weight += m->needs[k].weight;
+	for (i = 0; i < m->num_parts; i++)
+		if (m->parts[i].weight > 0)
+			h[n++] = (struct level){ level_of(&m->parts[i]), i };
+	for (i = 0; i < m->num_set; i++)
+		if (m->flows[m->set[i]].limited)
+			h[n++] = (struct level){ m->flows[m->set[i]].limit, m->num_res + i };
+	for (i = n / 2; i-- > 0;)
+		level_down(h, n, i);
+	return n;
+}
+
+/* Part @p is full: all of its flows stop here */
+static void stop_at(struct snpu_mm *m, uint32_t p, double level, uint32_t *todo)
+{
+	struct part *part = &m->parts[p];
+	const struct res *r = &m->res[part->res];
+	uint32_t i;
+
+	for (i = 0; i < r->num; i++) {
+		struct flow *f = &m->flows[r->flows[i].flow];
+
+		if (f->mark != m->mark || f->settled == m->round)
+			continue;
+		part->filled = m->round;
+		part->level = level;
+		want(m, f, level, part->res, todo);
+	}
+}
+
+/* What a flow needs of a part can be so little that it is lost in the sum: it takes what is left */
+static void fill_rest(struct snpu_mm *m, uint32_t *todo)
+{
+	uint32_t i, neck;
+	size_t k;
+
+	for (i = 0; i < m->num_set && *todo; i++) {
+		struct flow *f = &m->flows[m->set[i]];
+		double level = f->limit;
+
+		if (f->settled == m->round)
+			continue;
+		for (k = f->need, neck = NONE; k < f->need + f->num_need; k++) {
+			const struct part *p = &m->parts[m->needs[k].part];
+			double most = fmax(p->left, 0) / m->needs[k].weight;
+
+			if (most < level) {
+				level = most;
+				neck = p->res;
+			}
+		}
+		want(m, f, level, neck, todo);
+	}
+}
+
 /* Fills the flows of the set; the others keep what they have */
 static int fill(struct snpu_mm *m)
 {
-	uint32_t todo = m->num_set, n = 0, i, k;
+	uint32_t todo = m->num_set, n;
 	struct level *h;
 
-	if (m->room_levels < m->num_todo + todo) {
-		if (!grow((void **)&m->levels, 2 * (m->num_todo + todo), sizeof(*m->levels)))
+	if (m->room_levels < m->num_parts + todo) {
+		if (!grow((void **)&m->levels, 2 * (m->num_parts + todo), sizeof(*m->levels)))
 			return -ENOMEM;
-		m->room_levels = 2 * (m->num_todo + todo);
+		m->room_levels = 2 * (m->num_parts + todo);
 	}
 	h = m->levels;
 	m->round++;
 	m->solved += todo;
-	for (i = 0; i < m->num_todo; i++) {
-		struct res *r = &m->res[m->todo[i]];
-
-		r->left = r->cap - r->held;
-		r->weight = 0;
-		r->fastest = 0;
-	}
-	for (i = 0; i < todo; i++) {
-		struct flow *f = &m->flows[m->set[i]];
-
-		f->place = i;
-		for (k = 0; k < f->n; k++)
-			m->res[f->uses[k].res].weight += f->uses[k].weight;
-		if (isfinite(f->limit))
-			h[n++] = (struct level){ f->limit, m->num_res + m->set[i] };
-	}
-	for (i = 0; i < m->num_todo; i++)
-		h[n++] = (struct level){ level_of(&m->res[m->todo[i]]), m->todo[i] };
-	for (i = n / 2; i-- > 0;)
-		level_down(h, n, i);
+	n = start_levels(m);
 	while (todo && n) {
 		struct level top = h[0];
-		struct res *r;
 		double level;
 
 		if (top.id >= m->num_res) {
-			if (m->flows[top.id - m->num_res].settled != m->round)
-				want(m, top.id - m->num_res, top.level, NONE, &todo);
-			h[0] = h[--n];
-			level_down(h, n, 0);
-			continue;
-		}
-		r = &m->res[top.id];
-		/* a resource's level only rises while others fill: look whether this one has */
-		level = level_of(r);
-		if (level > top.level * (1 + 1e-12) && r->weight > 0) {
-			h[0].level = level;
-			level_down(h, n, 0);
-			continue;
-		}
-		for (i = 0; i < r->num; i++) {
-			const struct flow *f = &m->flows[r->flows[i].flow];
+			struct flow *f = &m->flows[m->set[top.id - m->num_res]];
 
-			if (f->mark != m->mark || f->settled == m->round)
+			if (f->settled != m->round)
+				want(m, f, top.level, NONE, &todo);
+		} else if (m->parts[top.id].weight > 0) {
+			/* it only rises while others fill: look whether it has */
+			level = level_of(&m->parts[top.id]);
+			if (level > top.level * (1 + 1e-12)) {
+				h[0].level = level;
+				level_down(h, n, 0);
 				continue;
-			r->filled = m->round;
-			want(m, r->flows[i].flow, top.level, top.id, &todo);
+			}
+			stop_at(m, top.id, top.level, &todo);
 		}
-		if (r->filled == m->round)
-			r->new_level = top.level;
 		h[0] = h[--n];
 		level_down(h, n, 0);
 	}
+	if (todo)
+		fill_rest(m, &todo);
 	return 0;
 }
 
-/* Takes in flows that cannot keep what they have. false: there is none */
-static bool spread(struct snpu_mm *m)
+/* Takes in flows that cannot keep what they have: 1; 0: there is none; or -ENOMEM */
+static int spread(struct snpu_mm *m)
 {
-	uint32_t num = m->num_set, resources = m->num_todo, i;
+	uint32_t num = m->num_set, parts = m->num_parts, i;
+	int rc = 0;
 
-	for (i = 0; i < resources; i++) {
-		const struct res *r = &m->res[m->todo[i]];
+	for (i = 0; i < parts && !rc; i++) {
+		const struct part *p = &m->parts[i];
+		double level = m->res[p->res].level;
 
-		if (r->filled == m->round) {
-			/* faster ones give way; slower ones that are bound to this have a right to more */
-			take_of(m, m->todo[i], r->new_level * (1 + EPS),
-				r->held_bound && r->level < r->new_level * (1 - EPS));
-		} else if (r->held_bound && (r->left > EPS * r->cap ||
-					     r->fastest > r->level * (1 + EPS))) {
-			take_of(m, m->todo[i], INFINITY, true);
-		}
+		/* faster ones give way; slower ones that are bound to this have a right to more */
+		if (p->filled == m->round)
+			rc = take_of(m, p->res, p->level * (1 + EPS),
+				     p->held_bound && level < p->level * (1 - EPS));
+		else if (p->held_bound && (p->left > EPS * p->cap ||
+					   p->fastest > level * (1 + EPS)))
+			rc = take_of(m, p->res, INFINITY, true);
 	}
-	return m->num_set > num;
+	return rc ? rc : m->num_set > num;
 }
 
 static void keep(struct snpu_mm *m, uint64_t now)
@@ -635,23 +721,28 @@ static void keep(struct snpu_mm *m, uint64_t now)
 int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
 {
 	uint32_t i;
-	int rc;
+	int rc = 0;
 
 	m->mark++;
 	m->num_set = 0;
-	m->num_todo = 0;
+	m->num_parts = 0;
+	m->num_needs = 0;
 	for (i = 0; m->recheck && i < m->num_res; i++)
 		set_most(m, &m->res[i]);
 	m->recheck = false;
 	/* one that has ended again was given its slot back, or another has it now: once, then */
-	for (i = 0; i < m->num_fresh; i++)
+	for (i = 0; i < m->num_fresh && !rc; i++)
 		if (m->flows[m->fresh[i]].heap != NONE)
-			take(m, m->fresh[i]);
-	for (i = 0; i < m->num_dirty; i++)
-		take_of(m, m->dirty[i], m->res[m->dirty[i]].changed ? -1 : INFINITY, true);
+			rc = take(m, m->fresh[i]);
+	for (i = 0; i < m->num_dirty && !rc; i++)
+		rc = take_of(m, m->dirty[i], m->res[m->dirty[i]].changed ? -1 : INFINITY, true);
+	if (rc)
+		return rc;
 	do {
 		rc = fill(m);
-	} while (!rc && spread(m));
+		if (!rc)
+			rc = spread(m);
+	} while (rc > 0);
 	if (rc)
 		return rc;
 	keep(m, now);
