@@ -6,6 +6,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -175,4 +178,36 @@ union snpu_pkt *t_pkt(struct snpu_queue *q)
 		_exit(1);
 	}
 	return p;
+}
+
+int t_control(const char *method, const char *params)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n, ret = -1;
+	char msg[512], answer[4096];
+	size_t len = 0;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", getenv("SNPU_SOCKET_DIR"));
+	n = snprintf(msg, sizeof(msg), "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\","
+		     "\"params\":%s}\n", method, params);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+	    write(fd, msg, (size_t)n) != n)
+		goto out;
+	while (len < sizeof(answer) - 1) {
+		ssize_t k = read(fd, answer + len, sizeof(answer) - 1 - len);
+
+		if (k <= 0)
+			break;
+		len += (size_t)k;
+		if (answer[len - 1] == '\n')
+			break;
+	}
+	answer[len] = 0;
+	ret = strstr(answer, "\"result\"") ? 0 : -1;
+	if (ret)
+		printf("# %s# %s\n", msg, answer);
+out:
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }

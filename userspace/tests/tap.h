@@ -78,6 +78,9 @@ uint64_t t_now(void);
 uint64_t t_cpu(void);
 void t_sleep_ms(unsigned int ms);
 
+/* A request to the control socket of snpud, direct only: 0 when it had a result. @params: JSON */
+int t_control(const char *method, const char *params);
+
 /**
  * struct t_dev - a context with a queue and memory
  * @ctx: context

@@ -6,9 +6,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <snpu/coll.h>
 
@@ -23,46 +20,13 @@ static struct t_dev dev[RANKS];
 static struct snpu_coll *comm[RANKS];
 static uint64_t pos[RANKS];
 
-/* One request to snpud; 0 when it has a result */
-static int control(const char *method, const char *params)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n, ret = -1;
-	char msg[512], answer[4096];
-	size_t len = 0;
-
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/control.sock", getenv("SNPU_SOCKET_DIR"));
-	n = snprintf(msg, sizeof(msg), "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\","
-		     "\"params\":%s}\n", method, params);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
-	    write(fd, msg, (size_t)n) != n)
-		goto out;
-	while (len < sizeof(answer) - 1) {
-		ssize_t k = read(fd, answer + len, sizeof(answer) - 1 - len);
-
-		if (k <= 0)
-			break;
-		len += (size_t)k;
-		if (answer[len - 1] == '\n')
-			break;
-	}
-	answer[len] = 0;
-	ret = strstr(answer, "\"result\"") ? 0 : -1;
-	if (ret)
-		printf("# %s# %s\n", msg, answer);
-out:
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
 static int plane(unsigned int p, const char *state)
 {
 	char params[128];
 
 	snprintf(params, sizeof(params), "{\"kind\":\"plane\",\"name\":\"%u\",\"state\":\"%s\"}", p,
 		 state);
-	return control("fabric.fault", params);
+	return t_control("fabric.fault", params);
 }
 
 /* All ports of an NPU of the second half: host 0 has ranks 0 to 7 */
@@ -77,7 +41,7 @@ static int cut(unsigned int node)
 			snprintf(params, sizeof(params),
 				 "{\"kind\":\"link\",\"name\":\"npu%u.%u-l1.%u.%u\","
 				 "\"state\":\"down\"}", node, die, node / 8, p);
-			ret |= control("fabric.fault", params);
+			ret |= t_control("fabric.fault", params);
 		}
 	}
 	return ret;
@@ -185,7 +149,7 @@ static void planes(void)
 	CHECK_EQ(bad, 0);
 	for (r = 0; r < RANKS; r++)
 		CHECK_EQ(snpu_coll_async_error(comm[r]), 0);
-	CHECK_EQ(control("fabric.clear", "{}"), 0);
+	CHECK_EQ(t_control("fabric.clear", "{}"), 0);
 	close_all();
 }
 
@@ -249,7 +213,7 @@ static void cut_off(void)
 	for (r = 0; r < RANKS; r++)
 		if (r != LOST)
 			CHECK_EQ(snpu_coll_destroy(small[r]), 0);
-	CHECK_EQ(control("fabric.clear", "{}"), 0);
+	CHECK_EQ(t_control("fabric.clear", "{}"), 0);
 	close_all();
 }
 

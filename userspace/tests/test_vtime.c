@@ -4,6 +4,8 @@
  *
  * Needs a machine that keeps virtual time (snpud --timing) and two NPUs.
  */
+#include <stdio.h>
+
 #include "tap.h"
 
 #define WAIT_NS	20000000000ull
@@ -203,6 +205,69 @@ static void destroyed(void)
 	end_close(&f);
 }
 
+static int fault(const char *plane, const char *rest)
+{
+	char params[160];
+
+	snprintf(params, sizeof(params), "{\"kind\":\"plane\",\"name\":\"%s\",%s}", plane, rest);
+	return t_control("fabric.fault", params);
+}
+
+/* How long a large copy to the other NPU takes now */
+static double far_copy(struct end *e, uint64_t va)
+{
+	struct snpu_vtime vt;
+	unsigned int i;
+	uint64_t pos;
+
+	alone();
+	for (i = 0; i < 16; i++)
+		snpu_prep_copy(t_pkt(e->q), va, snpu_mem_va(e->mem), 4 * BYTES);
+	pos = submit(e->q);
+	vt = vtime(e->q, pos);
+	return (double)(vt.end - vtime(e->q, pos - 15).begin);
+}
+
+/* What a fault does to a transfer, it does to its virtual time */
+static void faults(void)
+{
+	double full, one, half, again;
+	struct snpu_seg_handle h;
+	struct snpu_mem *mem, *far;
+	char plane[12];
+	struct end e, f;
+	unsigned int i;
+	uint64_t va;
+
+	end_open(&e, 0, NULL);
+	end_open(&f, 1, NULL);
+	CHECK_EQ(snpu_mem_alloc(f.ctx, 4 * BYTES, SNPU_MEM_HBM | SNPU_MEM_CONTIG, &mem), 0);
+	CHECK_EQ(snpu_seg_export(mem, SNPU_SEG_READ | SNPU_SEG_WRITE, NULL, &h), 0);
+	CHECK_EQ(snpu_seg_import(e.ctx, &h, 0, &far), 0);
+	va = snpu_mem_va(far);
+	full = far_copy(&e, va);
+	CHECK_EQ(fault("2", "\"state\":\"down\""), 0);
+	one = far_copy(&e, va);
+	CHECK_EQ(t_control("fabric.clear", "{}"), 0);
+	for (i = 0; i < info.planes; i++) {
+		snprintf(plane, sizeof(plane), "%u", i);
+		CHECK_EQ(fault(plane, "\"state\":\"degraded\",\"percent\":50"), 0);
+	}
+	half = far_copy(&e, va);
+	CHECK_EQ(t_control("fabric.clear", "{}"), 0);
+	again = far_copy(&e, va);
+	printf("# %.0f ns, %.0f without one of %u planes, %.0f with all at half rate, %.0f again\n",
+	       full, one, info.planes, half, again);
+	CHECK(again == full);
+	/* latencies do not change, so less than the ratio of rates */
+	CHECK(one > full * 1.1 && one < full * 7 / 6 + 1);
+	CHECK(half > full * 1.8 && half < full * 2 + 1);
+	CHECK_EQ(snpu_mem_free(far), 0);
+	CHECK_EQ(snpu_mem_free(mem), 0);
+	end_close(&f);
+	end_close(&e);
+}
+
 int main(void)
 {
 	static const struct t_case cases[] = {
@@ -212,6 +277,7 @@ int main(void)
 		{ "timing_only", timing_only, T_BOTH },
 		{ "dies", dies, T_BOTH },
 		{ "destroyed", destroyed, T_BOTH },
+		{ "faults", faults, T_DIRECT },
 	};
 
 	if (snpu_get_info(t_snpu(), 0, &info, sizeof(info)) || !(info.caps & SNPU_CAP_TIMING)) {

@@ -192,6 +192,30 @@ static void striping(void)
 	end();
 }
 
+/* fabric.routing round_robin: one lane after the other, by the packet's number */
+static void turns(void)
+{
+	struct snpu_fabric_counters c;
+	char err[512] = "";
+	uint32_t i, k;
+
+	start("cm384");
+	snpu_fabric_free(f);
+	profile->fabric.routing.value = SNPU_ROUTING_ROUND_ROBIN;
+	f = snpu_fabric_new(profile, err, sizeof(err));
+	CHECK(f, "%s", err);
+	if (!f)
+		return;
+	t = snpu_fabric_topo(f);
+	for (i = 0; i < 28; i++)
+		CHECK_EQ(move(0, 1, i, 64), 0);
+	for (k = 0; k < 14; k++) {
+		snpu_fabric_link_counters(f, t->ep_up[k], &c);
+		CHECK_EQ(c.out, 128);
+	}
+	end();
+}
+
 static void states(void)
 {
 	uint32_t up, sw, other;
@@ -399,6 +423,7 @@ int main(int argc, char **argv)
 	static const struct t_case cases[] = {
 		{ "topo_cm384", topo_cm384 },
 		{ "striping", striping },
+		{ "turns", turns },
 		{ "states", states },
 		{ "rerouting", rerouting },
 		{ "flapping", flapping },
