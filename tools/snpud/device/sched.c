@@ -371,7 +371,8 @@ static void lead(struct snpu_worker *w)
 		now = snpu_clock_ns();
 		if (!idle_since) {
 			idle_since = now;
-		} else if (now - idle_since > m->spin_ns) {
+		} else if (now - idle_since > m->spin_ns ||
+			   (m->plane && snpu_plane_wants_rest(m->plane))) {
 			lead_sleep(w);
 			idle_since = 0;
 			empty = 0;
