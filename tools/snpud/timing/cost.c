@@ -112,8 +112,10 @@ struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err
 		c->cap = calloc(c->num + 1, sizeof(*c->cap));
 		c->rate = calloc(t->num_links + 1, sizeof(*c->rate));
 		c->link_res = calloc(t->num_links + 1, sizeof(*c->link_res));
+		c->res_link = malloc((c->num + 1) * sizeof(*c->res_link));
+		c->link_next = calloc(t->num_links + 1, sizeof(*c->link_next));
 	}
-	if (!c || !c->cap || !c->rate || !c->link_res) {
+	if (!c || !c->cap || !c->rate || !c->link_res || !c->res_link || !c->link_next) {
 		snprintf(err, err_len, "no memory for the cost model of %u NPUs", t->nodes);
 		snpu_cost_free(c);
 		return NULL;
@@ -124,8 +126,13 @@ struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err
 		snpu_cost_free(c);
 		return NULL;
 	}
-	for (i = 0; i < t->num_links; i++)
+	for (i = 0; i < c->num; i++)
+		c->res_link[i] = SNPU_TOPO_NONE;
+	for (i = t->num_links; i--; ) {
 		c->link_res[i] = res_of_link(c, &t->links[i]);
+		c->link_next[i] = c->res_link[c->link_res[i]];
+		c->res_link[c->link_res[i]] = i;
+	}
 	snpu_cost_reset_links(c);
 	for (i = 0; i < t->endpoints; i++) {
 		double hbm = p->npu.hbm_bandwidth.value / t->dies * c->p.hbm_eff;
@@ -146,6 +153,8 @@ void snpu_cost_free(struct snpu_cost *c)
 	free(c->cap);
 	free(c->rate);
 	free(c->link_res);
+	free(c->res_link);
+	free(c->link_next);
 	free(c);
 }
 
@@ -181,9 +190,8 @@ uint32_t snpu_cost_set_link(struct snpu_cost *c, uint32_t link, double rate)
 	c->rate[link] = rate;
 	/* summed anew: a link that went down and came back leaves no rounding behind */
 	c->cap[r] = 0;
-	for (i = 0; i < c->t->num_links; i++)
-		if (c->link_res[i] == r)
-			c->cap[r] += c->rate[i];
+	for (i = c->res_link[r]; i != SNPU_TOPO_NONE; i = c->link_next[i])
+		c->cap[r] += c->rate[i];
 	return r;
 }
 

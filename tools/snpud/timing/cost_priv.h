@@ -42,6 +42,8 @@ struct snpu_cost {
 	double *cap;
 	double *rate;			/* of links, now */
 	uint32_t *link_res;
+	uint32_t *res_link;		/* first link of each resource, in order of numbers, */
+	uint32_t *link_next;		/* and the next one; SNPU_TOPO_NONE: no more */
 };
 
 static inline uint32_t ep_res(uint32_t ep, uint32_t kind)

@@ -40,6 +40,7 @@ struct seg {
 	struct chunk *tail;		/* the last one */
 	struct change *changes;
 	struct seg *next;
+	uint64_t serial;		/* 1 and up */
 };
 
 struct key {
@@ -110,6 +111,9 @@ struct job {
  * @stamp_gen: counts answers to those; atomic
  * @jobs: calls that wait
  * @use: of the links, as of the last replay: busy ns, bytes
+ * @serial: of the newest segment
+ * @last: of each link, its newest change, which is in segment
+ * @last_seg: of that serial; 0: none
  * @rate: of each link now, NAN: as in the topology
  * @timing_err: replaying failed
  * @timing: the replay library
@@ -137,6 +141,9 @@ struct snpu_plane {
 	uint64_t stamp_gen;
 	struct job *jobs;
 	uint64_t *use;
+	uint64_t serial;
+	struct change **last;
+	uint64_t *last_seg;
 	double *rate;
 	int timing_err;
 
@@ -201,6 +208,7 @@ static struct seg *seg_last(struct snpu_plane *p, bool fresh)
 	if (!s)
 		return NULL;
 	seg_init(s);
+	s->serial = ++p->serial;
 	if (p->seg_end)
 		p->seg_end->next = s;
 	else
@@ -353,14 +361,15 @@ void snpu_plane_link(struct snpu_plane *p, uint32_t link, double rate)
 		return;
 	pthread_mutex_lock(&p->lock);
 	s = seg_last(p, false);
-	for (c = s ? s->changes : NULL; c && c->link != link; c = c->next)
-		;
+	c = s && p->last_seg[link] == s->serial ? p->last[link] : NULL;
 	if (!c && s) {
 		c = malloc(sizeof(*c));
 		if (c) {
 			c->link = link;
 			c->next = s->changes;
 			s->changes = c;
+			p->last[link] = c;
+			p->last_seg[link] = s->serial;
 		}
 	}
 	if (c)
@@ -898,7 +907,9 @@ struct snpu_plane *snpu_plane_new(const struct snpu_plane_opts *opts, char *err,
 	pthread_condattr_destroy(&attr);
 	p->use = calloc(links ? links : 1, 2 * sizeof(*p->use));
 	p->rate = malloc((links ? links : 1) * sizeof(*p->rate));
-	if (!p->use || !p->rate) {
+	p->last = calloc(links ? links : 1, sizeof(*p->last));
+	p->last_seg = calloc(links ? links : 1, sizeof(*p->last_seg));
+	if (!p->use || !p->rate || !p->last || !p->last_seg) {
 		snprintf(err, err_len, "out of memory");
 		snpu_plane_free(p);
 		return NULL;
@@ -958,5 +969,7 @@ void snpu_plane_free(struct snpu_plane *p)
 	pthread_cond_destroy(&p->done);
 	free(p->use);
 	free(p->rate);
+	free(p->last);
+	free(p->last_seg);
 	free(p);
 }
