@@ -67,11 +67,11 @@ static void check_books(uint64_t *sent, uint64_t *got, uint64_t *dropped)
 		*dropped += c.dropped;
 		if (l->from_kind == SNPU_TOPO_DIE)
 			*sent += c.in;
-		else
+		else if (l->from_kind != SNPU_TOPO_CPU)
 			sw[l->from] -= (int64_t)c.in;
 		if (l->to_kind == SNPU_TOPO_DIE)
 			*got += c.out;
-		else
+		else if (l->to_kind != SNPU_TOPO_CPU)
 			sw[l->to] += (int64_t)c.out;
 	}
 	CHECK_EQ(bad, 0);
