@@ -12,6 +12,22 @@
 #include "fabric/fabric_priv.h"
 #include "snpu_hw.h"
 
+/* Ends of a transfer, with what all its lanes share */
+struct way {
+	uint32_t src, dst, src_die, dst_die;
+	uint64_t key;
+	uint32_t src_host, dst_host;
+};
+
+static struct way way_of(const struct snpu_fabric *f, const struct snpu_flow_ends *e)
+{
+	return (struct way){
+		.src = e->src, .dst = e->dst, .src_die = e->src_die, .dst_die = e->dst_die,
+		.key = e->key, .src_host = e->src / f->topo->npus_per_host,
+		.dst_host = e->dst / f->topo->npus_per_host,
+	};
+}
+
 static uint32_t mix(uint32_t a, uint32_t b)
 {
 	uint64_t h = ((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15ull;
@@ -41,43 +57,45 @@ static bool link_down(const struct snpu_fabric *f, uint32_t link, uint64_t key, 
 	       (state == SNPU_PORT_FLAPPING && !flaps && flap_down(link, key));
 }
 
-static void lane_ends(const struct snpu_fabric *f, const struct snpu_flow_ends *e, uint32_t lane,
-		      uint32_t *src, uint32_t *dst)
+static void lane_ends(const struct snpu_fabric *f, const struct way *w, uint32_t lane,
+		      uint32_t *src, uint32_t *dst, uint32_t *plane)
 {
 	uint32_t die = lane / f->topo->planes;
 
-	*src = snpu_topo_die(f->topo, e->src, e->src_die ? e->src_die - 1 : die);
-	*dst = snpu_topo_die(f->topo, e->dst, e->dst_die ? e->dst_die - 1 : die);
+	*plane = lane - die * f->topo->planes;
+	*src = snpu_topo_die(f->topo, w->src, w->src_die ? w->src_die - 1 : die);
+	*dst = snpu_topo_die(f->topo, w->dst, w->dst_die ? w->dst_die - 1 : die);
 }
 
 /* Links of a lane: by the hash's L2 chip, or the next one that works. @up: does any? */
-static unsigned int lane_route(const struct snpu_fabric *f, const struct snpu_flow_ends *e,
-			       uint32_t lane, bool flaps, uint32_t *links, bool *up)
+static unsigned int lane_route(const struct snpu_fabric *f, const struct way *w, uint32_t lane,
+			       bool flaps, uint32_t *links, bool *up)
 {
-	uint32_t plane = lane % f->topo->planes, src, dst, chip, i, k, tries = 1;
+	const struct snpu_topo *t = f->topo;
+	uint32_t plane, src, dst, chip, i, k, tries = 1;
 	unsigned int hops;
 
-	lane_ends(f, e, lane, &src, &dst);
-	chip = mix(src, dst);
-	hops = snpu_topo_route(f->topo, src, dst, plane, chip, links);
-	*up = true;
-	if (!__atomic_load_n(&f->bad, __ATOMIC_RELAXED))
-		return hops;
-	if (snpu_topo_l2_hops(f->topo, src, dst))
-		tries = f->topo->l2_per_plane;
+	lane_ends(f, w, lane, &src, &dst, &plane);
+	if (w->src_host != w->dst_host && t->l2_per_plane)
+		tries = t->l2_per_plane;
+	chip = mix(src, dst) % tries;
 	for (i = 0; i < tries; i++) {
-		snpu_topo_route(f->topo, src, dst, plane, chip % tries + i, links);
-		for (k = 0; k < hops && !link_down(f, links[k], e->key, flaps); k++)
+		hops = snpu_topo_route_hosts(t, src, w->src_host, dst, w->dst_host, plane,
+					     (chip + i) % tries, links);
+		*up = true;
+		if (!__atomic_load_n(&f->bad, __ATOMIC_RELAXED))
+			return hops;
+		for (k = 0; k < hops && !link_down(f, links[k], w->key, flaps); k++)
 			;
 		if (k == hops)
 			return hops;
 	}
 	*up = false;
-	return snpu_topo_route(f->topo, src, dst, plane, chip, links);
+	return snpu_topo_route_hosts(t, src, w->src_host, dst, w->dst_host, plane, chip, links);
 }
 
 /* Lanes that are up; returns how many */
-static uint32_t lanes_up(const struct snpu_fabric *f, const struct snpu_flow_ends *e, bool flaps,
+static uint32_t lanes_up(const struct snpu_fabric *f, const struct way *w, bool flaps,
 			 uint64_t *set)
 {
 	uint32_t links[SNPU_TOPO_MAX_HOPS], i, n = 0;
@@ -90,7 +108,7 @@ static uint32_t lanes_up(const struct snpu_fabric *f, const struct snpu_flow_end
 		return f->num_lanes;
 	}
 	for (i = 0; i < f->num_lanes; i++) {
-		lane_route(f, e, i, flaps, links, &up);
+		lane_route(f, w, i, flaps, links, &up);
 		if (up)
 			set[i / 64] |= 1ull << i % 64;
 		n += up;
@@ -113,28 +131,28 @@ static void pass(struct snpu_fabric *f, uint32_t link, uint64_t bytes, bool lost
 	fab_link_unlock(l);
 }
 
-static void lane_pass(struct snpu_fabric *f, const struct snpu_flow_ends *e, uint32_t lane,
+static void lane_pass(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 		      uint64_t bytes)
 {
 	uint32_t links[SNPU_TOPO_MAX_HOPS];
 	unsigned int hops, k;
 	bool up;
 
-	hops = lane_route(f, e, lane, false, links, &up);
+	hops = lane_route(f, w, lane, false, links, &up);
 	for (k = 0; k < hops; k++)
 		pass(f, links[k], bytes, false);
 }
 
 /* Up to the first link that is down; where all are up again, in the last one */
-static void lane_lose(struct snpu_fabric *f, const struct snpu_flow_ends *e, uint32_t lane,
+static void lane_lose(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 		      uint64_t bytes)
 {
 	uint32_t links[SNPU_TOPO_MAX_HOPS];
 	unsigned int hops, k;
 	bool up;
 
-	hops = lane_route(f, e, lane, false, links, &up);
-	for (k = 0; k + 1 < hops && (up || !link_down(f, links[k], e->key, false)); k++)
+	hops = lane_route(f, w, lane, false, links, &up);
+	for (k = 0; k + 1 < hops && (up || !link_down(f, links[k], w->key, false)); k++)
 		pass(f, links[k], bytes, false);
 	pass(f, links[k], bytes, true);
 }
@@ -143,7 +161,7 @@ static void lane_lose(struct snpu_fabric *f, const struct snpu_flow_ends *e, uin
  * Stripes @bytes over the lanes of @set; those that are in @lost, too, lose theirs. Returns bytes
  * lost.
  */
-static uint64_t spread(struct snpu_fabric *f, const struct snpu_flow_ends *e, const uint64_t *set,
+static uint64_t spread(struct snpu_fabric *f, const struct way *w, const uint64_t *set,
 		       const uint64_t *lost, uint64_t bytes)
 {
 	uint64_t want = (bytes + SNPU_FABRIC_STRIPE - 1) / SNPU_FABRIC_STRIPE, gone = 0, share, n = 0;
@@ -154,8 +172,8 @@ static uint64_t spread(struct snpu_fabric *f, const struct snpu_flow_ends *e, co
 	if (!n || !bytes)
 		return 0;
 	want = want < n ? want : n;
-	start = f->round_robin ? (uint32_t)(e->key % f->num_lanes) :
-		mix(e->src, e->dst) % f->num_lanes;
+	start = f->round_robin ? (uint32_t)(w->key % f->num_lanes) :
+		mix(w->src, w->dst) % f->num_lanes;
 	for (i = 0; i < f->num_lanes && want; i++) {
 		lane = (start + i) % f->num_lanes;
 		if (!bit(set, lane))
@@ -164,10 +182,10 @@ static uint64_t spread(struct snpu_fabric *f, const struct snpu_flow_ends *e, co
 		bytes -= share;
 		want--;
 		if (lost && bit(lost, lane)) {
-			lane_lose(f, e, lane, share);
+			lane_lose(f, w, lane, share);
 			gone += share;
 		} else {
-			lane_pass(f, e, lane, share);
+			lane_pass(f, w, lane, share);
 		}
 	}
 	return gone;
@@ -192,9 +210,11 @@ static void matrix_add(struct snpu_fabric *f, uint32_t src, uint32_t dst, uint64
 
 /* ---- flows ---- */
 
-static struct snpu_flow_ends flow_ends(const struct snpu_flow *fl)
+static struct way flow_way(const struct snpu_fabric *f, const struct snpu_flow *fl)
 {
-	return (struct snpu_flow_ends){ fl->src, fl->dst, fl->src_die, fl->dst_die, fl->key };
+	const struct snpu_flow_ends e = { fl->src, fl->dst, fl->src_die, fl->dst_die, fl->key };
+
+	return way_of(f, &e);
 }
 
 static void begin(struct snpu_fabric *f, struct snpu_flow *fl, const struct snpu_flow_ends *e)
@@ -214,7 +234,7 @@ static void begin(struct snpu_fabric *f, struct snpu_flow *fl, const struct snpu
 static void settle(struct snpu_fabric *f, struct snpu_flow *fl)
 {
 	uint64_t all[SNPU_FABRIC_MAX_LANES / 64], lost[SNPU_FABRIC_MAX_LANES / 64], gone = 0;
-	struct snpu_flow_ends e = flow_ends(fl);
+	struct way w = flow_way(f, fl);
 	uint32_t i;
 
 	if (!fl->bytes)
@@ -222,15 +242,15 @@ static void settle(struct snpu_fabric *f, struct snpu_flow *fl)
 	matrix_add(f, fl->src, fl->dst, fl->bytes);
 	/* the first packet of a phase is on its way when a flapping link goes down */
 	if (__atomic_load_n(&f->bad, __ATOMIC_RELAXED) && fl->key % SNPU_FABRIC_FLAP == 0) {
-		lanes_up(f, &e, true, all);
+		lanes_up(f, &w, true, all);
 		for (i = 0; i < (f->num_lanes + 63) / 64; i++) {
 			lost[i] = all[i] & ~fl->lanes[i];
 			all[i] |= fl->lanes[i];
 		}
-		gone = spread(f, &e, all, lost, fl->bytes);
-		spread(f, &e, fl->lanes, NULL, gone);
+		gone = spread(f, &w, all, lost, fl->bytes);
+		spread(f, &w, fl->lanes, NULL, gone);
 	} else {
-		spread(f, &e, fl->lanes, NULL, fl->bytes);
+		spread(f, &w, fl->lanes, NULL, fl->bytes);
 	}
 	fl->bytes = 0;
 }
@@ -239,22 +259,22 @@ static void settle(struct snpu_fabric *f, struct snpu_flow *fl)
 static int reroute(struct snpu_fabric *f, struct snpu_flow *fl, uint64_t moving)
 {
 	uint64_t now[SNPU_FABRIC_MAX_LANES / 64], lost[SNPU_FABRIC_MAX_LANES / 64];
-	struct snpu_flow_ends e = flow_ends(fl);
+	struct way w = flow_way(f, fl);
 	uint32_t i, up;
 	uint64_t gone;
 
 	fl->gen = __atomic_load_n(&f->gen, __ATOMIC_ACQUIRE);
-	up = lanes_up(f, &e, false, now);
+	up = lanes_up(f, &w, false, now);
 	for (i = 0; i < (f->num_lanes + 63) / 64; i++)
 		lost[i] = fl->lanes[i] & ~now[i];
 	settle(f, fl);
-	gone = spread(f, &e, fl->lanes, lost, moving);
+	gone = spread(f, &w, fl->lanes, lost, moving);
 	memcpy(fl->lanes, now, (f->num_lanes + 63) / 64 * 8);
 	if (!up) {
 		fl->open = false;
 		return -EHOSTUNREACH;
 	}
-	spread(f, &e, fl->lanes, NULL, gone);
+	spread(f, &w, fl->lanes, NULL, gone);
 	matrix_add(f, fl->src, fl->dst, moving);
 	return 0;
 }
@@ -292,8 +312,10 @@ int snpu_flow_move(struct snpu_fabric *f, struct snpu_flow *fl, const struct snp
 			return ret;
 	}
 	if (!fl->open) {
+		struct way w = way_of(f, e);
+
 		begin(f, fl, e);
-		if (!lanes_up(f, e, false, fl->lanes)) {
+		if (!lanes_up(f, &w, false, fl->lanes)) {
 			fl->open = false;
 			return -EHOSTUNREACH;
 		}
@@ -314,9 +336,10 @@ int snpu_flow_move(struct snpu_fabric *f, struct snpu_flow *fl, const struct snp
 bool snpu_fabric_reachable(const struct snpu_fabric *f, uint32_t src, uint32_t dst)
 {
 	const struct snpu_flow_ends e = { .src = src, .dst = dst };
+	struct way w = way_of(f, &e);
 	uint64_t set[SNPU_FABRIC_MAX_LANES / 64];
 
-	return src == dst || lanes_up(f, &e, true, set);
+	return src == dst || lanes_up(f, &w, true, set);
 }
 
 unsigned int snpu_fabric_lanes(const struct snpu_fabric *f)
@@ -328,10 +351,10 @@ void snpu_fabric_lane(const struct snpu_fabric *f, uint32_t src, uint32_t dst, u
 		      struct snpu_fabric_lane *lane)
 {
 	const struct snpu_flow_ends e = { .src = src, .dst = dst };
+	struct way w = way_of(f, &e);
 	bool up;
 
-	lane->plane = i % f->topo->planes;
-	lane_ends(f, &e, i, &lane->src, &lane->dst);
-	lane->hops = lane_route(f, &e, i, true, lane->links, &up);
+	lane_ends(f, &w, i, &lane->src, &lane->dst, &lane->plane);
+	lane->hops = lane_route(f, &w, i, true, lane->links, &up);
 	lane->down = !up;
 }

@@ -175,24 +175,32 @@ unsigned int snpu_topo_l2_hops(const struct snpu_topo *t, uint32_t src, uint32_t
 	return t->l2_per_plane && snpu_topo_ep_host(t, src) != snpu_topo_ep_host(t, dst);
 }
 
-unsigned int snpu_topo_route(const struct snpu_topo *t, uint32_t src, uint32_t dst, uint32_t plane,
-			     uint32_t chip, uint32_t *links)
+unsigned int snpu_topo_route_hosts(const struct snpu_topo *t, uint32_t src, uint32_t src_host,
+				   uint32_t dst, uint32_t dst_host, uint32_t plane, uint32_t chip,
+				   uint32_t *links)
 {
-	uint32_t sh, dh;
 	unsigned int n = 0;
+	uint32_t sh, dh;
 
-	if (src == dst)
-		return 0;
 	links[n++] = t->ep_up[src * t->planes + plane];
-	if (snpu_topo_l2_hops(t, src, dst)) {
-		sh = snpu_topo_ep_host(t, src) * t->planes + plane;
-		dh = snpu_topo_ep_host(t, dst) * t->planes + plane;
-		chip %= t->l2_per_plane;
+	if (src_host != dst_host && t->l2_per_plane) {
+		sh = src_host * t->planes + plane;
+		dh = dst_host * t->planes + plane;
 		links[n++] = t->l1_up[sh * t->l2_per_plane + chip];
 		links[n++] = t->links[t->l1_up[dh * t->l2_per_plane + chip]].reverse;
 	}
 	links[n++] = t->links[t->ep_up[dst * t->planes + plane]].reverse;
 	return n;
+}
+
+unsigned int snpu_topo_route(const struct snpu_topo *t, uint32_t src, uint32_t dst, uint32_t plane,
+			     uint32_t chip, uint32_t *links)
+{
+	if (src == dst)
+		return 0;
+	return snpu_topo_route_hosts(t, src, snpu_topo_ep_host(t, src), dst,
+				     snpu_topo_ep_host(t, dst), plane,
+				     t->l2_per_plane ? chip % t->l2_per_plane : 0, links);
 }
 
 uint32_t snpu_topo_die_link(const struct snpu_topo *t, uint32_t src, uint32_t dst)
