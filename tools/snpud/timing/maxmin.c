@@ -32,7 +32,7 @@ struct cover {
 
 struct res {
 	double cap;
-	double load;			/* taken by all flows */
+	double load;			/* taken by all flows; not kept while covered */
 	double level;			/* rate of flows that have their bottleneck here */
 	uint32_t bound;			/* number of these flows */
 	struct cover *covers;
@@ -99,6 +99,7 @@ struct snpu_mm {
 	uint32_t num_flows, room_flows;
 	uint32_t *idle, num_idle;	/* flow slots to reuse; room_flows entries */
 	uint32_t *heap, num_heap;	/* by end; room_flows entries */
+	uint8_t *active;		/* [resource]: 0: covered, see set_active() */
 	uint32_t *dirty, num_dirty;	/* resources */
 	uint32_t *fresh, num_fresh;	/* new flows; room_flows entries */
 	uint32_t *set, num_set;		/* flows that are filled; room_flows entries */
@@ -123,9 +124,10 @@ struct snpu_mm *snpu_mm_new(uint32_t n)
 		return NULL;
 	m->num_res = n;
 	m->res = calloc(n + 1, sizeof(*m->res));
+	m->active = calloc(n + 1, 1);
 	m->dirty = calloc(n + 1, sizeof(*m->dirty));
 	m->parts = calloc(n + 1, sizeof(*m->parts));
-	if (!m->res || !m->dirty || !m->parts) {
+	if (!m->res || !m->active || !m->dirty || !m->parts) {
 		snpu_mm_free(m);
 		return NULL;
 	}
@@ -148,6 +150,7 @@ void snpu_mm_free(struct snpu_mm *m)
 	free(m->flows);
 	free(m->idle);
 	free(m->heap);
+	free(m->active);
 	free(m->dirty);
 	free(m->fresh);
 	free(m->set);
@@ -254,21 +257,38 @@ int snpu_mm_cover(struct snpu_mm *m, uint32_t r, uint32_t by)
 	return 0;
 }
 
-/* What all covers of @r that are in use let pass */
-static void set_most(struct snpu_mm *m, struct res *r)
+/*
+ * A resource that cannot become full before others that its flows use is covered, and left alone.
+ * When it no longer is, what its flows take is summed.
+ */
+static void set_active(struct snpu_mm *m, uint32_t r)
 {
+	struct res *res = &m->res[r];
+	bool on = res->open || res->bound || res->most > res->cap * (1 + EPS);
 	uint32_t i;
 
-	r->most = 0;
-	for (i = 0; i < r->num_covers; i++)
-		if (r->covers[i].count)
-			r->most += r->covers[i].ratio * m->res[r->covers[i].res].cap;
+	if (on && !m->active[r]) {
+		res->load = 0;
+		for (i = 0; i < res->num; i++) {
+			const struct flow *f = &m->flows[res->flows[i].flow];
+
+			res->load += f->uses[res->flows[i].use].weight * f->rate;
+		}
+	}
+	m->active[r] = on;
 }
 
-/* It cannot become full before others that its flows use are */
-static bool covered(const struct res *r)
+/* What all covers of @r that are in use let pass */
+static void set_most(struct snpu_mm *m, uint32_t r)
 {
-	return !r->open && !r->bound && r->most <= r->cap * (1 + EPS);
+	struct res *res = &m->res[r];
+	uint32_t i;
+
+	res->most = 0;
+	for (i = 0; i < res->num_covers; i++)
+		if (res->covers[i].count)
+			res->most += res->covers[i].ratio * m->res[res->covers[i].res].cap;
+	set_active(m, r);
 }
 
 static void add_covers(struct snpu_mm *m, struct flow *f, uint64_t stamp)
@@ -289,24 +309,29 @@ static void add_covers(struct snpu_mm *m, struct flow *f, uint64_t stamp)
 				break;
 		if (k == r->num_covers) {
 			u->cover = NONE;
-			r->open++;
+			if (!r->open++)
+				set_active(m, u->res);
 			continue;
 		}
 		u->cover = k;
 		ratio = u->weight / m->res[r->covers[k].res].stamp_weight;
 		if (!r->covers[k].count++ || ratio > r->covers[k].ratio) {
 			r->covers[k].ratio = ratio;
-			set_most(m, r);
+			set_most(m, u->res);
 		}
 	}
 }
 
-static void drop_cover(struct snpu_mm *m, struct res *r, uint32_t cover)
+static void drop_cover(struct snpu_mm *m, const struct use *u)
 {
-	if (cover == NONE)
-		r->open--;
-	else if (!--r->covers[cover].count)
-		set_most(m, r);
+	struct res *r = &m->res[u->res];
+
+	if (u->cover == NONE) {
+		if (!--r->open)
+			set_active(m, u->res);
+	} else if (!--r->covers[u->cover].count) {
+		set_most(m, u->res);
+	}
 }
 
 static uint32_t new_slot(struct snpu_mm *m)
@@ -391,8 +416,8 @@ static void drop(struct snpu_mm *m, uint64_t now, uint32_t id)
 	uint32_t i;
 
 	heap_del(m, id);
-	if (f->neck != NONE)
-		m->res[f->neck].bound--;
+	if (f->neck != NONE && !--m->res[f->neck].bound)
+		set_active(m, f->neck);
 	for (i = 0; i < f->n; i++) {
 		struct use *u = &f->uses[i];
 		struct res *r = &m->res[u->res];
@@ -403,7 +428,7 @@ static void drop(struct snpu_mm *m, uint64_t now, uint32_t id)
 
 		r->flows[u->at] = last;
 		m->flows[last.flow].uses[last.use].at = u->at;
-		drop_cover(m, r, u->cover);
+		drop_cover(m, u);
 		r->amount += u->weight * f->work;
 		if (!r->num)
 			r->busy += now - r->since;
@@ -436,14 +461,14 @@ int snpu_mm_end(struct snpu_mm *m, uint64_t now, uint64_t *cookie)
 static void settle(struct snpu_mm *m, uint64_t now, uint32_t id, double rate)
 {
 	struct flow *f = &m->flows[id];
-	uint32_t i;
 	double ps;
+	size_t k;
 
 	/* rounding alone is no change: its end stays what it was, to the last bit */
 	if (fabs(rate - f->rate) <= 1e-12 * f->rate)
 		return;
-	for (i = 0; i < f->n; i++)
-		m->res[f->uses[i].res].load += f->uses[i].weight * (rate - f->rate);
+	for (k = f->need; k < f->need + f->num_need; k++)
+		m->res[m->parts[m->needs[k].part].res].load += m->needs[k].weight * (rate - f->rate);
 	f->left -= f->rate * ((double)(now - f->at) * 1e-12);
 	if (f->left < 0)
 		f->left = 0;
@@ -520,7 +545,7 @@ static int take(struct snpu_mm *m, uint32_t id)
 		const struct use *u = &f->uses[i];
 		uint32_t p;
 
-		if (covered(&m->res[u->res]))
+		if (!m->active[u->res])
 			continue;
 		p = part_of(m, u->res);
 		m->parts[p].held -= u->weight * f->rate;
@@ -716,6 +741,8 @@ static void keep(struct snpu_mm *m, uint64_t now)
 		}
 		settle(m, now, m->set[i], m->want[i]);
 	}
+	for (i = 0; i < m->num_parts; i++)
+		set_active(m, m->parts[i].res);
 }
 
 int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
@@ -728,7 +755,7 @@ int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
 	m->num_parts = 0;
 	m->num_needs = 0;
 	for (i = 0; m->recheck && i < m->num_res; i++)
-		set_most(m, &m->res[i]);
+		set_most(m, i);
 	m->recheck = false;
 	/* one that has ended again was given its slot back, or another has it now: once, then */
 	for (i = 0; i < m->num_fresh && !rc; i++)
