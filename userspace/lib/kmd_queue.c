@@ -126,8 +126,8 @@ int kmd_queue_error(struct snpu_queue *q, struct snpu_error *err)
 	struct drm_snpu_queue_query req = { .queue_id = kmd_queue_id(q) };
 	int ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_QUERY, &req);
 
-	if (ret == -ENODEV) {
-		/* the device is unbound: that is the answer */
+	if (ret == -ENODEV || ret == -EIO) {
+		/* the device is unbound, or wedged: that is the answer */
 		err->lost = 1;
 		err->code = SNPU_ERR_ABORTED;
 		return 0;
