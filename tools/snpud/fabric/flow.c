@@ -233,7 +233,8 @@ static void begin(struct snpu_fabric *f, struct snpu_flow *fl, const struct snpu
 /* Counts what has moved so far over the lanes it took */
 static void settle(struct snpu_fabric *f, struct snpu_flow *fl)
 {
-	uint64_t all[SNPU_FABRIC_MAX_LANES / 64], lost[SNPU_FABRIC_MAX_LANES / 64], gone = 0;
+	uint64_t all[SNPU_FABRIC_MAX_LANES / 64], lost[SNPU_FABRIC_MAX_LANES / 64];
+	uint64_t now[SNPU_FABRIC_MAX_LANES / 64], gone;
 	struct way w = flow_way(f, fl);
 	uint32_t i;
 
@@ -243,9 +244,10 @@ static void settle(struct snpu_fabric *f, struct snpu_flow *fl)
 	/* the first packet of a phase is on its way when a flapping link goes down */
 	if (__atomic_load_n(&f->bad, __ATOMIC_RELAXED) && fl->key % SNPU_FABRIC_FLAP == 0) {
 		lanes_up(f, &w, true, all);
+		lanes_up(f, &w, false, now);
 		for (i = 0; i < (f->num_lanes + 63) / 64; i++) {
-			lost[i] = all[i] & ~fl->lanes[i];
-			all[i] |= fl->lanes[i];
+			lost[i] = all[i] & ~now[i] & ~fl->lanes[i];
+			all[i] = fl->lanes[i] | lost[i];
 		}
 		gone = spread(f, &w, all, lost, fl->bytes);
 		spread(f, &w, fl->lanes, NULL, gone);

@@ -259,7 +259,7 @@ static void states(void)
 static void rerouting(void)
 {
 	struct snpu_flow_ends e = { .src = 0, .dst = 380 };
-	uint64_t sent, got, dropped;
+	uint64_t sent, got, dropped, before;
 	struct snpu_fabric_counters c;
 	struct snpu_fabric_lane lane;
 	struct snpu_flow fl = { 0 };
@@ -312,6 +312,16 @@ static void rerouting(void)
 	CHECK_EQ(snpu_fabric_clear(f), 14);
 	CHECK_EQ(move(0, 380, 0, 64), 0);
 	CHECK(snpu_fabric_reachable(f, 0, 380), "repaired");
+	/* one that comes back in the middle loses nothing, and is used from then on */
+	check_books(&sent, &got, &before);
+	CHECK_EQ(set(SNPU_FABRIC_PLANE, 1, SNPU_PORT_DOWN, 0), 0);
+	CHECK_EQ(snpu_flow_move(f, &fl, &e, 0, 12 << 20), 0);
+	CHECK_EQ(snpu_fabric_clear(f), 1);
+	CHECK_EQ(set(SNPU_FABRIC_PLANE, 2, SNPU_PORT_DEGRADED, 0.5), 0);
+	CHECK_EQ(snpu_flow_move(f, &fl, &e, 12 << 20, 14 << 20), 0);
+	CHECK_EQ(snpu_flow_end(f, &fl), 0);
+	check_books(&sent, &got, &dropped);
+	CHECK_EQ(dropped, before);
 	end();
 }
 
