@@ -6,6 +6,10 @@
  */
 #include <stdio.h>
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tap.h"
 
 #define WAIT_NS	20000000000ull
@@ -268,6 +272,63 @@ static void faults(void)
 	end_close(&e);
 }
 
+/* Asks and stands at timestamps for ever; writes a byte when it has begun */
+static void ask_on(int fd)
+{
+	struct snpu_vtime vt;
+	struct snpu *s;
+	struct snpu_ctx *ctx;
+	struct snpu_queue *q;
+	struct snpu_mem *mem;
+	unsigned int last, i;
+	uint64_t pos;
+
+	if (snpu_open(NULL, &s))
+		_exit(1);
+	last = snpu_count(s) - 1;
+	if (snpu_ctx_create(s, last, &ctx) || snpu_queue_create(ctx, NULL, &q) ||
+	    snpu_mem_alloc(ctx, BYTES, SNPU_MEM_HBM, &mem))
+		_exit(1);
+	for (i = 0; ; i++) {
+		snpu_prep_fill(t_pkt(q), snpu_mem_va(mem) + 4096, BYTES - 4096, i, 4);
+		snpu_prep_vtimestamp(t_pkt(q), snpu_mem_va(mem));
+		if (snpu_queue_submit(q, &pos) ||
+		    snpu_queue_vtime(q, pos, WAIT_NS, &vt, sizeof(vt)))
+			_exit(1);
+		if (i == 20 && write(fd, "", 1) != 1)
+			_exit(1);
+	}
+}
+
+/* Whoever is killed while he asks is in nobody's way */
+static void killed(void)
+{
+	struct end e;
+	int fd[2], status;
+	uint64_t pos;
+	pid_t pid;
+	char c;
+
+	NEED(!pipe(fd));
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		ask_on(fd[1]);
+	close(fd[1]);
+	CHECK_EQ(read(fd[0], &c, 1), 1);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status));
+	close(fd[0]);
+	end_open(&e, 0, NULL);
+	snpu_prep_copy(t_pkt(e.q), snpu_mem_va(e.mem) + BYTES, snpu_mem_va(e.mem), BYTES);
+	snpu_prep_vtimestamp(t_pkt(e.q), snpu_mem_va(e.mem));
+	pos = submit(e.q);
+	CHECK_EQ(snpu_queue_wait(e.q, pos, WAIT_NS), 0);
+	CHECK(vtime(e.q, pos).end >= *(uint64_t *)e.p);
+	end_close(&e);
+}
+
 int main(void)
 {
 	static const struct t_case cases[] = {
@@ -277,6 +338,7 @@ int main(void)
 		{ "timing_only", timing_only, T_BOTH },
 		{ "dies", dies, T_BOTH },
 		{ "destroyed", destroyed, T_BOTH },
+		{ "killed", killed, T_BOTH },
 		{ "faults", faults, T_DIRECT },
 	};
 

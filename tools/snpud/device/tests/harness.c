@@ -116,17 +116,26 @@ static const char profile_text[] =
 	FIG("segments", "16", "") "," FIG("imports", "16", "")
 	"}}";
 
+struct snpu_profile *t_profile(void)
+{
+	struct snpu_profile *p;
+	char err[512];
+
+	p = snpu_profile_parse(profile_text, "test", err, sizeof(err));
+	if (!p) {
+		printf("Bail out! %s\n", err);
+		exit(1);
+	}
+	return p;
+}
+
 struct snpu_machine *t_machine(unsigned int npus, unsigned int workers, struct snpu_plog *plog)
 {
 	struct snpu_machine_opts o = { .npus = npus, .workers = workers, .plog = plog };
 	struct snpu_machine *m;
 	char err[512];
 
-	profile = snpu_profile_parse(profile_text, "test", err, sizeof(err));
-	if (!profile) {
-		printf("Bail out! %s\n", err);
-		exit(1);
-	}
+	profile = t_profile();
 	o.profile = profile;
 	m = snpu_machine_create(&o, err, sizeof(err));
 	if (!m) {

@@ -97,7 +97,9 @@ struct t_queue {
 	uint64_t head;
 };
 
-/* Machine of small NPUs (64 MiB of HBM) */
+/* Profile of small NPUs (64 MiB of HBM), to be freed */
+struct snpu_profile *t_profile(void);
+/* Machine of these */
 struct snpu_machine *t_machine(unsigned int npus, unsigned int workers, struct snpu_plog *plog);
 void t_machine_end(struct snpu_machine *m);
 

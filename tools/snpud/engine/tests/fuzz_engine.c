@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake.h"
 #include "good.h"
 #include "range.h"
 

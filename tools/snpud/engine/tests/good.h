@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* One packet of each op that every check passes: what the tests spoil one field of */
+/*
+ * One packet of each op that every check passes: what the tests spoil one field of. Their operands
+ * lie a MiB apart from GOOD_BASE on.
+ */
 #ifndef SNPU_ENGINE_GOOD_H
 #define SNPU_ENGINE_GOOD_H
 
-#include "fake.h"
+#include "snpu_hw.h"
 
-#define A(n)	(FAKE_BASE + (uint64_t)(n) * 0x100000)
+#define GOOD_BASE	0x10000000ull
+
+#define A(n)	(GOOD_BASE + (uint64_t)(n) * 0x100000)
 
 #define HDR(op, flags, dt, dt2, arg) { op, flags, dt, dt2, arg }
 

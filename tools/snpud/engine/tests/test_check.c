@@ -5,7 +5,10 @@
  */
 #include <string.h>
 
+#include "fake.h"
 #include "good.h"
+
+_Static_assert(GOOD_BASE == FAKE_BASE, "good packets lie in the fake address space");
 
 static void expect(const union snpu_pkt *p, unsigned int want, const char *what, unsigned int at)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <dnnl.h>
 
+#include "fake.h"
 #include "good.h"
 #include "range.h"
 
