@@ -19,6 +19,7 @@
 
 struct out {
 	FILE *f;
+	uint64_t id;		/* of the packet; counts them in canonical order */
 	bool first;
 };
 
@@ -67,8 +68,8 @@ static void put_packet(struct out *o, const struct snpu_timing *t, size_t i, uin
 
 	sep(o);
 	/* packets of a queue may overlap: async events, which a track stacks */
-	fprintf(o->f, "{\"ph\":\"b\",\"cat\":\"queue %" PRIu64 "\",\"name\":\"%s\",\"id\":%zu,"
-		"\"pid\":%u,\"tid\":%" PRIu64, tid, op_name(r->op), i, r->node, tid);
+	fprintf(o->f, "{\"ph\":\"b\",\"cat\":\"queue %" PRIu64 "\",\"name\":\"%s\",\"id\":%" PRIu64
+		",\"pid\":%u,\"tid\":%" PRIu64, tid, op_name(r->op), o->id, r->node, tid);
 	put_us(o, "ts", t->begin[i]);
 	fprintf(o->f, ",\"args\":{\"seq\":%" PRIu64 ",\"read\":%" PRIu64 ",\"written\":%" PRIu64
 		",\"flops\":%" PRIu64, r->seq, r->bytes_read, r->bytes_written, r->flops);
@@ -78,8 +79,8 @@ static void put_packet(struct out *o, const struct snpu_timing *t, size_t i, uin
 		fprintf(o->f, ",\"to\":%u", r->write_node);
 	fputs("}}", o->f);
 	sep(o);
-	fprintf(o->f, "{\"ph\":\"e\",\"cat\":\"queue %" PRIu64 "\",\"name\":\"%s\",\"id\":%zu,"
-		"\"pid\":%u,\"tid\":%" PRIu64, tid, op_name(r->op), i, r->node, tid);
+	fprintf(o->f, "{\"ph\":\"e\",\"cat\":\"queue %" PRIu64 "\",\"name\":\"%s\",\"id\":%" PRIu64
+		",\"pid\":%u,\"tid\":%" PRIu64, tid, op_name(r->op), o->id, r->node, tid);
 	put_us(o, "ts", t->end[i]);
 	fputc('}', o->f);
 }
@@ -105,10 +106,10 @@ static void put_uses(struct out *o, const struct snpu_timing *t, size_t i, uint8
 		}
 		for (e = 0; e < 2; e++) {
 			sep(o);
-			fprintf(o->f, "{\"ph\":\"%c\",\"cat\":\"%s\",\"name\":\"%s npu%u\",\"id\":%zu,"
-				"\"pid\":%u,\"tid\":%u", e ? 'e' : 'b',
+			fprintf(o->f, "{\"ph\":\"%c\",\"cat\":\"%s\",\"name\":\"%s npu%u\","
+				"\"id\":%" PRIu64 ",\"pid\":%u,\"tid\":%u", e ? 'e' : 'b',
 				snpu_cost_name(t->cost, res, name, sizeof(name)), op_name(r->op),
-				r->node, i, PID_RES, res);
+				r->node, o->id, PID_RES, res);
 			put_us(o, "ts", e ? t->end[i] : t->begin[i]);
 			fputc('}', o->f);
 		}
@@ -143,6 +144,7 @@ static int write_trace(struct out *o, const struct snpu_timing *t, const struct 
 				continue;
 			put_packet(o, t, i, tid);
 			put_uses(o, t, i, named);
+			o->id++;
 		}
 		tid++;
 	}

@@ -14,6 +14,7 @@
 
 struct net {
 	double cap[RES], weight[FLOWS][RES], limit[FLOWS], rate[FLOWS], work[FLOWS];
+	int cover[RES];		/* a resource of lower number, or -1 */
 	int res, flows;
 };
 
@@ -43,6 +44,15 @@ static void make(struct net *w)
 			if (!rnd(3))
 				w->weight[f][r] = 0.25 * (1 + rnd(8));
 		w->weight[f][rnd((uint32_t)w->res)] = 1;
+	}
+	/* who uses a resource with a cover mostly uses the cover, too; it may be wide, or not */
+	for (r = 0; r < w->res; r++) {
+		w->cover[r] = r && rnd(2) ? (int)rnd((uint32_t)r) : -1;
+		for (f = 0; f < w->flows && w->cover[r] >= 0; f++)
+			if (w->weight[f][r] > 0 && rnd(20))
+				w->weight[f][w->cover[r]] = 0.25 * (1 + rnd(8));
+		if (w->cover[r] >= 0 && rnd(2))
+			w->cap[r] *= 10;
 	}
 }
 
@@ -108,13 +118,17 @@ static int one(int nr)
 	struct snpu_mm *m;
 	int f, r, bad = 0, left;
 	uint64_t now = 0, cookie;
-	double done[RES] = { 0 };
+	double done[RES] = { 0 }, most[RES];
 
 	make(&w);
+	memcpy(most, w.cap, sizeof(most));
 	brute(&w);
 	m = snpu_mm_new((uint32_t)w.res);
 	for (r = 0; r < w.res; r++)
 		snpu_mm_capacity(m, 0, (uint32_t)r, w.cap[r]);
+	for (r = 0; r < w.res; r++)
+		if (w.cover[r] >= 0 && snpu_mm_cover(m, (uint32_t)r, (uint32_t)w.cover[r]))
+			bad = 1;
 	for (f = 0; f < w.flows; f++) {
 		struct snpu_mm_use u[RES];
 		uint32_t n = 0;
@@ -151,6 +165,13 @@ static int one(int nr)
 			}
 			left--;
 		}
+		/* a link is degraded, or gets better: for good */
+		r = (int)rnd((uint32_t)w.res);
+		if (!rnd(3)) {
+			part.cap[r] = 1 + rnd(1000);
+			most[r] = fmax(most[r], part.cap[r]);
+			snpu_mm_capacity(m, now, (uint32_t)r, part.cap[r]);
+		}
 		snpu_mm_solve(m, now);
 		memset(part.rate, 0, sizeof(part.rate));
 		brute(&part);
@@ -165,9 +186,9 @@ static int one(int nr)
 
 		snpu_mm_use_of(m, now, (uint32_t)r, &busy, &amount);
 		if (fabs(amount - done[r]) > 1e-6 * done[r] ||
-		    amount > w.cap[r] * (double)busy * 1e-12 * (1 + 1e-6) + 1e-3) {
+		    amount > most[r] * (double)busy * 1e-12 * (1 + 1e-6) + 1e-3) {
 			printf("# case %d: resource %d: %.9g taken, %.9g expected, busy %llu ps of %.9g/s\n",
-			       nr, r, amount, done[r], (unsigned long long)busy, w.cap[r]);
+			       nr, r, amount, done[r], (unsigned long long)busy, most[r]);
 			bad = 1;
 		}
 	}

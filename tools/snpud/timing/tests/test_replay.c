@@ -3,10 +3,13 @@
  * Replay: order, semaphores, sharing, link changes, canonical hash.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "snpu_hw.h"
 #include "timing/cost.h"
@@ -366,6 +369,125 @@ static void t_canonical(void)
 	}
 }
 
+/* The trace as text, to be freed */
+static char *trace_text(struct snpu_timing *t)
+{
+	FILE *f = tmpfile();
+	char err[256] = "", *text = NULL;
+	long n;
+
+	CHECK(f, "%s", strerror(errno));
+	if (!f)
+		exit(1);
+	CHECK(!snpu_timing_trace(t, fileno(f), err, sizeof(err)), "%s", err);
+	fseek(f, 0, SEEK_END);
+	n = ftell(f);
+	rewind(f);
+	text = calloc(1, (size_t)n + 1);
+	CHECK(text && fread(text, 1, (size_t)n, f) == (size_t)n, "read");
+	fclose(f);
+	return text;
+}
+
+static const char *text_of(struct json_object *o, const char *key)
+{
+	return json_object_get_string(json_object_object_get(o, key));
+}
+
+/* It is JSON; every begin is followed by its end, not earlier; every packet is there once */
+static void check_trace(const char *text)
+{
+	struct json_object *root = json_tokener_parse(text), *events = NULL, *b = NULL;
+	size_t i, n, queue = 0, res = 0;
+
+	CHECK(root && json_object_object_get_ex(root, "traceEvents", &events), "no JSON");
+	n = events ? json_object_array_length(events) : 0;
+	for (i = 0; i < n; i++) {
+		struct json_object *e = json_object_array_get_idx(events, i);
+		const char *ph = text_of(e, "ph"), *cat = text_of(e, "cat");
+
+		if (!strcmp(ph, "b")) {
+			CHECK(!b, "event %zu: begins inside another", i);
+			b = e;
+		} else if (!strcmp(ph, "e")) {
+			CHECK(b && !strcmp(cat, text_of(b, "cat")) &&
+			      !strcmp(text_of(e, "id"), text_of(b, "id")) &&
+			      json_object_get_double(json_object_object_get(e, "ts")) >=
+			      json_object_get_double(json_object_object_get(b, "ts")),
+			      "event %zu: is not the end of the one before", i);
+			b = NULL;
+			*(strncmp(cat, "queue", 5) ? &res : &queue) += 1;
+		} else {
+			CHECK(!strcmp(ph, "M"), "event %zu: kind %s", i, ph);
+		}
+	}
+	CHECK(!b, "one never ends");
+	CHECK(queue == len && res >= len / 4, "%zu of %zu packets, %zu spans of resources", queue,
+	      len, res);
+	json_object_put(root);
+}
+
+static void t_trace(void)
+{
+	struct snpu_timing *t;
+	char *a, *b, err[256] = "";
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	size_t i;
+
+	random_program(8);
+	t = snpu_timing_new(topo, NULL, err, sizeof(err));
+	CHECK(snpu_timing_trace(t, 1, err, sizeof(err)) == -ENODATA, "before a run");
+	snpu_timing_free(t);
+	t = replay();
+	a = trace_text(t);
+	check_trace(a);
+	/* a disk that is full is said */
+	err[0] = 0;
+	CHECK(full < 0 || snpu_timing_trace(t, full, err, sizeof(err)) < 0, "/dev/full");
+	CHECK(full < 0 || err[0], "no message");
+	snpu_timing_free(t);
+	/* other numbers and addresses, the same bytes */
+	for (i = 0; i < len; i++) {
+		prog[i].queue = (uint16_t)(900 - prog[i].queue);
+		prog[i].epoch += 3;
+		prog[i].sem_addr += prog[i].sem_kind ? 4096 : 0;
+	}
+	t = replay();
+	b = trace_text(t);
+	CHECK(!strcmp(a, b), "another trace");
+	snpu_timing_free(t);
+	free(a);
+	free(b);
+	if (full >= 0)
+		close(full);
+}
+
+/* The longest and the largest there can be: no end of the world, and order stays */
+static void t_huge(void)
+{
+	struct snpu_plog_rec *a = copy(0, 0, 8, UINT64_MAX), *m, *z;
+	struct snpu_timing *t;
+	struct snpu_timing_stats s;
+
+	m = add(1, 0, SNPU_OP_MATMUL);
+	m->dtype = SNPU_DT_BF16;
+	m->m = UINT32_MAX;
+	m->n = UINT32_MAX;
+	m->k = UINT32_MAX;
+	m->groups = UINT32_MAX;
+	m->flops = UINT64_MAX;
+	z = copy(2, 0, 3, 0);
+	sem(add(2, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_ADD, 2, 64, UINT64_MAX);
+	sem(add(2, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_ADD, 2, 64, 2);
+	wait(2, 1, 64, 1);
+	t = replay();
+	s = stats(t);
+	CHECK(span(t, a).end >= span(t, a).begin && span(t, m).end >= span(t, m).begin, "order");
+	CHECK(span(t, z).end < 1000000000, "nothing takes %" PRIu64, span(t, z).end);
+	CHECK(s.records == len, "%" PRIu64, s.records);
+	snpu_timing_free(t);
+}
+
 /* 384 x 383 copies into everybody: counts, no more */
 static void t_all_to_all(void)
 {
@@ -402,7 +524,7 @@ int main(void)
 		{ "order", t_order }, { "semaphore", t_semaphore }, { "freed", t_freed },
 		{ "sharing", t_sharing }, { "links", t_links }, { "clock", t_clock },
 		{ "refused", t_refused }, { "canonical", t_canonical },
-		{ "all-to-all", t_all_to_all },
+		{ "trace", t_trace }, { "huge", t_huge }, { "all-to-all", t_all_to_all },
 	};
 	char err[512];
 	size_t i;
