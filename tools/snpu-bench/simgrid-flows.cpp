@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * simgrid-flows FILE: the peer of snpu-bench-flows: replays its traffic in SimGrid, flow level and
- * max-min, and prints virtual and host seconds. The only C++ in the tree, as SimGrid's platforms can
- * be made in C++ only; built and run by tools/snpu-bench/flows.sh.
+ * simgrid-flows FILE: the peer of snpu-flows: replays its traffic in SimGrid, flow level, max-min,
+ * and prints virtual and host seconds. The only C++ in the tree, as SimGrid's platforms can be made
+ * in C++ only; built and run by tools/snpu-bench/flows.sh.
  *
  * Sizes, links, rates and depth are those of our replay, which runs with efficiencies of 1. Virtual
- * times differ by what is different by design: SimGrid pays the latency before the bytes and favours
- * flows of low latency, ours pays it behind them and shares by rate alone. Without contention both
- * give the same end.
+ * times differ by what is different by design: SimGrid pays the latency before the bytes and
+ * favours flows of low latency, ours pays it behind them and shares by rate alone. Without
+ * contention both give the same end.
  *
- * FILE: "machine NPUS PER_HOST NPU_RATE HOST_RATE LATENCY HOP DEPTH", then a line of each NPU: bytes
- * of each transfer and its targets in order. Rates in bytes/s of one direction, times in seconds.
+ * FILE: "machine NPUS PER_HOST NPU_RATE HOST_RATE LATENCY HOP DEPTH", then a line of each NPU:
+ * bytes of each transfer and its targets in order. Rates in bytes/s of one direction, times in s.
  */
 #include <chrono>
 #include <cstdio>

@@ -6,8 +6,8 @@
  * that is full and on which no flow is faster. So after a change only some flows are filled anew,
  * the rates of all others held: at first those that began, and those whose bottleneck changed. Then
  * the others are looked at, where they share a resource with these: who has lost its bottleneck, or
- * is in the way of one that has a right to more, is taken in, and all of them are filled again. When
- * nobody has to be taken in, the rates are those that filling everybody would have given.
+ * is in the way of one that has a right to more, is taken in, and all of them are filled again.
+ * When nobody has to be taken in, the rates are those that filling everybody would have given.
  */
 #include <errno.h>
 #include <math.h>
@@ -475,7 +475,7 @@ static void settle(struct snpu_mm *m, uint64_t now, uint32_t id, double rate)
 	f->at = now;
 	f->rate = rate;
 	ps = rate > 0 ? ceil(f->left / rate * 1e12) : INFINITY;
-	f->end = ps < 9e18 ? now + (uint64_t)ps : SNPU_MM_NEVER;
+	f->end = (double)now + ps < 9e18 ? now + (uint64_t)ps : SNPU_MM_NEVER;
 	heap_fix(m, f->heap);
 }
 

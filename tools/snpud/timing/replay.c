@@ -462,7 +462,8 @@ struct snpu_replay *snpu_replay_new(struct snpu_timing *t)
 	r->ended = calloc(t->num + 1, 1);
 	if (r->sems)
 		r->sem_first = malloc(((size_t)snpu_sems_count(r->sems) + 1) * sizeof(uint32_t));
-	if (!r->mm || snpu_cost_covers(t->cost, r->mm) || !r->sems || !r->q || !r->ended || !r->sem_first) {
+	if (!r->mm || snpu_cost_covers(t->cost, r->mm) || !r->sems || !r->q || !r->ended ||
+	    !r->sem_first) {
 		snpu_replay_free(r);
 		return NULL;
 	}

@@ -468,6 +468,7 @@ static void t_huge(void)
 	struct snpu_plog_rec *a = copy(0, 0, 8, UINT64_MAX), *m, *z;
 	struct snpu_timing *t;
 	struct snpu_timing_stats s;
+	int i;
 
 	m = add(1, 0, SNPU_OP_MATMUL);
 	m->dtype = SNPU_DT_BF16;
@@ -480,8 +481,13 @@ static void t_huge(void)
 	sem(add(2, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_ADD, 2, 64, UINT64_MAX);
 	sem(add(2, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_ADD, 2, 64, 2);
 	wait(2, 1, 64, 1);
+	for (i = 0; i < 8; i++)
+		copy(4, 0, 4, 3000000000000000000);
 	t = replay();
 	s = stats(t);
+	/* one after the other, until there is no more time: the last ones never end */
+	CHECK(span(t, &prog[len - 8]).end < UINT64_MAX && span(t, &prog[len - 1]).end == UINT64_MAX,
+	      "%" PRIu64 " %" PRIu64, span(t, &prog[len - 8]).end, span(t, &prog[len - 1]).end);
 	CHECK(span(t, a).end >= span(t, a).begin && span(t, m).end >= span(t, m).begin, "order");
 	CHECK(span(t, z).end < 1000000000, "nothing takes %" PRIu64, span(t, z).end);
 	CHECK(s.records == len, "%" PRIu64, s.records);
