@@ -344,8 +344,10 @@ struct snpu_adm_dir {
  *            retired, BUSY above
  *
  * Response data: [0] virtual ns at which packet @position - 1 ended, [1] virtual ns at which it
- * began, [2] virtual ns the queue was busy up to there. Virtual time begins with 0 when the machine
- * is switched on, and is a function of the programs and the machine profile alone.
+ * began, [2] virtual ns the queue was busy up to there. After BUSY for a packet that has retired,
+ * the queue's vector is raised when it is worth asking again. NOENT: no such queue, or virtual time
+ * was started anew since; NOMEM: more packets than the machine keeps. Virtual time begins with 0
+ * when the machine is switched on, and is a function of the programs and the machine profile alone.
  */
 struct snpu_adm_vtime {
 	__u32 qid;
