@@ -58,8 +58,11 @@ static void print_json(const struct snpu_plog_rec *r)
 	       node(r->read_node), node(r->write_node));
 	if (r->sem_kind)
 		printf(",\"sem\":{\"kind\":\"%s\",\"node\":%" PRId64 ",\"host\":%s,\"addr\":%"
-		       PRIu64 ",\"value\":%" PRIu64 "}", sem_name(r->sem_kind), node(r->sem_node),
-		       r->sem_host ? "true" : "false", r->sem_addr, r->sem_value);
+		       PRIu64 ",\"generation\":%u,\"value\":%" PRIu64 "}",
+		       sem_name(r->sem_kind), node(r->sem_node), r->sem_host ? "true" : "false",
+		       r->sem_addr, r->sem_gen, r->sem_value);
+	if (r->timing_only)
+		printf(",\"timing_only\":true");
 	printf("}\n");
 }
 

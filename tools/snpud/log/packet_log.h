@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SNPU_PLOG_MAGIC		0x474c504e53ull		/* "SNPLG" */
-#define SNPU_PLOG_VERSION	2
+#define SNPU_PLOG_VERSION	3
 
 /**
  * struct snpu_plog_head - start of the file
