@@ -479,9 +479,10 @@ static void settle(struct snpu_mm *m, uint64_t now, uint32_t id, double rate)
 	heap_fix(m, f->heap);
 }
 
+/* Without branches: levels are often alike, and nobody can guess how it comes out */
 static bool lower(const struct level *a, const struct level *b)
 {
-	return a->level != b->level ? a->level < b->level : a->id < b->id;
+	return (a->level < b->level) | ((a->level == b->level) & (a->id < b->id));
 }
 
 static void level_down(struct level *h, uint32_t n, uint32_t pos)
@@ -489,14 +490,18 @@ static void level_down(struct level *h, uint32_t n, uint32_t pos)
 	struct level l = h[pos];
 	uint32_t c;
 
-	while ((c = 2 * pos + 1) < n) {
-		if (c + 1 < n && lower(&h[c + 1], &h[c]))
-			c++;
+	while ((c = 2 * pos + 2) < n) {
+		c -= lower(&h[c - 1], &h[c]);
 		if (!lower(&h[c], &l))
-			break;
+			goto out;
 		h[pos] = h[c];
 		pos = c;
 	}
+	if (--c < n && lower(&h[c], &l)) {
+		h[pos] = h[c];
+		pos = c;
+	}
+out:
 	h[pos] = l;
 }
 
