@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# flows.sh [OPTIONS OF snpu-flows]: flows that the timing plane simulates a second,
-# and SimGrid with the same traffic on the same machine, in the same run. Prints
-# one line: ours/s, SimGrid's/s, ratio, our host seconds, virtual seconds of both.
+# flows.sh [OPTIONS OF snpu-flows]: flows that the timing plane simulates a second
+# of CPU, and SimGrid with the same traffic on the same machine, in the same run. Prints
+# one line: ours/s, SimGrid's/s, ratio, our CPU seconds, virtual seconds of both.
 # --limit S: SimGrid gets S seconds (default 300); stopped then, its rate is below
 # flows/S, which is what is printed, with a "<" before it.
 

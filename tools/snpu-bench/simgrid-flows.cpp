@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * simgrid-flows FILE: the peer of snpu-flows: replays its traffic in SimGrid, flow level, max-min,
- * and prints virtual and host seconds. The only C++ in the tree, as SimGrid's platforms can be made
+ * and prints virtual and CPU seconds. The only C++ in the tree, as SimGrid's platforms can be made
  * in C++ only; built and run by tools/snpu-bench/flows.sh.
  *
  * Sizes, links, rates and depth are those of our replay, which runs with efficiencies of 1. Virtual
@@ -12,8 +12,8 @@
  * FILE: "machine NPUS PER_HOST NPU_RATE HOST_RATE LATENCY HOP DEPTH", then a line of each NPU:
  * bytes of each transfer and its targets in order. Rates in bytes/s of one direction, times in s.
  */
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -117,10 +117,10 @@ int main(int argc, char **argv)
 	for (i = 0; i < npus; i++)
 		e.add_actor("npu" + std::to_string(i), hosts[i], npu, i);
 
-	auto start = std::chrono::steady_clock::now();
+	std::clock_t start = std::clock();
 	e.run();
-	std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-	std::printf("%.9g %.9g %llu\n", sg4::Engine::get_clock(), took.count(),
+	double took = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+	std::printf("%.9g %.9g %llu\n", sg4::Engine::get_clock(), took,
 		    static_cast<unsigned long long>(flows));
 	return 0;
 }
