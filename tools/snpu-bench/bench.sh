@@ -3,7 +3,7 @@
 #
 # bench.sh [--json FILE] [ROW...]: every figure of snpu-bench against its bar:
 # direct rows next to a private snpud, guest rows in guests of tools/vm/snpu-vm.
-# ROW: direct, daemon, guest, idle, start, demo (default: all). Exits 0 whatever
+# ROW: direct, daemon, guest, idle, start, demo, coll, memory (default: all). Exits 0 whatever
 # falls short; a row that cannot be measured says why.
 
 set -uo pipefail
@@ -26,12 +26,12 @@ while (($#)); do
 		json=$2; shift ;;
 	--json=*) json=${1#*=} ;;
 	-h|--help) sed -n '4,7s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
-	direct|daemon|guest|idle|start|demo) parts+=("$1") ;;
+	direct|daemon|guest|idle|start|demo|coll|memory) parts+=("$1") ;;
 	*) msg "unknown argument '$1'; --help shows what there is"; exit 2 ;;
 	esac
 	shift
 done
-((${#parts[@]})) || parts=(direct daemon guest idle start demo)
+((${#parts[@]})) || parts=(direct daemon guest idle start demo coll memory)
 
 # Outside the tree: make the place for the rows, measure inside, write the JSON
 if [[ -z ${SNPU_BENCH_DIR:-} ]]; then
@@ -40,8 +40,18 @@ if [[ -z ${SNPU_BENCH_DIR:-} ]]; then
 	fi
 	SNPU_BENCH_DIR=$(mktemp -d /tmp/snpu-bench.XXXXXX) || exit 1
 	export SNPU_BENCH_DIR
+	peer_openmpi_file=$SNPU_BENCH_DIR/openmpi
 	trap 'rm -rf -- "$SNPU_BENCH_DIR"' EXIT
 	chmod 711 "$SNPU_BENCH_DIR"
+	if [[ " ${parts[*]} " == *" coll "* ]]; then
+		# the peer has a tree of its own; shared memory only, and it yields when idle
+		"$vm/snpu-tree" run --layer bench -- sh -c 'd=$1; shift
+			mpicc -O2 -o "$d/peer_mpi" "$1" && mpirun --allow-run-as-root --oversubscribe \
+				--mca mpi_yield_when_idle 1 --mca pml ob1 --mca btl self,sm -n 384 \
+				"$d/peer_mpi" 4194304 3 1' sh "$SNPU_BENCH_DIR" \
+			"$top/tools/snpu-bench/peer_mpi.c" >"$peer_openmpi_file" 2>&1 ||
+			tail -n 3 -- "$peer_openmpi_file" >&2
+	fi
 	"$vm/snpu-tree" run -- "$top/tools/snpu-bench/bench.sh" "${parts[@]}" || exit 1
 	if [[ -n $json ]]; then
 		{
@@ -91,7 +101,7 @@ missing()
 	row "$1" - - "not measured: $2"
 }
 
-# start_daemon NPUS: an snpud of its own, as the unprivileged user it is made for;
+# start_daemon NPUS [OPTION...]: an snpud of its own, as the unprivileged user it is made for;
 # sets daemon, sockets and took (seconds until it said that it is ready)
 start_daemon()
 {
@@ -105,7 +115,7 @@ start_daemon()
 	rm -f -- "$dir/ready"
 	mkfifo "$dir/ready" && exec 4<>"$dir/ready" || return 1
 	t0=${EPOCHREALTIME/./}
-	"${as[@]}" "$bin/snpud/snpud" --socket-dir "$sockets" --npus "$1" --log "$sockets/log" \
+	"${as[@]}" "$bin/snpud/snpud" --socket-dir "$sockets" --npus "$1" "${@:2}" --log "$sockets/log" \
 		--ready-fd 4 >/dev/null 2>&1 </dev/null &
 	daemon=$!
 	read -r -t 30 -u 4 ready
@@ -308,6 +318,86 @@ part_start()
 		tail -n 5 -- "$dir/err" >&2
 		missing guest-start "the guest did not start"
 	fi
+}
+
+# number KEY: of the one JSON line that is read
+number()
+{
+	sed -n "s/.*\"$1\": \([0-9.]*\)[,}].*/\1/p" | head -n 1
+}
+
+# coll ARGS: snpu-bench coll next to the daemon, its line
+coll()
+{
+	"$bin/snpu-bench/snpu-bench" -t direct -d "$sockets" coll --json-lines "$@"
+}
+
+# busbw ROW PROFILE NPUS PUBLISHED ARGS: all-reduce in virtual time
+busbw()
+{
+	local name=$1 published=$4 v
+
+	if ! start_daemon "$3" --profile "$2" --timing; then
+		missing "$name" "snpud did not start"
+		return
+	fi
+	v=$(coll --timing-only --warmup 0 --iters 1 "${@:5}" | number virtual_busbw)
+	stop_daemon
+	if [[ -n $v ]]; then
+		row "$name" "$v" "$published" "virtual time"
+	else
+		missing "$name" "snpu-bench coll failed; its message is above"
+	fi
+}
+
+part_coll()
+{
+	local line us wrong peer peer_wrong
+
+	peer=$(number wall_us <"$dir/openmpi" 2>/dev/null)
+	peer_wrong=$(number wrong <"$dir/openmpi" 2>/dev/null)
+	if ! start_daemon 384; then
+		missing all-reduce-384 "snpud did not start"
+	else
+		line=$(coll -b 4M -n 5 -w 1 --register)
+		us=$(number wall_us <<<"$line")
+		wrong=$(number wrong <<<"$line")
+		stop_daemon
+		if [[ -z $us || $wrong != 0 ]]; then
+			missing all-reduce-384 "failed, or wrong results: ${wrong:-none}"
+		elif [[ -z $peer || $peer_wrong != 0 ]]; then
+			row all-reduce-384 "$(awk -v t="$us" 'BEGIN { print 1e6 / t }')" - \
+				"Open MPI failed, or has wrong results: ${peer_wrong:-none}"
+		else
+			row all-reduce-384 "$(awk -v t="$us" 'BEGIN { print 1e6 / t }')" \
+				"$(awk -v t="$peer" 'BEGIN { print 1e6 / t }')" "4 MiB fp32 each"
+		fi
+	fi
+	busbw busbw-h100-8 hgx-h100 8 370 -b 1G -a ring -S 4M
+	busbw busbw-nvl72-512m nvl72 72 586 -b 512M -T bf16 -S 4M
+}
+
+# Peak of snpud with operands of 1 MiB on each of N NPUs; mailboxes come on top
+part_memory()
+{
+	local n used=() note=''
+
+	for n in 48 96 192 384; do
+		if ! start_daemon "$n"; then
+			missing snpud-384-used "snpud did not start with $n NPUs"
+			return
+		fi
+		coll -o broadcast -b 512K -n 1 -w 0 >/dev/null || note='wrong results'
+		used+=("$(awk '/^VmHWM:/ { printf "%.1f", $2 / 1024 }' "/proc/$daemon/status")")
+		stop_daemon
+	done
+	if [[ -n $note ]]; then
+		missing snpud-384-used "$note"
+		return
+	fi
+	row snpud-384-used "${used[3]}" "${used[0]}" "48, 96, 192, 384 NPUs: ${used[*]} MiB; $(
+		awk -v a="${used[0]}" -v b="${used[3]}" \
+			'BEGIN { printf "%.2f MiB an NPU", (b - a) / 336 }')"
 }
 
 # timed CMD...: seconds
