@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "bench.h"
+#include "model.h"
 
 static const char help[] =
 "usage: snpu-bench [OPTIONS] COMMAND...\n"
@@ -27,6 +28,8 @@ static const char help[] =
 "  row NAME VALUE REFERENCE [NOTE]   print a row measured by someone else; '-': not measured\n"
 "  rows           list the names of the rows\n"
 "  coll OPTIONS   collective operations, see 'snpu-bench coll --help'\n"
+"  gemm, p2p, ep, decode OPTIONS   modelled figures against published ones, in virtual time,\n"
+"                 with an snpud of their own; see 'snpu-bench gemm --help' and so on\n"
 "\n"
 "  -t, --transport NAME    kmd, direct or auto\n"
 "  -d, --socket-dir DIR    where the sockets of snpud are\n"
@@ -317,6 +320,14 @@ int main(int argc, char **argv)
 		ret = socket_limit(argc > 1 ? argv[1] : "");
 	} else if (!strcmp(argv[0], "coll")) {
 		ret = bench_coll(&cli.open, argc, argv);
+	} else if (!strcmp(argv[0], "gemm")) {
+		ret = bench_gemm(argc, argv);
+	} else if (!strcmp(argv[0], "p2p")) {
+		ret = bench_p2p(argc, argv);
+	} else if (!strcmp(argv[0], "ep")) {
+		ret = bench_ep(argc, argv);
+	} else if (!strcmp(argv[0], "decode")) {
+		ret = bench_decode(argc, argv);
 	} else {
 		ret = measure(&cli, argc, argv);
 	}
