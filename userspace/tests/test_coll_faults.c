@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Collectives while the fabric fails: planes that go down are of no consequence, an NPU that is cut off
- * is an error for all ranks, and the others go on without it. Faults go through the control socket.
+ * Collectives while the fabric fails: planes that go down are of no consequence, an NPU that is cut
+ * off is an error for all ranks, and the others go on without it. Faults go through the control
+ * socket.
  */
 #include <pthread.h>
 #include <stdatomic.h>

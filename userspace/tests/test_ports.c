@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Ports: what they count, and what cannot be asked. What faults do to them is tested where faults can be
- * made, see test_coll_faults.c.
+ * Ports: what they count, and what cannot be asked. What faults do to them is tested where faults
+ * can be made, see test_coll_faults.c.
  */
 #include "tap.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of the control socket's methods: rpc.c reads requests and writes answers, rpc_<topic>.c has
- * the methods.
+ * Inside of the control socket's methods: rpc.c reads requests and writes answers, rpc_<topic>.c
+ * has the methods.
  */
 #ifndef SNPU_CONTROL_RPC_H
 #define SNPU_CONTROL_RPC_H

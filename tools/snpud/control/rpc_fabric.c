@@ -166,7 +166,7 @@ int rpc_fabric_switches(struct rpc *r)
 	use = calloc(t->num_switches, sizeof(*use));
 	if (!use)
 		return rpc_fail(r, SNPU_RPC_INTERNAL, "", "out of memory");
-	/* what came in counts; what was lost, at the switch it was to enter, or that it left last */
+	/* bytes came in; losses are of the switch to be entered, or of the one left last */
 	for (i = 0; i < t->num_links; i++) {
 		const struct snpu_topo_link *l = &t->links[i];
 		uint32_t sw = l->to_kind >= SNPU_TOPO_L1 ? l->to : l->from;
@@ -213,7 +213,8 @@ int rpc_fabric_ports(struct rpc *r)
 		return -1;
 	for (d = 0; d < t->dies; d++) {
 		for (p = 0; p < t->planes; p++) {
-			uint32_t out = t->ep_up[snpu_topo_die(t, (uint32_t)node, d) * t->planes + p];
+			uint32_t die = snpu_topo_die(t, (uint32_t)node, d);
+			uint32_t out = t->ep_up[die * t->planes + p];
 			uint32_t in = t->links[out].reverse;
 			uint32_t so = snpu_fabric_link_state(f, out);
 			uint32_t si = snpu_fabric_link_state(f, in);

@@ -2,9 +2,10 @@
 /*
  * States of links.
  *
- * Faults are kept as they were set, of links, switches and planes; what follows for each link is worked
- * out when one changes and stored where workers read it. @gen counts changes: it is stored after the
- * states, so who saw a gen and then states knows at the next look whether they still hold.
+ * Faults are kept as they were set, of links, switches and planes; what follows for each link is
+ * worked out when one changes and stored where workers read it. @gen counts changes: it is stored
+ * after the states, so who saw a gen and then states knows at the next look whether they still
+ * hold.
  */
 #include "fabric/fabric.h"
 

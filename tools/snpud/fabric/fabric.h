@@ -2,12 +2,13 @@
 /*
  * The fabric manager: states and counters of all links, and the way of transfers over them.
  *
- * A transfer is what one packet moves between one pair of NPUs. It is striped, in pieces of 4 KiB or
- * more, over its lanes: a lane is one plane between one die of either side. Workers follow transfers
- * with a struct snpu_flow: they read states without a lock, and lock a link for the moment in which it
- * is counted. States are changed by the control socket, one at a time.
+ * A transfer is what one packet moves between one pair of NPUs. It is striped, in pieces of 4 KiB
+ * or more, over its lanes: a lane is one plane between one die of either side. Workers follow
+ * transfers with a struct snpu_flow: they read states without a lock, and lock a link for the
+ * moment in which it is counted. States are changed by the control socket, one at a time.
  *
- * Bytes that entered a link = bytes that left it + bytes that were lost in it, whenever it is looked at.
+ * Bytes that entered a link = bytes that left it + bytes that were lost in it, whenever it is
+ * looked at.
  */
 #ifndef SNPU_FABRIC_FABRIC_H
 #define SNPU_FABRIC_FABRIC_H
@@ -20,7 +21,7 @@
 
 #define SNPU_FABRIC_STRIPE	4096u	/* a transfer up to here takes one lane */
 #define SNPU_FABRIC_MAX_LANES	512u
-#define SNPU_FABRIC_FLAP	8u	/* packets of a queue that a flapping link is up, and then down */
+#define SNPU_FABRIC_FLAP	8u	/* packets of a queue for which a link is up, or down */
 
 struct snpu_fabric;
 
@@ -95,7 +96,7 @@ int snpu_fabric_set(struct snpu_fabric *f, const struct snpu_fabric_fault *fault
 /** snpu_fabric_clear() - end all faults; returns how many there were */
 unsigned int snpu_fabric_clear(struct snpu_fabric *f);
 
-/** snpu_fabric_faults() - up to @max faults that were set and not ended; returns how many there are */
+/** snpu_fabric_faults() - up to @max faults that are set; returns how many there are */
 unsigned int snpu_fabric_faults(struct snpu_fabric *f, struct snpu_fabric_fault *faults,
 				unsigned int max);
 

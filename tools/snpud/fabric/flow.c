@@ -2,8 +2,8 @@
 /*
  * Transfers: which lanes they take, what is counted where, and what is lost.
  *
- * Nothing here waits, and nothing depends on time: what a flapping link does is a function of the link
- * and the number of the packet in its queue.
+ * Nothing here waits, and nothing depends on time: what a flapping link does is a function of the
+ * link and the number of the packet in its queue.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -164,7 +164,8 @@ static void lane_lose(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 static uint64_t spread(struct snpu_fabric *f, const struct way *w, const uint64_t *set,
 		       const uint64_t *lost, uint64_t bytes)
 {
-	uint64_t want = (bytes + SNPU_FABRIC_STRIPE - 1) / SNPU_FABRIC_STRIPE, gone = 0, share, n = 0;
+	uint64_t want = (bytes + SNPU_FABRIC_STRIPE - 1) / SNPU_FABRIC_STRIPE;
+	uint64_t gone = 0, share, n = 0;
 	uint32_t i, lane, start;
 
 	for (i = 0; i < f->num_lanes; i++)
@@ -193,7 +194,8 @@ static uint64_t spread(struct snpu_fabric *f, const struct way *w, const uint64_
 
 static void matrix_add(struct snpu_fabric *f, uint32_t src, uint32_t dst, uint64_t bytes)
 {
-	uint64_t *row = __atomic_load_n(&f->rows[src], __ATOMIC_ACQUIRE), *none = NULL;
+	uint64_t *row = __atomic_load_n(&f->rows[src], __ATOMIC_ACQUIRE);
+	uint64_t *none = NULL;
 
 	if (!row) {
 		row = calloc(f->topo->nodes, sizeof(*row));

@@ -136,7 +136,7 @@ uint32_t snpu_topo_ep_host(const struct snpu_topo *t, uint32_t ep);
 unsigned int snpu_topo_route(const struct snpu_topo *t, uint32_t src, uint32_t dst, uint32_t plane,
 			     uint32_t chip, uint32_t *links);
 
-/** snpu_topo_route_hosts() - snpu_topo_route() for who knows the hosts; @chip: below l2_per_plane */
+/** snpu_topo_route_hosts() - for who knows the hosts; @chip: below l2_per_plane */
 unsigned int snpu_topo_route_hosts(const struct snpu_topo *t, uint32_t src, uint32_t src_host,
 				   uint32_t dst, uint32_t dst_host, uint32_t plane, uint32_t chip,
 				   uint32_t *links);

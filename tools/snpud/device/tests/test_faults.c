@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Links, switches and planes that fail under traffic: what is concerned, what is not, and what is told.
+ * Links, switches and planes that fail under traffic: what is concerned, what is not, and what is
+ * told.
  */
 #include "harness.h"
 

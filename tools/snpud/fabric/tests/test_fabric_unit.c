@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Topology and fabric manager, without a device: routes, names, striping, states, and that no byte is
- * lost from the books, whatever happens at the same time.
+ * Topology and fabric manager, without a device: routes, names, striping, states, and that no byte
+ * is lost from the books, whatever happens at the same time.
  */
 #include "device/tests/harness.h"
 
