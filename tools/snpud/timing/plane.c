@@ -6,7 +6,7 @@
  * replay adds (@segs). One thread replays and answers. Everything that waits for an answer notes
  * how many rests there have been, and is served after a replay that follows a later one.
  */
-#include "plane.h"
+#include "plane_priv.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,140 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "timing.h"
-
-#define CHUNK_RECS	512u
-#define MAX_ASKS	64u	/* of one NPU */
-
-/* A piece of the packet log */
-struct chunk {
-	struct chunk *next;
-	size_t n;
-	struct snpu_plog_rec rec[CHUNK_RECS];
-};
-
-struct change {
-	uint32_t link;
-	double rate;
-	struct change *next;
-};
-
-/* Records of one or several rests, then the changes of links that came at the last of them */
-struct seg {
-	struct chunk *first, **last;
-	struct chunk *tail;		/* the last one */
-	struct change *changes;
-	struct seg *next;
-	uint64_t serial;		/* 1 and up */
-};
-
-struct key {
-	uint32_t node, queue, epoch;
-};
-
-/* A question of the host */
-struct ask {
-	struct key k;
-	uint64_t position;
-	uint64_t after;			/* needs a rest of a later look */
-	bool done;
-	int ret;
-	struct snpu_plane_span span;
-	struct ask *next;
-};
-
-/* A TIMESTAMP that a queue stands at */
-struct stamp {
-	struct key k;
-	uint64_t seq;
-	uint32_t sub;
-	uint64_t after;
-	bool done;
-	int ret;
-	uint64_t time;
-	struct stamp *next;
-};
-
-enum job_kind {
-	JOB_SUMMARY,
-	JOB_TRACE,
-	JOB_RESET,
-};
-
-/* Somebody waits in a call */
-struct job {
-	enum job_kind kind;
-	int fd;				/* TRACE */
-	char *err;
-	size_t err_len;
-	uint64_t after;
-	bool running;
-	bool done;
-	int ret;
-	struct snpu_plane_summary sum;
-	struct job *next;
-};
-
-/**
- * struct snpu_plane - virtual time
- * @opts: as given
- * @ops: callbacks, @ctx for them
- * @lock: all that follows but @timing and @stats, which are the thread's
- * @work: for the thread
- * @done: for those who wait in a call
- * @open: records since the last rest
- * @segs: records and changes that the thread has not taken yet
- * @seg_end: end of that list
- * @records: kept in all
- * @overflow: there were too many
- * @looks: how often the device looked whether it is at rest
- * @rests: look that found the machine at rest last
- * @wanted: somebody waits for a rest of a later look than this
- * @wants: so there is one; atomic
- * @asks: questions, oldest first
- * @stamps: queues that stand at a TIMESTAMP
- * @stamp_gen: counts answers to those; atomic
- * @jobs: calls that wait
- * @use: of the links, as of the last replay: busy ns, bytes
- * @serial: of the newest segment
- * @last: of each link, its newest change, which is in segment
- * @last_seg: of that serial; 0: none
- * @rate: of each link now, NAN: as in the topology
- * @timing_err: replaying failed
- * @timing: the replay library
- * @stats: of the last replay
- */
-struct snpu_plane {
-	struct snpu_plane_opts opts;
-	const struct snpu_plane_ops *ops;
-	void *ctx;
-	pthread_t thread;
-	bool started;
-
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	pthread_cond_t done;
-	bool stop;
-	struct seg open;
-	struct seg *segs, *seg_end;
-	uint64_t records;
-	bool overflow;
-	uint64_t looks, rests, wanted;
-	uint32_t wants;
-	struct ask *asks;
-	struct stamp *stamps;
-	uint64_t stamp_gen;
-	struct job *jobs;
-	uint64_t *use;
-	uint64_t serial;
-	struct change **last;
-	uint64_t *last_seg;
-	double *rate;
-	int timing_err;
-
-	struct snpu_timing *timing;
-	struct snpu_timing_stats stats;
-};
+#include "snpu_hw.h"
 
 /* ---- records ---- */
 
@@ -340,13 +207,13 @@ uint64_t snpu_plane_stamps(const struct snpu_plane *p)
 }
 
 /* Caller holds the lock, and kicks when he has given it back */
-static void want_rest(struct snpu_plane *p)
+void snpu_plane_want_rest(struct snpu_plane *p)
 {
 	p->wanted = p->looks;
 	__atomic_store_n(&p->wants, 1, __ATOMIC_RELAXED);
 }
 
-static void kick(struct snpu_plane *p)
+void snpu_plane_kick(struct snpu_plane *p)
 {
 	if (p->ops)
 		p->ops->kick(p->ctx);
@@ -432,6 +299,74 @@ static int replay(struct snpu_plane *p, struct seg *segs)
 	return ret;
 }
 
+/*
+ * A TIMESTAMP that was answered is a packet like others, but takes nothing that other queues need:
+ * their times are the same without it. So it does not take a replay for each of many queues that
+ * do nothing else before the next one is told.
+ */
+static bool only_stamps(const struct seg *s)
+{
+	const struct chunk *c;
+	size_t i;
+
+	for (; s; s = s->next) {
+		if (s->changes)
+			return false;
+		for (c = s->first; c; c = c->next)
+			for (i = 0; i < c->n; i++)
+				if (c->rec[i].op != SNPU_OP_TIMESTAMP)
+					return false;
+	}
+	return true;
+}
+
+static bool is_held(const struct snpu_plane *p, const struct key *k)
+{
+	const struct chunk *c;
+	const struct seg *s;
+	size_t i;
+
+	for (s = p->held; s; s = s->next)
+		for (c = s->first; c; c = c->next)
+			for (i = 0; i < c->n; i++)
+				if (c->rec[i].node == k->node && c->rec[i].queue == k->queue &&
+				    c->rec[i].epoch == k->epoch)
+					return true;
+	return false;
+}
+
+static uint64_t tail_of(const struct snpu_plane *p, const struct stamp *s)
+{
+	return snpu_timing_tail(p->timing, s->k.node, s->k.queue, s->k.epoch) / 1000;
+}
+
+/* With the lock: may the earliest be a queue of which a record is held back? */
+static bool earliest_held(const struct snpu_plane *p, uint64_t rest)
+{
+	uint64_t min = UINT64_MAX, t;
+	const struct stamp *s;
+	bool held = false;
+
+	for (s = p->stamps; s; s = s->next) {
+		if (s->done || s->after >= rest)
+			continue;
+		t = tail_of(p, s);
+		held = t < min ? is_held(p, &s->k) : held || (t == min && is_held(p, &s->k));
+		min = t < min ? t : min;
+	}
+	return held;
+}
+
+/* With the lock: does a queue stand at a TIMESTAMP that @rest may answer? */
+static bool standing(const struct snpu_plane *p, uint64_t rest)
+{
+	const struct stamp *s;
+
+	for (s = p->stamps; s && (s->done || s->after >= rest); s = s->next)
+		;
+	return s;
+}
+
 /* Answers the earliest of the queues that stand at a TIMESTAMP; false: there is none */
 static bool answer_stamps(struct snpu_plane *p, uint64_t rest)
 {
@@ -447,8 +382,7 @@ static bool answer_stamps(struct snpu_plane *p, uint64_t rest)
 		if (s->after >= rest)
 			continue;
 		s->ret = ret;
-		s->time = ret ? 0 : snpu_timing_tail(p->timing, s->k.node, s->k.queue, s->k.epoch) /
-			  1000;
+		s->time = ret ? 0 : tail_of(p, s);
 		min = s->time < min ? s->time : min;
 	}
 	for (s = p->stamps; s; s = s->next) {
@@ -489,6 +423,7 @@ static void run_job(struct snpu_plane *p, struct job *j)
 		pthread_mutex_unlock(&p->lock);
 		snpu_timing_free(p->timing);
 		p->timing = timing_make(p, err, sizeof(err));
+		p->ran = false;
 		memset(&p->stats, 0, sizeof(p->stats));
 		pthread_mutex_lock(&p->lock);
 		p->timing_err = p->timing ? 0 : -ENOMEM;
@@ -573,34 +508,52 @@ static void tell_answered(struct snpu_plane *p, uint64_t rest)
 	pthread_mutex_lock(&p->lock);
 }
 
+/* Without the lock: replays what there is */
+static void catch_up(struct snpu_plane *p, int *ret)
+{
+	char msg[160];
+
+	*ret = replay(p, p->held);
+	segs_free(p->held);
+	p->held = NULL;
+	p->ran = !*ret;
+	if (!*ret)
+		return;
+	snprintf(msg, sizeof(msg), "virtual time is lost: replay: %s", strerror(-*ret));
+	if (p->opts.report)
+		p->opts.report(msg);
+}
+
 /* With the lock: one round of replay and answers. True: queues may go on, or a rest is wanted */
 static bool serve(struct snpu_plane *p)
 {
-	struct seg *segs = p->segs;
 	uint64_t rest = p->rests;
-	bool lost = p->overflow;
-	char msg[160] = "";
+	bool lost = p->overflow || p->timing_err || !p->timing, hold = standing(p, rest);
+	struct seg **end;
 	struct job *j;
 	uint32_t i;
-	int ret;
+	int ret = p->timing_err;
 
+	for (end = &p->held; *end; end = &(*end)->next)
+		;
+	*end = p->segs;
 	p->segs = NULL;
 	p->seg_end = NULL;
 	pthread_mutex_unlock(&p->lock);
 	if (lost) {
+		segs_free(p->held);
+		p->held = NULL;
 		snpu_timing_free(p->timing);
 		p->timing = NULL;
-		ret = 0;
-	} else {
-		ret = p->timing_err || !p->timing ? p->timing_err : replay(p, segs);
-		if (ret && !p->timing_err)
-			snprintf(msg, sizeof(msg), "virtual time is lost: replay: %s",
-				 strerror(-ret));
+	} else if (!hold || !p->ran || !only_stamps(p->held)) {
+		catch_up(p, &ret);
 	}
-	segs_free(segs);
-	if (*msg && p->opts.report)
-		p->opts.report(msg);
 	pthread_mutex_lock(&p->lock);
+	if (p->held && earliest_held(p, rest)) {
+		pthread_mutex_unlock(&p->lock);
+		catch_up(p, &ret);
+		pthread_mutex_lock(&p->lock);
+	}
 	if (ret)
 		p->timing_err = ret == -ENOSPC ? -ENOSPC : -EIO;
 	for (i = 0; !ret && p->timing && i < p->opts.topo->num_links; i++) {
@@ -609,7 +562,7 @@ static bool serve(struct snpu_plane *p)
 	}
 	if (answer_stamps(p, rest)) {
 		postpone(p);
-		want_rest(p);
+		snpu_plane_want_rest(p);
 		return true;
 	}
 	tell_answered(p, rest);
@@ -636,251 +589,11 @@ static void *plane_thread(void *arg)
 		if (!serve(p))
 			continue;
 		pthread_mutex_unlock(&p->lock);
-		kick(p);
+		snpu_plane_kick(p);
 		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
-}
-
-/* ---- questions ---- */
-
-static bool key_is(const struct key *k, uint32_t node, uint32_t queue, uint32_t epoch)
-{
-	return k->node == node && k->queue == queue && k->epoch == epoch;
-}
-
-static void ask_del(struct ask **at)
-{
-	struct ask *a = *at;
-
-	*at = a->next;
-	free(a);
-}
-
-/* Room for one more: those that nobody came back for go first. Caller holds the lock */
-static bool ask_room(struct snpu_plane *p, uint32_t node)
-{
-	struct ask **at, **old = NULL;
-	unsigned int n = 0;
-
-	for (at = &p->asks; *at; at = &(*at)->next) {
-		if ((*at)->k.node != node)
-			continue;
-		n++;
-		if (!old && (*at)->done)
-			old = at;
-	}
-	if (n >= MAX_ASKS && old) {
-		ask_del(old);
-		n--;
-	}
-	return n < MAX_ASKS;
-}
-
-int snpu_plane_ask(struct snpu_plane *p, uint32_t node, uint32_t queue, uint32_t epoch,
-		   uint64_t position, struct snpu_plane_span *out)
-{
-	struct ask **at, *a;
-	bool noted = false;
-	int ret = -EAGAIN;
-
-	pthread_mutex_lock(&p->lock);
-	for (at = &p->asks; *at && !(key_is(&(*at)->k, node, queue, epoch) &&
-				     (*at)->position == position); at = &(*at)->next)
-		;
-	a = *at;
-	if (p->stop || p->overflow) {
-		ret = p->stop ? -ECANCELED : -ENOSPC;
-		if (a)
-			ask_del(at);
-	} else if (a && a->done) {
-		ret = a->ret;
-		*out = a->span;
-		ask_del(at);
-	} else if (a) {
-		/* asked again: whoever was to look for a rest may have missed it */
-		noted = true;
-	} else if (ask_room(p, node)) {
-		/* the walk stopped at the end; making room may have moved it */
-		for (at = &p->asks; *at; at = &(*at)->next)
-			;
-		a = calloc(1, sizeof(*a));
-		if (a) {
-			a->k = (struct key){ node, queue, epoch };
-			a->position = position;
-			a->after = p->looks;
-			*at = a;
-			want_rest(p);
-			noted = true;
-		}
-	}
-	pthread_mutex_unlock(&p->lock);
-	if (noted)
-		kick(p);
-	return ret;
-}
-
-int snpu_plane_stamp(struct snpu_plane *p, uint32_t node, uint32_t queue, uint32_t epoch,
-		     uint64_t seq, uint32_t sub, uint64_t *time)
-{
-	struct stamp **at, *s;
-	int ret = -EAGAIN;
-
-	pthread_mutex_lock(&p->lock);
-	for (at = &p->stamps; *at && !key_is(&(*at)->k, node, queue, epoch); at = &(*at)->next)
-		;
-	s = *at;
-	/* the queue stood at another one, and went on without a word */
-	if (s && (s->seq != seq || s->sub != sub)) {
-		*at = s->next;
-		free(s);
-		s = NULL;
-	}
-	if (p->stop || p->overflow) {
-		ret = p->stop ? -ECANCELED : -ENOSPC;
-	} else if (s && s->done) {
-		ret = s->ret;
-		*time = s->time;
-	} else if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (s) {
-			s->k = (struct key){ node, queue, epoch };
-			s->seq = seq;
-			s->sub = sub;
-			s->after = p->looks;
-			s->next = p->stamps;
-			p->stamps = s;
-			want_rest(p);
-			s = NULL;
-		} else {
-			ret = -ENOMEM;
-		}
-	}
-	if (s && ret != -EAGAIN) {
-		for (at = &p->stamps; *at != s; at = &(*at)->next)
-			;
-		*at = s->next;
-		free(s);
-	}
-	pthread_mutex_unlock(&p->lock);
-	return ret;
-}
-
-void snpu_plane_unstamp(struct snpu_plane *p, uint32_t node, uint32_t queue, uint32_t epoch)
-{
-	struct stamp **at, *s = NULL;
-
-	pthread_mutex_lock(&p->lock);
-	for (at = &p->stamps; *at && !key_is(&(*at)->k, node, queue, epoch); at = &(*at)->next)
-		;
-	if (*at) {
-		s = *at;
-		*at = s->next;
-	}
-	pthread_mutex_unlock(&p->lock);
-	free(s);
-}
-
-void snpu_plane_queue_gone(struct snpu_plane *p, uint32_t node, uint32_t queue, uint32_t epoch)
-{
-	struct ask **at;
-
-	snpu_plane_unstamp(p, node, queue, epoch);
-	pthread_mutex_lock(&p->lock);
-	for (at = &p->asks; *at;) {
-		if (key_is(&(*at)->k, node, queue, epoch))
-			ask_del(at);
-		else
-			at = &(*at)->next;
-	}
-	pthread_mutex_unlock(&p->lock);
-}
-
-static struct timespec deadline(uint64_t timeout_ns)
-{
-	struct timespec ts;
-	uint64_t ns;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ns = (uint64_t)ts.tv_nsec + timeout_ns % 1000000000u;
-	ts.tv_sec += (time_t)(timeout_ns / 1000000000u + ns / 1000000000u);
-	ts.tv_nsec = (long)(ns % 1000000000u);
-	return ts;
-}
-
-/* Waits until the thread has done @j */
-static int job_wait(struct snpu_plane *p, struct job *j, uint64_t timeout_ns)
-{
-	struct timespec ts = deadline(timeout_ns);
-	struct job **at;
-	int ret = 0;
-
-	pthread_mutex_lock(&p->lock);
-	j->after = p->looks;
-	j->next = p->jobs;
-	p->jobs = j;
-	want_rest(p);
-	pthread_mutex_unlock(&p->lock);
-	kick(p);
-	pthread_mutex_lock(&p->lock);
-	/* one that the thread is at now ends soon */
-	while (!j->done && (j->running || (!ret && !p->stop)))
-		if (j->running)
-			pthread_cond_wait(&p->done, &p->lock);
-		else
-			ret = -pthread_cond_timedwait(&p->done, &p->lock, &ts);
-	for (at = &p->jobs; *at != j; at = &(*at)->next)
-		;
-	*at = j->next;
-	ret = j->done ? j->ret : p->stop ? -ECANCELED : -ETIMEDOUT;
-	pthread_mutex_unlock(&p->lock);
-	return ret;
-}
-
-int snpu_plane_summary(struct snpu_plane *p, uint64_t timeout_ns, struct snpu_plane_summary *out)
-{
-	struct job j = { .kind = JOB_SUMMARY };
-	int ret = job_wait(p, &j, timeout_ns);
-
-	if (!ret)
-		*out = j.sum;
-	return ret;
-}
-
-int snpu_plane_replay(struct snpu_plane *p, uint64_t timeout_ns)
-{
-	struct snpu_plane_summary sum;
-
-	return snpu_plane_summary(p, timeout_ns, &sum);
-}
-
-int snpu_plane_trace(struct snpu_plane *p, int fd, uint64_t timeout_ns, char *err, size_t err_len)
-{
-	struct job j = { .kind = JOB_TRACE, .fd = fd, .err = err, .err_len = err_len };
-
-	if (err_len)
-		*err = 0;
-	return job_wait(p, &j, timeout_ns);
-}
-
-int snpu_plane_reset(struct snpu_plane *p, uint64_t timeout_ns)
-{
-	struct job j = { .kind = JOB_RESET };
-
-	return job_wait(p, &j, timeout_ns);
-}
-
-void snpu_plane_link_use(struct snpu_plane *p, uint32_t link, uint64_t *busy_ns, uint64_t *bytes)
-{
-	*busy_ns = 0;
-	*bytes = 0;
-	if (link >= p->opts.topo->num_links)
-		return;
-	pthread_mutex_lock(&p->lock);
-	*busy_ns = p->use[2 * link];
-	*bytes = p->use[2 * link + 1];
-	pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- life ---- */
@@ -956,13 +669,14 @@ void snpu_plane_free(struct snpu_plane *p)
 	if (!p)
 		return;
 	while (p->asks)
-		ask_del(&p->asks);
+		snpu_plane_ask_del(&p->asks);
 	while ((s = p->stamps)) {
 		p->stamps = s->next;
 		free(s);
 	}
 	seg_clear(&p->open);
 	segs_free(p->segs);
+	segs_free(p->held);
 	snpu_timing_free(p->timing);
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->work);
