@@ -181,6 +181,7 @@ int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned
 {
 	bool reduces = op == SNPU_COLL_ALL_REDUCE || op == SNPU_COLL_REDUCE_SCATTER ||
 		       op == SNPU_COLL_REDUCE;
+	uint64_t most = SNPU_MAX_ELEMS;
 
 	if (op >= SNPU_COLL_OPS)
 		return coll_fail(-EINVAL, "operation %u is not 0 to %u", op, SNPU_COLL_OPS - 1);
@@ -196,9 +197,13 @@ int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned
 				 SNPU_COLL_REDOPS - 1);
 	if (root >= n)
 		return coll_fail(-EINVAL, "%s: root %u is not 0 to %u", op_names[op], root, n - 1);
-	if (count > SNPU_MAX_ELEMS / n)
+	/* a buffer of these has a part for each rank */
+	if (op == SNPU_COLL_REDUCE_SCATTER || op == SNPU_COLL_ALL_GATHER ||
+	    op == SNPU_COLL_ALL_TO_ALL)
+		most /= n;
+	if (count > most)
 		return coll_fail(-EINVAL, "%s: %llu elements on each of %u ranks: at most %llu",
 				 op_names[op], (unsigned long long)count, n,
-				 (unsigned long long)SNPU_MAX_ELEMS / n);
+				 (unsigned long long)most);
 	return 0;
 }
