@@ -3,8 +3,9 @@
 #
 # bench.sh [--json FILE] [ROW...]: every figure of snpu-bench against its bar:
 # direct rows next to a private snpud, guest rows in guests of tools/vm/snpu-vm.
-# ROW: direct, daemon, guest, idle, start, demo, coll, memory (default: all). Exits 0 whatever
-# falls short; a row that cannot be measured says why.
+# ROW: direct, daemon, guest, idle, start, demo, coll, memory, model, flows (default: all of these),
+# supernode (48 guests; takes minutes). Exits 0 whatever falls short; a row that cannot be measured
+# says why.
 
 set -uo pipefail
 
@@ -25,13 +26,13 @@ while (($#)); do
 		(($# > 1)) || { msg "--json: a file is missing"; exit 2; }
 		json=$2; shift ;;
 	--json=*) json=${1#*=} ;;
-	-h|--help) sed -n '4,7s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
-	direct|daemon|guest|idle|start|demo|coll|memory) parts+=("$1") ;;
+	-h|--help) sed -n '4,8s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
+	direct|daemon|guest|idle|start|demo|coll|memory|model|flows|supernode) parts+=("$1") ;;
 	*) msg "unknown argument '$1'; --help shows what there is"; exit 2 ;;
 	esac
 	shift
 done
-((${#parts[@]})) || parts=(direct daemon guest idle start demo coll memory)
+((${#parts[@]})) || parts=(direct daemon guest idle start demo coll memory model flows)
 
 # Outside the tree: make the place for the rows, measure inside, write the JSON
 if [[ -z ${SNPU_BENCH_DIR:-} ]]; then
@@ -51,6 +52,14 @@ if [[ -z ${SNPU_BENCH_DIR:-} ]]; then
 				"$d/peer_mpi" 4194304 3 1' sh "$SNPU_BENCH_DIR" \
 			"$top/tools/snpu-bench/peer_mpi.c" >"$peer_openmpi_file" 2>&1 ||
 			tail -n 3 -- "$peer_openmpi_file" >&2
+	fi
+	if [[ " ${parts[*]} " == *" flows "* ]]; then
+		for order in rotated same; do
+			"$top/tools/snpu-bench/flows.sh" --order $order >"$SNPU_BENCH_DIR/flows-$order"
+		done
+	fi
+	if [[ " ${parts[*]} " == *" supernode "* ]]; then
+		"$vm/supernode" --json "$SNPU_BENCH_DIR/supernode" >&2
 	fi
 	"$vm/snpu-tree" run -- "$top/tools/snpu-bench/bench.sh" "${parts[@]}" || exit 1
 	if [[ -n $json ]]; then
@@ -399,6 +408,59 @@ part_memory()
 	row snpud-384-used "${used[3]}" "${used[0]}" "48, 96, 192, 384 NPUs: ${used[*]} MiB; $(
 		awk -v a="${used[0]}" -v b="${used[3]}" \
 			'BEGIN { printf "%.2f MiB an NPU", (b - a) / 336 }')"
+}
+
+# modelled ROW COMMAND...: the table, then the row for its largest error
+modelled()
+{
+	local name=$1 v
+	shift
+
+	"$bin/snpu-bench/snpu-bench" "$@" --row >"$dir/table" 2>"$dir/err"
+	grep -v "^$name " "$dir/table"
+	v=$(awk -v n="$name" '$1 == n { print $2 }' "$dir/table")
+	if [[ -n $v ]]; then
+		row "$name" "$v" - "largest error above"
+	else
+		tail -n 3 -- "$dir/err" >&2
+		missing "$name" "snpu-bench $1 failed"
+	fi
+}
+
+part_model()
+{
+	modelled p2p-cm384 p2p
+	modelled ep-cm384 ep
+	modelled gemm-int8 gemm -w int8,mla
+	modelled gemm-bf16-cm384-781 gemm -w bf16 --profile cm384-781
+	modelled gemm-bf16-nvl72 gemm -w bf16 --profile nvl72
+	modelled decode-cm384 decode -n 96
+}
+
+part_flows()
+{
+	local order ours peer cpu
+
+	for order in rotated same; do
+		read -r ours peer _ cpu _ <"$dir/flows-$order"
+		if [[ -n ${peer:-} ]]; then
+			row "flows-$order" "$ours" "${peer#<}" "147,072 flows in $cpu s of CPU"
+		else
+			missing "flows-$order" "flows.sh failed; its message is above"
+		fi
+	done
+}
+
+part_supernode()
+{
+	local s
+
+	s=$(number total_s <"$dir/supernode" 2>/dev/null)
+	if [[ -n $s && $(number exit <"$dir/supernode") == 0 ]]; then
+		row supernode-48 "$s" - "384 ranks verified, $(number memory_mib <"$dir/supernode") MiB"
+	else
+		missing supernode-48 "it failed; its message is above"
+	fi
 }
 
 # timed CMD...: seconds
