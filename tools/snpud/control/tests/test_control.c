@@ -4,6 +4,7 @@
  */
 #include "device/tests/harness.h"
 
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "control/control.h"
+#include "fabric/topo.h"
+#include "timing/plane.h"
 
 static struct snpu_machine *m;
 static struct snpu_control_opts opts;
@@ -348,6 +351,139 @@ static void hostile_clients(void)
 	t_machine_end(m);
 }
 
+static void plane_kick(void *ctx)
+{
+	(void)ctx;
+}
+
+static void plane_answered(void *ctx, uint32_t node, uint32_t queue)
+{
+	(void)ctx;
+	(void)node;
+	(void)queue;
+}
+
+/* One line of an answer; false: none within a minute */
+static bool answer(int fd, char *buf, size_t len)
+{
+	struct timeval tv = { .tv_sec = 60 };
+	size_t n = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	while (n + 1 < len && recv(fd, buf + n, 1, 0) == 1 && buf[n] != '\n')
+		n++;
+	buf[n] = 0;
+	return n;
+}
+
+static void say(int fd, const char *line)
+{
+	CHECK(send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line), "send");
+}
+
+/* Sends descriptors along with a line */
+static void say_fds(int fd, const char *line, int pass, unsigned int n)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+	} ctl = { 0 };
+	struct iovec iov = { (void *)line, strlen(line) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf,
+			     .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+	struct cmsghdr *cm = CMSG_FIRSTHDR(&mh);
+	unsigned int i;
+
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_RIGHTS;
+	cm->cmsg_len = CMSG_LEN(n * sizeof(int));
+	for (i = 0; i < n; i++)
+		memcpy(CMSG_DATA(cm) + i * sizeof(int), &pass, sizeof(pass));
+	CHECK(sendmsg(fd, &mh, MSG_NOSIGNAL) == (ssize_t)strlen(line), "sendmsg");
+}
+
+/* Methods that wait hold up their own client only. This machine never comes to rest */
+static void slow_methods(void)
+{
+	static const struct snpu_plane_ops ops = { plane_kick, plane_answered };
+	char path[] = "/tmp/snpu-control-XXXXXX", sock[64], file[64], buf[1024], err[256] = "";
+	struct snpu_plane_opts po = { 0 };
+	struct snpu_profile *prof;
+	struct {
+		int fds[2];
+		struct snpu_control *c;
+	} s;
+	int slow, other, gone, fd, pipes[2];
+	struct snpu_topo *topo;
+	unsigned int i;
+	pthread_t t;
+
+	start();
+	CHECK_EQ(ask(RPC("timing.summary", "{}")), SNPU_RPC_UNSUPPORTED);
+	prof = t_profile();
+	topo = snpu_topo_new(prof, err, sizeof(err));
+	po.topo = topo;
+	opts.topo = topo;
+	opts.plane = snpu_plane_new(&po, err, sizeof(err));
+	CHECK(opts.plane && !snpu_plane_start(opts.plane, &ops, NULL), "%s", err);
+	CHECK_EQ(ask(RPC("timing.summary", "{\"timeout_ms\":1}")), SNPU_RPC_STATE);
+	CHECK_EQ(ask(RPC("timing.links", "{\"timeout_ms\":1}")), SNPU_RPC_STATE);
+	CHECK_EQ(ask(RPC("timing.reset", "{\"timeout_ms\":1}")), SNPU_RPC_STATE);
+	CHECK_EQ(ask(RPC("timing.reset", "{\"timeout_ms\":600001}")), SNPU_RPC_PARAMS);
+	CHECK_EQ(ask(RPC("timing.trace", "{\"timeout_ms\":1}")), SNPU_RPC_PARAMS);
+	CHECK_EQ(ask(RPC("timing.trace", "{\"path\":\"/tmp/x\"}")), SNPU_RPC_PARAMS);
+
+	CHECK(mkdtemp(path), "mkdtemp");
+	snprintf(sock, sizeof(sock), "%s/control.sock", path);
+	snprintf(file, sizeof(file), "%s/trace", path);
+	opts.path = sock;
+	s.fds[0] = eventfd(0, EFD_CLOEXEC);
+	s.c = snpu_control_open(&opts, err, sizeof(err));
+	CHECK(s.c && !pthread_create(&t, NULL, server, &s), "%s", err);
+	slow = dial(sock);
+	other = dial(sock);
+	/* waits; what the same client says meanwhile has its turn afterwards, others go on */
+	say(slow, RPC("timing.summary", "{\"timeout_ms\":600000}") "\n"
+		  RPC("daemon.ping", "{}") "\n");
+	for (i = 0; i < 10; i++)
+		CHECK(ping(other), "beside a slow one");
+	CHECK(recv(slow, buf, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "answered already");
+	/* gone while it waits */
+	gone = dial(sock);
+	say(gone, RPC("timing.reset", "{\"timeout_ms\":600000}") "\n");
+	close(gone);
+	CHECK(ping(other), "after one that is gone");
+	/* descriptors: of no file; several; for a method that wants none; for a trace */
+	CHECK(!pipe(pipes), "pipe");
+	say_fds(other, RPC("timing.trace", "{\"timeout_ms\":1}") "\n", pipes[1], 1);
+	CHECK(answer(other, buf, sizeof(buf)) && strstr(buf, "not one of a file"), "%s", buf);
+	say_fds(other, RPC("daemon.ping", "{}") "\n", pipes[1], 4);
+	CHECK(answer(other, buf, sizeof(buf)) && strstr(buf, "version"), "%s", buf);
+	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	say_fds(other, RPC("timing.trace", "{\"timeout_ms\":1}") "\n", fd, 1);
+	CHECK(answer(other, buf, sizeof(buf)) && strstr(buf, "did not come to rest"), "%s", buf);
+	close(pipes[1]);
+	/* all of ours were closed there */
+	CHECK_EQ(read(pipes[0], buf, 1), 0);
+	snpu_plane_stop(opts.plane);
+	CHECK(answer(slow, buf, sizeof(buf)) && strstr(buf, "snpud ends"), "%s", buf);
+	CHECK(answer(slow, buf, sizeof(buf)) && strstr(buf, "version"), "%s", buf);
+	say(other, RPC("daemon.quit", "{}") "\n");
+	pthread_join(t, NULL);
+	snpu_control_close(s.c);
+	snpu_plane_free(opts.plane);
+	snpu_topo_free(topo);
+	snpu_profile_free(prof);
+	close(slow);
+	close(other);
+	close(fd);
+	close(pipes[0]);
+	close(s.fds[0]);
+	unlink(file);
+	rmdir(path);
+	t_machine_end(m);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct t_case cases[] = {
@@ -355,6 +491,7 @@ int main(int argc, char **argv)
 		{ "fabric", fabric },
 		{ "errors", errors },
 		{ "hostile_clients", hostile_clients },
+		{ "slow_methods", slow_methods },
 	};
 
 	return t_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
