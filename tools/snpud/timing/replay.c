@@ -42,6 +42,7 @@ struct rq {
 	uint64_t busy, busy_since;
 	uint64_t waits_since;
 	uint32_t active;	/* issued, not ended */
+	size_t runs;		/* ST_BUSY: the record that runs */
 	uint32_t sem_next;	/* list of those who wait at the same semaphore */
 	uint8_t state, dir;
 };
@@ -154,6 +155,16 @@ static void pass(struct snpu_replay *r, uint32_t q)
 	retire(r, q);
 }
 
+/*
+ * Kernels and local copies do not wait for writes to other NPUs that are on their way: those have
+ * their effect elsewhere, and the engine has fetched what it sends, or holds up who would change it.
+ */
+static bool passes_writes(const struct snpu_plog_rec *p)
+{
+	return p->op == SNPU_OP_COPY || p->op == SNPU_OP_COPY2D || p->op == SNPU_OP_FILL ||
+	       (p->op >= SNPU_OP_MATMUL && p->op <= SNPU_OP_ATTENTION);
+}
+
 static void wake_waiters(struct snpu_replay *r, uint32_t sem)
 {
 	uint32_t *at = &r->sem_first[sem], q;
@@ -201,7 +212,7 @@ static void arrive(struct snpu_replay *r, uint32_t q, size_t rec)
 		rq->busy += r->now - rq->busy_since;
 	r->t->busy[rec] = rq->busy + (rq->active ? r->now - rq->busy_since : 0);
 	retire(r, q);
-	if (rq->state == ST_BUSY || rq->state == ST_FULL ||
+	if ((rq->state == ST_BUSY && rq->runs == rec) || rq->state == ST_FULL ||
 	    (rq->state == ST_DRAIN && !rq->active)) {
 		rq->state = ST_IDLE;
 		step_at(r, q, r->now > rq->ready ? r->now : rq->ready);
@@ -234,7 +245,8 @@ static bool issue(struct snpu_replay *r, uint32_t q)
 
 	(void)snpu_cost_packet(r->t->cost, p, &a);
 	dir = a.async ? direction(p) : DIR_NONE;
-	if (rq->active && dir != DIR_ANY && (dir == DIR_NONE || dir != rq->dir)) {
+	if (rq->active && dir != DIR_ANY && (dir == DIR_NONE || dir != rq->dir) &&
+	    !(dir == DIR_NONE && passes_writes(p) && rq->dir != DIR_READ)) {
 		rq->state = ST_DRAIN;
 		return false;
 	}
@@ -246,7 +258,8 @@ static bool issue(struct snpu_replay *r, uint32_t q)
 	rq->next++;
 	if (!rq->active++)
 		rq->busy_since = r->now;
-	if (dir != DIR_ANY)
+	/* what runs beside writes leaves them what they are: it has ended before anything follows */
+	if (dir != DIR_ANY && !(dir == DIR_NONE && rq->active > 1))
 		rq->dir = (uint8_t)dir;
 	else if (rq->active == 1)
 		rq->dir = DIR_ANY;
@@ -257,6 +270,7 @@ static bool issue(struct snpu_replay *r, uint32_t q)
 		push(r, at + (dir == DIR_NONE ? 0 : a.issue) + a.after, EV_ARRIVE, q, rec);
 	if (dir == DIR_NONE) {
 		rq->state = ST_BUSY;
+		rq->runs = rec;
 		return false;
 	}
 	rq->ready = r->now + a.issue;

@@ -271,7 +271,7 @@ int coll_walk(struct coll_prog *p, const struct coll_boxes *b, const struct coll
 	      void *arg)
 {
 	uint32_t from, to, i;
-	uint64_t k, most;
+	uint64_t k, step, most;
 	unsigned int recv;
 	int ret = 0;
 
@@ -284,8 +284,12 @@ int coll_walk(struct coll_prog *p, const struct coll_boxes *b, const struct coll
 		for (to = from; to < p->n && p->act[to].round == p->act[from].round; to++)
 			;
 		most = number(p, from, to, b, t, rank, esize);
-		for (k = 0; k < most; k++) {
+		/* sends are a piece ahead: one is on its way while the one before is reduced */
+		for (step = 0; step <= most; step++) {
 			for (recv = 0; recv < 2; recv++) {
+				if (recv ? !step : step == most)
+					continue;
+				k = step - recv;
 				for (i = from; i < to && !ret; i++) {
 					const struct coll_act *a = &p->act[i];
 					uint64_t piece = coll_piece(b, t, rank, a->peer) / esize;

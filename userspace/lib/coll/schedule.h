@@ -3,7 +3,8 @@
  * Schedules: what each rank does in a collective operation, and nothing about how.
  *
  * A rank's program is a list of rounds. The transfers of one round happen side by side: cut into
- * pieces, first the sends of piece 0 to every rank, then its receives, then piece 1. A round with
+ * pieces, first the sends of pieces 0 and 1 to every rank, then the receives of piece 0, then the
+ * sends of piece 2 and the receives of piece 1, and so on. A round with
  * local acts has no transfers. Sender and receiver agree on the order and size of all that is
  * between them; mailboxes hold at least two pieces. snpu_coll_reference() shows for a schedule that
  * nothing waits in a circle.
