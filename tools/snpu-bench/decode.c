@@ -28,6 +28,8 @@
 #define EXPERTS		256u
 #define EXPERT_DIM	2048u
 #define VOCAB		129280u
+#define WEIGHTS		6.57e11	/* bytes of all experts in INT8 */
+#define OWN_WEIGHTS	1.4e10	/* and of the rest, which every rank has */
 #define ACCEPT		0.7	/* of the token that multi-token prediction guesses */
 
 static const char help[] =
@@ -165,18 +167,22 @@ static void gate(struct rank *r, unsigned int t)
 			  EXPERTS, 1, 0);
 }
 
-/* All ranks' tokens meet at their experts: 8 and the shared one for each, evenly */
+/*
+ * All ranks' tokens meet at their experts, 8 and the shared one for each, evenly: with fewer ranks than
+ * experts a rank has several, and reads the weights of all of them
+ */
 static void expert(struct rank *r, unsigned int t)
 {
-	unsigned int rows = t * (MOE_TOP + 1);
+	unsigned int own = (EXPERTS + r->e->ranks - 1) / r->e->ranks;
+	unsigned int each = (t * (MOE_TOP + 1) + own - 1) / own, rows = own * each;
 
-	matmul(r, true, 1, rows, 2 * EXPERT_DIM, MOE_HIDDEN);
+	matmul(r, true, own, each, 2 * EXPERT_DIM, MOE_HIDDEN);
 	snpu_prep_act(pkt(r), SNPU_ACT_SILU, SNPU_DT_BF16, MODEL_LOCAL(3), MODEL_LOCAL(4),
 		      (uint64_t)rows * EXPERT_DIM);
 	snpu_prep_eltwise(pkt(r), SNPU_ELT_MUL, SNPU_DT_BF16, MODEL_LOCAL(8), MODEL_LOCAL(8),
 			  MODEL_LOCAL(9), (uint64_t)rows * EXPERT_DIM);
 	quantise(r, rows, EXPERT_DIM);
-	matmul(r, true, 1, rows, MOE_HIDDEN, EXPERT_DIM);
+	matmul(r, true, own, each, MOE_HIDDEN, EXPERT_DIM);
 }
 
 /* What each of two microbatches of all ranks does in a layer */
@@ -217,6 +223,16 @@ static void head(struct moe *e, unsigned int t, unsigned int shards)
 	}
 }
 
+/* A message to each fifth of the ranks, or as near as their number can be divided evenly */
+static unsigned int group_of(unsigned int ranks)
+{
+	unsigned int n = ranks < 5 ? ranks : 5;
+
+	while (ranks % n)
+		n++;
+	return ranks / n;
+}
+
 /* ns of a step of @layers layers */
 static int step(const struct model_opts *o, const struct decode *d, unsigned int dies,
 		unsigned int batch, unsigned int context, double *ns)
@@ -227,8 +243,7 @@ static int step(const struct model_opts *o, const struct decode *d, unsigned int
 		.npus = (ranks + dies - 1) / dies, .by_die = true, .queues = micro,
 	};
 	struct model shape = { .dies = dies };
-	/* a message to each fifth of the ranks: who is in it shares what arrives */
-	struct moe e = { .m = &shape, .ranks = ranks, .group = (ranks + 4) / 5 }, x[2];
+	struct moe e = { .m = &shape, .ranks = ranks, .group = group_of(ranks) }, x[2];
 	uint64_t end;
 	int ret;
 
@@ -331,6 +346,10 @@ int bench_decode(int argc, char **argv)
 		ret = -EINVAL;
 	}
 	d.ep = d.ep ? d.ep : have < 320 ? have : 320;
+	if (!ret && WEIGHTS / d.ep + OWN_WEIGHTS > (double)info.hbm_bytes / info.dies)
+		fprintf(stderr, "snpu-bench: decode: %u ranks: %.0f GB of weights for each, but %.0f GB of HBM: "
+			"it would not fit\n", d.ep, (WEIGHTS / d.ep + OWN_WEIGHTS) / 1e9,
+			(double)info.hbm_bytes / info.dies / 1e9);
 	for (i = 0; i < d.batches && !ret; i++)
 		for (k = 0; k < d.contexts && !ret; k++)
 			ret = point(&o, &d, &info, d.batch[i], d.context[k]);

@@ -352,7 +352,8 @@ int model_run(struct model *m, uint64_t *end)
 	struct model_queue *stuck = NULL;
 	struct snpu_vtime vt;
 	unsigned int i, d, k;
-	size_t left;
+	size_t left, before = 0;
+	uint64_t since = bench_now();
 	int ret;
 
 	if (m->failed)
@@ -364,6 +365,12 @@ int model_run(struct model *m, uint64_t *end)
 			ret = snpu_queue_wait(stuck->q, stuck->position - RING / 2, 20000000);
 			if (ret == -ETIME)
 				ret = 0;
+			/* queues that all wait for each other never take more */
+			if (left != before)
+				since = bench_now();
+			else if (!ret && bench_now() - since > RUN_NS)
+				ret = -EDEADLK;
+			before = left;
 		}
 	} while (!ret && left);
 	*end = 0;

@@ -15,7 +15,8 @@
  * @m: machine
  * @ranks: how many
  * @queue: queue of each die
- * @group: ranks that a message goes to together: it is sent to one of their NPUs. 1: each rank
+ * @group: ranks that a message goes to together: it is sent to one of their NPUs; a divisor of
+ *	@ranks. 1: each rank
  * @slot: of semaphores in the window, so that exchanges may overlap
  * @round: how often this slot was used before
  */
