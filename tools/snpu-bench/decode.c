@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * snpu-bench decode: one decode step of a 671B-parameter mixture of experts (DeepSeek-R1), executed on
- * timing-only queues of all ranks.
+ * snpu-bench decode: one decode step of a 671B-parameter mixture of experts (DeepSeek-R1), executed
+ * on timing-only queues of all ranks.
  *
  * A rank is a die: its own requests in attention (data-parallel), one expert in the mixture
  * (expert-parallel). Requests are cut into microbatches, each with a queue of its own, so that
- * one's exchange goes on beside another's kernels. Every layer's kernels are packets with the shapes of
- * the model; the exchanges are those of snpu-bench ep.
+ * one's exchange goes on beside another's kernels. Every layer's kernels are packets with the shapes
+ * of the model; the exchanges are those of snpu-bench ep.
  */
 #include <errno.h>
 #include <getopt.h>
