@@ -89,10 +89,17 @@ ok 'a rate above its own' run 1 fault link 'npu0.0>l1.0.0' degraded 28e9
 ok 'a rate of a plane' run 1 fault plane 1 degraded 1e9
 ok 'a rate that is none' run 2 fault plane 1 degraded fast
 ok 'no rate' run 2 fault plane 1 degraded
+ok 'show with faults' run 0 fabric show
+ok 'show with faults: how many' has ', 5 faults set$'
+ok 'top with faults' run 0 top once
+ok 'looking ends none' run 0 fault list
+ok 'looking ends none: all five' [ "$(wc -l <"$dir/out")" = 6 ]
 ok 'clear' run 0 fault clear
 ok 'clear: how many' has '^cleared +5'
 ok 'clear: nothing left' run 0 fault list
 ok 'clear: only a headline' [ "$(wc -l <"$dir/out")" = 1 ]
+ok 'clear: the plane is back' run 0 fabric show
+ok 'clear: the plane is back: all its links' has '^ *2 +3168 +3168 +0 +0 +0 '
 ok 'top once' run 0 top once
 ok 'top once: planes' has '^ *6 '
 ok 'top as JSON' run 0 --json top

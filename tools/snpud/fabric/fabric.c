@@ -167,8 +167,9 @@ int snpu_fabric_set(struct snpu_fabric *f, const struct snpu_fabric_fault *fault
 	return 0;
 }
 
-/* All faults in order; @faults NULL: end them. lock held */
-static unsigned int each(struct snpu_fabric *f, struct snpu_fabric_fault *faults, unsigned int max)
+/* All faults in order: up to @max go to @faults; @end: they are ended. lock held */
+static unsigned int each(struct snpu_fabric *f, struct snpu_fabric_fault *faults, unsigned int max,
+			 bool end)
 {
 	const uint32_t ends[] = { f->topo->num_links, f->topo->num_switches, f->topo->planes };
 	struct fab_own *const owns[] = { f->own_link, f->own_switch, f->own_plane };
@@ -181,13 +182,13 @@ static unsigned int each(struct snpu_fabric *f, struct snpu_fabric_fault *faults
 
 			if (o->state == SNPU_PORT_UP)
 				continue;
-			if (!faults)
-				o->state = SNPU_PORT_UP;
-			else if (n < max)
+			if (n < max)
 				faults[n] = (struct snpu_fabric_fault){
 					.kind = kind, .id = i, .state = o->state,
 					.share = o->state == SNPU_PORT_DEGRADED ? o->share : 0,
 				};
+			if (end)
+				o->state = SNPU_PORT_UP;
 			n++;
 		}
 	}
@@ -199,7 +200,7 @@ unsigned int snpu_fabric_clear(struct snpu_fabric *f)
 	unsigned int n;
 
 	pthread_mutex_lock(&f->lock);
-	n = each(f, NULL, 0);
+	n = each(f, NULL, 0, true);
 	if (n)
 		apply(f);
 	pthread_mutex_unlock(&f->lock);
@@ -212,7 +213,7 @@ unsigned int snpu_fabric_faults(struct snpu_fabric *f, struct snpu_fabric_fault 
 	unsigned int n;
 
 	pthread_mutex_lock(&f->lock);
-	n = each(f, faults, max);
+	n = each(f, faults, max, false);
 	pthread_mutex_unlock(&f->lock);
 	return n;
 }

@@ -236,6 +236,9 @@ static void states(void)
 	CHECK_EQ(set(SNPU_FABRIC_PLANE, 0, SNPU_PORT_DOWN, 0), 0);
 	CHECK_EQ(snpu_fabric_link_state(f, up), SNPU_PORT_DOWN);
 	CHECK_EQ(snpu_fabric_link_rate(f, up), 0);
+	/* who only counts changes nothing */
+	CHECK_EQ(snpu_fabric_faults(f, NULL, 0), 3);
+	CHECK_EQ(snpu_fabric_faults(f, faults, 1), 3);
 	CHECK_EQ(snpu_fabric_faults(f, faults, 4), 3);
 	CHECK_EQ(faults[0].kind, SNPU_FABRIC_LINK);
 	CHECK_EQ(faults[2].kind, SNPU_FABRIC_PLANE);
