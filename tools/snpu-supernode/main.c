@@ -144,10 +144,15 @@ static int work(void)
 	if (!in_state(SN_FAILED, SN_FAILED))
 		sn_pace_save(&m.opts, &pace);
 	while (m.opts.keep && !ret) {
+		/* whoever dies meanwhile is told of, as during the run */
 		sn_progress_clear();
-		ret = sn_loop_once(-1);
+		ret = sn_loop_once(1000);
+		if (!ret && m.model.dead)
+			ret = tick();
+		if (!ret && in_state(SN_FAILED, SN_FAILED))
+			ret = -EIO;
 	}
-	return 0;
+	return ret < 0 ? ret : 0;
 }
 
 /* A descriptor or three for each guest, and memory files of others */

@@ -106,7 +106,8 @@ int sn_report(struct sn_machine *m, int ret)
 	       "%.1f GiB of memory: %s\n", SN_NAME, m->opts.hosts, m->model.npus,
 	       m->tpl.cached ? "from the cache" : "made in", m->tpl.seconds,
 	       m->up ? m->up - m->start : 0, sn_now() - m->start, m->rss / 1024,
-	       ret ? "FAILED" : "all results are right");
+	       ret ? "FAILED" : m->rows ? "all results are right" :
+	       "the program ended well in all of them, and gave no results");
 	if (failed)
 		printf("%s: %u guests failed or say that another one did\n", SN_NAME, failed);
 	if (m->opts.json && write_json(m, ret))
