@@ -332,7 +332,7 @@ static void print_json(FILE *f, const struct coll_world *w, const struct coll_ca
 		fprintf(f, "\"virtual_us\": %.3f, \"virtual_algbw\": %.4f, "
 			"\"virtual_busbw\": %.4f, ",
 			c->virt_ns / 1e3, bytes / c->virt_ns, bytes / c->virt_ns * bus);
-	fprintf(f, "\"rank_base\": %u, \"wrong\": ", w->o->base);
+	fprintf(f, "\"rank_base\": %u, \"rank_count\": %u, \"wrong\": ", w->o->base, w->n);
 	if (c->wrong == UINT64_MAX) {
 		fprintf(f, "null}\n");
 	} else {

@@ -10,10 +10,6 @@
 
 #include "supernode.h"
 
-#define KEEP_BYTES	(4u << 20)	/* of a program's output, each of both */
-
-static struct sn_machine *machine;
-
 static struct sn_guest *guest_of(struct sn_qemu *q)
 {
 	return (struct sn_guest *)((char *)q - offsetof(struct sn_guest, q));
@@ -21,28 +17,42 @@ static struct sn_guest *guest_of(struct sn_qemu *q)
 
 static void enter(struct sn_guest *g, enum sn_state state)
 {
+	static const char *const what[] = {
+		[SN_RESTORES] = "loads the template", [SN_PLUGS] = "gets its NPUs",
+		[SN_PROBES] = "runs, the driver takes the NPUs", [SN_READY] = "is ready",
+		[SN_RUNS] = "runs the program", [SN_DONE] = "is done",
+	};
+
 	g->state = state;
 	g->at[state] = sn_now();
+	if (g->m->opts.verbose && state != SN_FAILED)
+		sn_msg("%s: %s, %.1f s", g->name, what[state], g->at[state] - g->m->start);
 }
 
 void sn_guest_fail(struct sn_guest *g, const char *fmt, ...)
 {
+	char text[sizeof(g->why)];
 	va_list ap;
 
-	if (g->state == SN_FAILED || g->state == SN_DONE)
+	/* whose program has ended is not needed any more, unless the machine is to stay */
+	if (g->state == SN_FAILED || (g->state == SN_DONE && !g->m->keeps))
 		return;
 	va_start(ap, fmt);
-	vsnprintf(g->why, sizeof(g->why), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	sn_escape(g->why, sizeof(g->why), text, strlen(text));
 	enter(g, SN_FAILED);
 	sn_msg("%s: %s", g->name, g->why);
-	if (!machine->settle)
-		machine->settle = sn_now() + SN_SETTLE_S;
+	/* what it still does counts no more; the others notice an end */
+	if (g->q.proc.pid)
+		kill(g->q.proc.pid, SIGTERM);
+	if (!g->m->settle)
+		g->m->settle = sn_now() + SN_SETTLE_S;
 }
 
 static void say_hello(struct sn_guest *g)
 {
-	struct sn_hello h = { .host = g->host, .npus = machine->model.npus };
+	struct sn_hello h = { .host = g->host, .npus = g->m->model.npus };
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -55,14 +65,14 @@ static void say_hello(struct sn_guest *g)
 
 static void plug(struct sn_guest *g)
 {
-	unsigned int slot = machine->model.npus;
+	unsigned int slot = g->m->model.npus;
 	char path[200];
 
 	enter(g, SN_PLUGS);
 	/* slot 0 last: only then does the guest look at the others */
 	while (slot--) {
-		snprintf(path, sizeof(path), "%s/npu%u.sock", machine->model.sockets,
-			 machine->model.npu[g->host][slot]);
+		snprintf(path, sizeof(path), "%s/npu%u.sock", g->m->model.sockets,
+			 g->m->model.npu[g->host][slot]);
 		sn_qemu_plug(&g->q, slot, path);
 	}
 	g->cont = sn_qemu_command(&g->q, "cont", NULL);
@@ -97,77 +107,105 @@ static void on_event(struct sn_qemu *q, const char *name, struct json_object *da
 		plug(g);
 }
 
-static void keep(struct sn_guest *g, char **buf, size_t *len, FILE *f, const void *data, size_t n)
+/* Results are JSON objects, a line each; rows are counted only while they can be right */
+static void on_line(void *arg, char *text, size_t len)
 {
-	if (f)
-		fwrite(data, 1, n, f);
-	if (*len + n > KEEP_BYTES) {
-		g->lost += n;
-		return;
-	}
-	*buf = realloc(*buf, *len + n + 1);
-	if (!*buf)
-		sn_alloc(SIZE_MAX / 2);		/* says so and ends */
-	memcpy(*buf + *len, data, n);
-	*len += n;
-	(*buf)[*len] = 0;
+	struct sn_guest *g = arg;
+
+	if (len == SN_LINE_MAX && text[0] == '{')
+		sn_table_refuse(g->m->table, g->host, "it is too long", text);
+	else if (sn_table_line(g->m->table, g->host, text, len) > 0)
+		g->m->rows++;
 }
 
-/* Lines that are whole: results are JSON objects */
-static void take_rows(struct sn_guest *g)
+static void take_err(struct sn_guest *g, const char *data, size_t n)
 {
-	char *end;
+	size_t room = sizeof(g->err) - g->err_len, kept = n < room ? n : room;
 
-	while ((end = memchr(g->out + g->parsed, '\n', g->out_len - g->parsed))) {
-		char *line = g->out + g->parsed;
+	memcpy(g->err + g->err_len, data, kept);
+	g->err_len += kept;
+	g->err_cut += n - kept;
+}
 
-		*end = 0;
-		g->parsed = (size_t)(end - g->out) + 1;
-		if (*line == '{') {
-			struct json_object *row = json_tokener_parse(line);
+static void take_exit(struct sn_guest *g, const void *payload)
+{
+	int32_t rc;
 
-			if (row) {
-				sn_table_add(machine->table, g->host, row);
-				machine->rows++;
-			}
-			json_object_put(row);
-		}
-		*end = '\n';
+	memcpy(&rc, payload, sizeof(rc));
+	if (rc < 0 || rc > 255) {
+		sn_guest_fail(g, "its agent: exit code %d", rc);
+		return;
+	}
+	sn_lines_end(&g->out, on_line, g);
+	g->rc = rc;
+	enter(g, SN_DONE);
+	if (rc && !g->m->settle)
+		g->m->settle = sn_now() + SN_SETTLE_S;
+}
+
+static void take_npus(struct sn_guest *g, const void *payload)
+{
+	uint32_t n;
+
+	memcpy(&n, payload, sizeof(n));
+	if (n == g->m->model.npus)
+		enter(g, SN_READY);
+	else
+		sn_guest_fail(g, "it has %u NPUs, not %u", n, g->m->model.npus);
+}
+
+void sn_guest_frame(struct sn_guest *g, const struct sn_frame *f, void *payload)
+{
+	/* when a frame may come, and its length; others have any */
+	static const struct {
+		enum sn_frame_type type;
+		enum sn_state state;
+		uint32_t len;
+	} rules[] = {
+		{ SN_NPUS, SN_PROBES, sizeof(uint32_t) },
+		{ SN_OUT, SN_RUNS, 0 },
+		{ SN_ERR, SN_RUNS, 0 },
+		{ SN_EXIT, SN_RUNS, sizeof(int32_t) },
+	};
+	unsigned int i;
+
+	if (g->state == SN_FAILED)
+		return;
+	if (f->type == SN_FAIL) {
+		sn_guest_fail(g, "its agent: %s", (char *)payload);
+		return;
+	}
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]) && rules[i].type != f->type; i++)
+		;
+	if (i == sizeof(rules) / sizeof(rules[0])) {
+		sn_guest_fail(g, "its agent: unknown frame 0x%x", f->type);
+		return;
+	}
+	if (rules[i].state != g->state || (rules[i].len && rules[i].len != f->len)) {
+		sn_guest_fail(g, "its agent: frame '%c' of %u bytes at the wrong time", f->type, f->len);
+		return;
+	}
+	if ((f->type == SN_OUT || f->type == SN_ERR) && g->files[f->type == SN_ERR])
+		fwrite(payload, 1, f->len, g->files[f->type == SN_ERR]);
+	switch (f->type) {
+	case SN_NPUS:
+		take_npus(g, payload);
+		break;
+	case SN_OUT:
+		sn_lines_add(&g->out, payload, f->len, on_line, g);
+		break;
+	case SN_ERR:
+		take_err(g, payload, f->len);
+		break;
+	case SN_EXIT:
+		take_exit(g, payload);
+		break;
 	}
 }
 
 static void on_frame(struct sn_qemu *q, const struct sn_frame *f)
 {
-	struct sn_guest *g = guest_of(q);
-	int32_t rc;
-
-	switch (f->type) {
-	case SN_NPUS:
-		if (g->state == SN_PROBES)
-			enter(g, SN_READY);
-		break;
-	case SN_OUT:
-		keep(g, &g->out, &g->out_len, g->files[0], q->rx.payload, f->len);
-		take_rows(g);
-		break;
-	case SN_ERR:
-		keep(g, &g->err, &g->err_len, g->files[1], q->rx.payload, f->len);
-		break;
-	case SN_EXIT:
-		if (f->len != sizeof(rc) || g->state != SN_RUNS)
-			break;
-		memcpy(&rc, q->rx.payload, sizeof(rc));
-		g->rc = rc;
-		enter(g, SN_DONE);
-		if (rc && !machine->settle)
-			machine->settle = sn_now() + SN_SETTLE_S;
-		break;
-	case SN_FAIL:
-		sn_guest_fail(g, "its agent: %s", (char *)q->rx.payload);
-		break;
-	default:
-		break;
-	}
+	sn_guest_frame(guest_of(q), f, q->rx.payload);
 }
 
 static void on_failed(struct sn_qemu *q, const char *why)
@@ -194,9 +232,9 @@ static FILE *open_log(const struct sn_guest *g, const char *what)
 	char path[4200];
 	FILE *f;
 
-	if (!machine->opts.logs)
+	if (!g->m->opts.logs)
 		return NULL;
-	snprintf(path, sizeof(path), "%s/%s.%s", machine->opts.logs, g->name, what);
+	snprintf(path, sizeof(path), "%s/%s.%s", g->m->opts.logs, g->name, what);
 	f = fopen(path, "we");
 	if (!f)
 		sn_msg("%s: %s", path, strerror(errno));
@@ -207,7 +245,7 @@ void sn_guest_start(struct sn_machine *m, struct sn_guest *g)
 {
 	int ret;
 
-	machine = m;
+	g->m = m;
 	g->q.ops = &ops;
 	g->files[0] = open_log(g, "out");
 	g->files[1] = open_log(g, "err");
@@ -224,7 +262,7 @@ void sn_guest_start(struct sn_machine *m, struct sn_guest *g)
 /* {host}, {base}, {ranks}, {hosts} and {name} in the words of the program */
 static size_t expand(const struct sn_guest *g, const char *word, char *out, size_t room)
 {
-	const unsigned int npus = machine->model.npus, hosts = machine->opts.hosts;
+	const unsigned int npus = g->m->model.npus, hosts = g->m->opts.hosts;
 	const struct {
 		const char *key;
 		unsigned int value;
@@ -242,7 +280,7 @@ static size_t expand(const struct sn_guest *g, const char *word, char *out, size
 			n += (size_t)sprintf(out + n, "%u", keys[i].value);
 			word += strlen(keys[i].key);
 		} else if (!strncmp(word, "{name}", 6)) {
-			n += (size_t)sprintf(out + n, "%s", machine->opts.name);
+			n += (size_t)sprintf(out + n, "%s", g->m->opts.name);
 			word += 6;
 		} else {
 			out[n++] = *word++;
@@ -252,8 +290,9 @@ static size_t expand(const struct sn_guest *g, const char *word, char *out, size
 	return n + 1;
 }
 
-void sn_guest_run(struct sn_machine *m, struct sn_guest *g)
+void sn_guest_run(struct sn_guest *g)
 {
+	const struct sn_machine *m = g->m;
 	static char buf[SN_FRAME_MAX];
 	size_t n = 0;
 	unsigned int i;
@@ -271,6 +310,12 @@ void sn_guest_run(struct sn_machine *m, struct sn_guest *g)
 		sn_guest_fail(g, "cannot start the program: %s", strerror(-ret));
 }
 
+void sn_guest_stop(struct sn_guest *g)
+{
+	if (g->state == SN_RUNS)
+		sn_qemu_send(&g->q, SN_STOP, "", 0);
+}
+
 void sn_guest_close(struct sn_guest *g)
 {
 	sn_qemu_close(&g->q);
@@ -278,6 +323,5 @@ void sn_guest_close(struct sn_guest *g)
 		fclose(g->files[0]);
 	if (g->files[1])
 		fclose(g->files[1]);
-	free(g->out);
-	free(g->err);
+	free(g->out.buf);
 }

@@ -11,6 +11,8 @@
 
 #include "supernode.h"
 
+#define STOP_S	5.0	/* for a program to end after SIGTERM */
+
 static struct sn_machine m;
 static struct sn_pace pace;
 
@@ -40,14 +42,33 @@ static unsigned int in_state(enum sn_state from, enum sn_state to)
 
 static int wait_some(void)
 {
-	double rss;
 	int ret = sn_loop_once(200);
+	unsigned int i;
+	double rss;
 
 	if (ret)
 		return ret;
+	for (i = 0; i < m.opts.hosts; i++)
+		sn_qemu_tick(&m.guests[i].q);
 	rss = sn_rss(&m);
 	m.rss = rss > m.rss ? rss : m.rss;
 	return tick();
+}
+
+/* One that a guest could not be made of is not kept for the next time */
+static void check_template(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.opts.hosts; i++) {
+		const struct sn_guest *g = &m.guests[i];
+
+		if (g->state != SN_FAILED || g->at[SN_PLUGS] > 0 || !(g->at[SN_RESTORES] > 0))
+			continue;
+		sn_msg("the template is removed; the next run makes it anew");
+		sn_template_discard(&m.tpl);
+		return;
+	}
 }
 
 /* From the template to guests that have their NPUs */
@@ -58,6 +79,7 @@ static int bring_up(void)
 
 	m.guests = sn_alloc(m.opts.hosts * sizeof(*m.guests));
 	for (next = 0; next < m.opts.hosts; next++) {
+		m.guests[next].m = &m;
 		m.guests[next].host = next;
 		m.guests[next].q.proc.pidfd = -1;
 		m.guests[next].q.monitor.fd = -1;
@@ -67,8 +89,10 @@ static int bring_up(void)
 	}
 	next = 0;
 	while (!ret && in_state(SN_READY, SN_READY) < m.opts.hosts) {
-		if (in_state(SN_FAILED, SN_FAILED))
+		if (in_state(SN_FAILED, SN_FAILED)) {
+			check_template();
 			return -EIO;
+		}
 		while (next < m.opts.hosts && in_state(SN_RESTORES, SN_PROBES) < m.opts.parallel)
 			sn_guest_start(&m, &m.guests[next++]);
 		ret = wait_some();
@@ -81,6 +105,18 @@ static int bring_up(void)
 	return ret;
 }
 
+/* What they say of it tells where they were */
+static void stop_programs(void)
+{
+	double limit = sn_now() + STOP_S;
+	unsigned int i;
+
+	for (i = 0; i < m.opts.hosts; i++)
+		sn_guest_stop(&m.guests[i]);
+	while (in_state(SN_RUNS, SN_RUNS) && sn_now() < limit && !wait_some())
+		;
+}
+
 /* The program in all of them. After a failure the others have their time to notice it */
 static int run(void)
 {
@@ -88,7 +124,7 @@ static int run(void)
 	int ret = 0;
 
 	for (i = 0; i < m.opts.hosts; i++)
-		sn_guest_run(&m, &m.guests[i]);
+		sn_guest_run(&m.guests[i]);
 	m.limit = sn_now() + m.opts.timeout;
 	while (!ret && in_state(SN_RUNS, SN_RUNS)) {
 		ret = wait_some();
@@ -110,6 +146,8 @@ static int run(void)
 			ret = -ETIME;
 		}
 	}
+	if (ret == -ETIMEDOUT || ret == -ETIME)
+		stop_programs();
 	return ret;
 }
 
@@ -120,6 +158,7 @@ static int work(void)
 	ret = sn_model_start(&m.model, &m.opts);
 	if (ret)
 		return ret;
+	m.table = sn_table_create(m.opts.hosts, m.model.npus);
 	ret = sn_needs_check(&m, &pace);
 	if (!ret)
 		ret = sn_template_get(&m.tpl, &m.opts, m.model.hbm, tick);
@@ -143,7 +182,8 @@ static int work(void)
 		return -EIO;
 	if (!in_state(SN_FAILED, SN_FAILED))
 		sn_pace_save(&m.opts, &pace);
-	while (m.opts.keep && !ret) {
+	m.keeps = m.opts.keep;
+	while (m.keeps && !ret) {
 		/* whoever dies meanwhile is told of, as during the run */
 		sn_progress_clear();
 		ret = sn_loop_once(1000);
@@ -194,7 +234,6 @@ int main(int argc, char **argv)
 		return ret < 0 ? SN_EXIT_USAGE : 0;
 	m.start = sn_now();
 	m.tpl.lock = -1;
-	m.table = sn_table_create(m.opts.hosts);
 	if (m.opts.faults) {
 		if (regcomp(&faults, m.opts.faults, REG_EXTENDED | REG_NOSUB)) {
 			sn_msg("--faults: not a regular expression");

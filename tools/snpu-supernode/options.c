@@ -12,6 +12,7 @@ enum {
 	OPT_HOSTS = 256, OPT_NPUS, OPT_PROFILE, OPT_MEM, OPT_TB, OPT_PARALLEL,
 	OPT_TIMEOUT, OPT_NAME, OPT_ENV, OPT_JSON, OPT_LOGS, OPT_KEEP, OPT_VERBOSE,
 	OPT_DIR, OPT_CACHE, OPT_KERNEL, OPT_INITRD, OPT_SNPUD, OPT_QEMU, OPT_FAULTS, OPT_CHECK, OPT_KILL, OPT_TIMING,
+	OPT_ROWS,
 };
 
 static const struct option longs[] = {
@@ -38,6 +39,7 @@ static const struct option longs[] = {
 	{ "snpud", required_argument, NULL, OPT_SNPUD },
 	{ "qemu", required_argument, NULL, OPT_QEMU },
 	{ "faults", required_argument, NULL, OPT_FAULTS },
+	{ "rows", required_argument, NULL, OPT_ROWS },
 	{ "check", no_argument, NULL, OPT_CHECK },
 	{ NULL, 0, NULL, 0 },
 };
@@ -132,6 +134,8 @@ static int option(struct sn_opts *o, int c, const char *arg)
 			return -EINVAL;
 		o->kill_guest = (int)v;
 		return 0;
+	case OPT_ROWS:
+		return number("--rows", arg, 0, 1000, &o->rows);
 	case OPT_TIMING:
 		o->timing = true;
 		return 0;

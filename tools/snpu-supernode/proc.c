@@ -161,6 +161,26 @@ void sn_end(struct sn_proc **procs, unsigned int count)
 	}
 }
 
+size_t sn_show(const char *text, size_t len, unsigned int lines)
+{
+	const char *p = text, *last = text + len, *end;
+	char safe[512];
+
+	/* a line without an end, or an empty one, is a line too */
+	do {
+		size_t n, done;
+
+		end = memchr(p, '\n', (size_t)(last - p));
+		n = (size_t)((end ? end : last) - p);
+		while (n && p[n - 1] == '\r')
+			n--;
+		done = sn_escape(safe, sizeof(safe), p, n);
+		fprintf(stderr, "  | %s%s\n", safe, done < n ? " ..." : "");
+		p = end ? end + 1 : last;
+	} while (--lines && p < last);
+	return (size_t)(p - text);
+}
+
 void sn_tail(const char *path, unsigned int lines)
 {
 	FILE *f = fopen(path, "r");
@@ -179,8 +199,7 @@ void sn_tail(const char *path, unsigned int lines)
 			skip--;
 			continue;
 		}
-		line[strcspn(line, "\r\n")] = 0;
-		fprintf(stderr, "  | %s\n", line);
+		sn_show(line, strcspn(line, "\r\n"), 1);
 	}
 	free(line);
 	fclose(f);

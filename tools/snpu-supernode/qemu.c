@@ -11,6 +11,7 @@
 
 #define MAX_LINE	(1u << 20)
 #define MAX_ARGS	64
+#define LOST_S		1.0		/* from the end of a stream to that of its process */
 
 static uint64_t bar_size(uint64_t hbm)
 {
@@ -59,21 +60,40 @@ void sn_qemu_shape(const struct sn_opts *opts, uint64_t hbm, char *text, size_t 
 	snprintf(text, size, "%s|%s", machine_text(opts, hbm), kernel_line);
 }
 
-static void broken(struct sn_qemu *q, const char *what, ssize_t n)
+static void shut(struct sn_watch *w)
+{
+	int fd = w->fd;
+
+	if (!w->func || fd < 0)
+		return;
+	sn_unwatch(w);
+	close(fd);
+}
+
+static void broken(struct sn_qemu *q, struct sn_watch *w, const char *what, ssize_t n)
 {
 	char why[128];
 
-	/* the end of the process says more than the end of its streams */
-	if (!n) {
-		struct pollfd p = { .fd = q->proc.pidfd, .events = POLLIN };
-
-		if (poll(&p, 1, 1000) > 0) {
-			sn_unwatch(&q->monitor);
-			sn_unwatch(&q->port);
-			return;
-		}
+	shut(w);
+	/* the end of the process says more than the end of its streams, and is about to come */
+	if (!n || n == -ECONNRESET) {
+		if (!q->lost)
+			q->lost_at = sn_now();
+		q->lost = what;
+		return;
 	}
-	snprintf(why, sizeof(why), "%s: %s", what, n ? strerror((int)-n) : "closed");
+	snprintf(why, sizeof(why), "%s: %s", what, strerror((int)-n));
+	q->ops->failed(q, why);
+}
+
+void sn_qemu_tick(struct sn_qemu *q)
+{
+	char why[128];
+
+	if (!q->lost || !q->proc.pid || sn_now() - q->lost_at < LOST_S)
+		return;
+	snprintf(why, sizeof(why), "%s: closed", q->lost);
+	q->lost = NULL;
 	q->ops->failed(q, why);
 }
 
@@ -101,7 +121,7 @@ static void on_monitor(void *arg)
 	char *end;
 
 	if (n <= 0 || q->len + (size_t)n >= MAX_LINE - 1) {
-		broken(q, "QEMU's monitor", n < 0 ? -errno : n ? -EMSGSIZE : 0);
+		broken(q, &q->monitor, "QEMU's monitor", n < 0 ? -errno : n ? -EMSGSIZE : 0);
 		return;
 	}
 	q->len += (size_t)n;
@@ -124,13 +144,13 @@ static void on_port(void *arg)
 	int ret;
 
 	if (n <= 0) {
-		broken(q, "the agent's channel", n);
+		broken(q, &q->port, "the agent's channel", n);
 		return;
 	}
 	while ((ret = sn_parser_next(&q->rx, &f)) > 0)
 		q->ops->frame(q, &f);
 	if (ret < 0)
-		broken(q, "the agent's channel", ret);
+		broken(q, &q->port, "the agent's channel", ret);
 }
 
 static void on_exit_event(void *arg)
@@ -179,6 +199,7 @@ int sn_qemu_start(struct sn_qemu *q, const struct sn_opts *opts, const char *nam
 		return -ENOMEM;
 	q->len = 0;
 	q->rx.have = 0;
+	q->lost = NULL;
 	n = split(shape, argv, 1);
 	argv[n++] = (char *)"-chardev";
 	argv[n++] = chardev;
@@ -299,16 +320,6 @@ int sn_qemu_send(struct sn_qemu *q, enum sn_frame_type type, const void *data, s
 		return -EPIPE;
 	ret = send_all(q->port.fd, &f, sizeof(f));
 	return ret ? ret : send_all(q->port.fd, data, len);
-}
-
-static void shut(struct sn_watch *w)
-{
-	int fd = w->fd;
-
-	if (!w->func || fd < 0)
-		return;
-	sn_unwatch(w);
-	close(fd);
 }
 
 void sn_qemu_close(struct sn_qemu *q)

@@ -6,15 +6,19 @@
 
 #include "supernode.h"
 
+#define SHOW_GUESTS	8u	/* that failed */
+#define SHOW_LINES	8u	/* of what a program says on its standard error */
+
 static void say_err(const struct sn_guest *g)
 {
-	const char *p = g->err ? g->err : "", *end;
-	unsigned int lines = 0;
+	uint64_t left;
 
-	for (; *p && lines < 6; p = *end ? end + 1 : end, lines++) {
-		end = strchrnul(p, '\n');
-		fprintf(stderr, "  | %.*s\n", (int)(end - p), p);
-	}
+	if (!g->err_len)
+		return;
+	left = g->err_len - sn_show(g->err, g->err_len, SHOW_LINES) + g->err_cut;
+	if (left)
+		fprintf(stderr, "  | ... and %llu bytes more, which --logs DIR keeps\n",
+			(unsigned long long)left);
 }
 
 static int write_json(const struct sn_machine *m, int ret)
@@ -55,7 +59,8 @@ static unsigned int look_at_kernels(struct sn_machine *m)
 		while (f && getline(&line, &cap, f) >= 0) {
 			if (regexec(m->faults, line, 0, NULL, 0))
 				continue;
-			sn_msg("%s: its kernel says: %.200s", m->guests[i].name, line);
+			sn_msg("%s: its kernel says:", m->guests[i].name);
+			sn_show(line, strcspn(line, "\r\n"), 1);
 			bad++;
 			break;
 		}
@@ -82,17 +87,19 @@ int sn_report(struct sn_machine *m, int ret)
 			continue;
 		ret = ret ? ret : SN_EXIT_WRONG;
 		failed++;
-		if (shown++ == 8) {
+		if (shown == SHOW_GUESTS)
 			sn_msg("... and others");
-			break;
-		}
+		if (shown++ >= SHOW_GUESTS)
+			continue;
 		sn_msg("%s: %s%.0d", g->name, g->state == SN_FAILED ? g->why :
 		       "its program failed with exit code ", g->state == SN_FAILED ? 0 : g->rc);
 		say_err(g);
 	}
 	if (m->guests) {
 		sick = look_at_kernels(m);
-		bad = sn_table_print(m->table, stdout);
+		sn_table_print(m->table, stdout);
+		fflush(stdout);
+		bad = sn_table_say(m->table, stderr, m->up > 0 ? m->opts.rows : 0);
 		if (sick)
 			ret = ret ? ret : SN_EXIT_MACHINE;
 		if (bad)

@@ -10,6 +10,8 @@
 #include <sys/types.h>
 
 #include "frame.h"
+#include "table.h"
+#include "text.h"
 
 #define SN_MAX_HOSTS	256u
 #define SN_MAX_NPUS	8u		/* functions of a PCI slot */
@@ -44,6 +46,7 @@
  * @initrd: image of the guest
  * @snpud: the program
  * @qemu: version of QEMU
+ * @rows: results that have to come out at least
  * @faults: regular expression of kernel words that mean a fault, or NULL
  * @env: variables NAME=VALUE for the program
  * @env_count: how many
@@ -70,6 +73,7 @@ struct sn_opts {
 	const char *initrd;
 	const char *snpud;
 	const char *qemu;
+	unsigned int rows;
 	const char *faults;
 	const char *env[64];
 	unsigned int env_count;
@@ -134,6 +138,16 @@ void sn_end(struct sn_proc **procs, unsigned int count);
 double sn_now(void);
 void sn_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *sn_alloc(size_t size);
+
+/**
+ * sn_show - lines of a text that others wrote, each with a mark, escaped
+ * @text: bytes
+ * @len: how many
+ * @lines: no more than these
+ *
+ * Return: bytes that were shown
+ */
+size_t sn_show(const char *text, size_t len, unsigned int lines);
 
 /**
  * sn_tail - the end of a log, each line with a mark
@@ -263,6 +277,8 @@ struct sn_qemu_ops {
  * @rx: frames of the agent
  * @console: file with the kernel's console
  * @errors: file with QEMU's own words
+ * @lost: what stream is at its end, though the process is not; NULL: none
+ * @lost_at: since when
  */
 struct sn_qemu {
 	struct sn_proc proc;
@@ -276,6 +292,8 @@ struct sn_qemu {
 	struct sn_parser rx;
 	char console[160];
 	char errors[160];
+	const char *lost;
+	double lost_at;
 };
 
 /**
@@ -320,6 +338,9 @@ void sn_qemu_plug(struct sn_qemu *q, unsigned int slot, const char *socket);
 /** sn_qemu_send - a frame to the agent; returns 0 or negative errno */
 int sn_qemu_send(struct sn_qemu *q, enum sn_frame_type type, const void *data, size_t len);
 void sn_qemu_close(struct sn_qemu *q);
+
+/** sn_qemu_tick - to be called often: a stream that ended is a failure, if the process does not end too */
+void sn_qemu_tick(struct sn_qemu *q);
 
 /**
  * sn_qemu_shape - what a template's state depends on besides kernel and image
@@ -366,7 +387,7 @@ void sn_template_close(struct sn_template *t);
 
 /* --- guest.c --- */
 
-struct sn_table;
+struct sn_machine;
 
 /**
  * enum sn_state - how far a guest is
@@ -384,6 +405,7 @@ enum sn_state {
 
 /**
  * struct sn_guest - a guest
+ * @m: what it is part of
  * @host: number
  * @name: h07
  * @state: how far
@@ -392,15 +414,14 @@ enum sn_state {
  * @rc: exit code of the program
  * @at: when each state was reached
  * @cont: number of the command that lets it run
- * @out: what the program printed, both also in files of the logs
- * @err: its standard error
- * @out_len: bytes of @out
+ * @out: lines that the program prints; whole in the files of the logs
+ * @err: the beginning of its standard error
  * @err_len: bytes of @err
- * @parsed: bytes of @out that were looked at for rows
- * @files: files for both
- * @lost: bytes that were not kept
+ * @err_cut: bytes that came after that
+ * @files: of the logs: standard output, error
  */
 struct sn_guest {
+	struct sn_machine *m;
 	unsigned int host;
 	char name[16];
 	enum sn_state state;
@@ -409,13 +430,11 @@ struct sn_guest {
 	int rc;
 	double at[SN_FAILED + 1];
 	unsigned int cont;
-	char *out;
-	char *err;
-	size_t out_len;
+	struct sn_lines out;
+	char err[16384];
 	size_t err_len;
-	size_t parsed;
+	uint64_t err_cut;
 	FILE *files[2];
-	uint64_t lost;
 };
 
 /**
@@ -436,6 +455,7 @@ struct sn_machine {
 	double limit;		/* when the program's time is over */
 	double settle;		/* when guests that still run after a failure are stopped; 0: none failed */
 	struct sn_vtime vtime;	/* packets 0: not asked */
+	bool keeps;		/* the program has ended, and the machine is to stay */
 	double rss;		/* MiB that all processes had, at most as far as seen */
 };
 
@@ -443,7 +463,20 @@ struct sn_machine {
 void sn_guest_start(struct sn_machine *m, struct sn_guest *g);
 
 /** sn_guest_run - from SN_READY to SN_DONE */
-void sn_guest_run(struct sn_machine *m, struct sn_guest *g);
+void sn_guest_run(struct sn_guest *g);
+
+/** sn_guest_stop - SIGTERM to the program, if it runs; its end comes as always */
+void sn_guest_stop(struct sn_guest *g);
+
+/**
+ * sn_guest_frame - its agent said something
+ * @g: guest
+ * @f: head of the frame
+ * @payload: of the frame, and a 0
+ *
+ * The guest is believed nothing: what is not as it should be fails it.
+ */
+void sn_guest_frame(struct sn_guest *g, const struct sn_frame *f, void *payload);
 
 void sn_guest_close(struct sn_guest *g);
 
@@ -494,32 +527,5 @@ void sn_progress_clear(void);
  * Return: exit code
  */
 int sn_report(struct sn_machine *m, int ret);
-
-/* --- table.c: rows that guests print, made one table --- */
-
-struct sn_table *sn_table_create(unsigned int hosts);
-void sn_table_free(struct sn_table *t);
-
-/**
- * sn_table_add - a JSON object that a guest printed
- * @t: table
- * @host: guest
- * @row: object
- *
- * Objects with the same strings, and the same "bytes", "count" and "ranks", are one row.
- */
-void sn_table_add(struct sn_table *t, unsigned int host, struct json_object *row);
-
-/**
- * sn_table_print - print it
- * @t: table
- * @f: where
- *
- * Return: rows that are wrong: counted errors, or not there from every host
- */
-unsigned int sn_table_print(const struct sn_table *t, FILE *f);
-
-/** sn_table_json - the merged rows; to be put */
-struct json_object *sn_table_json(const struct sn_table *t);
 
 #endif

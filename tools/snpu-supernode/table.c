@@ -1,103 +1,225 @@
 // SPDX-License-Identifier: MIT
-/* Rows that guests print, made one table: the same operation and size from every guest is one row. */
+/* Rows that guests print, made one table: the same collective from every guest is one row. */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "supernode.h"
 
-#define MAX_ROWS	4096u
+#define MAX_ROWS	1024u
+#define MAX_OWN_RANKS	64u		/* of a communicator that each guest has for itself */
+#define MAX_NOTES	16u
+#define MAX_SAID	32u
 
+/* What is known of a rank */
+enum {
+	RANK_MISSING,
+	RANK_RIGHT,
+	RANK_UNCHECKED,
+	RANK_WRONG,
+};
+
+/*
+ * @own: each guest has a communicator of its own, and what is one row here is as many of them;
+ * @nth: times that the same collective came before; @state: of each rank, with @own of each guest's
+ */
 struct row {
-	char op[24], algo[16], type[8], redop[8];
-	uint64_t ranks, size, count;
-	double slowest, fastest;		/* us */
-	uint64_t vtime;				/* ns, 0: none */
-	uint64_t wrong;
-	unsigned int from;			/* guests */
-	bool unchecked;
+	struct sn_row is;
+	bool own, mixed;
+	unsigned int nth, from;
+	double fastest;
+	unsigned int ranks;
+	uint8_t *state;
+	uint8_t gave[SN_MAX_HOSTS];
 };
 
 struct sn_table {
-	unsigned int hosts;
+	unsigned int hosts, npus;
 	unsigned int num;
-	struct row row[MAX_ROWS];
+	struct row *row[MAX_ROWS];
+	unsigned int refused;			/* more than notes */
+	char note[MAX_NOTES][400];
 };
 
-struct sn_table *sn_table_create(unsigned int hosts)
+struct sn_table *sn_table_create(unsigned int hosts, unsigned int npus)
 {
 	struct sn_table *t = sn_alloc(sizeof(*t));
 
 	t->hosts = hosts;
+	t->npus = npus;
 	return t;
 }
 
 void sn_table_free(struct sn_table *t)
 {
+	unsigned int i;
+
+	for (i = 0; t && i < t->num; i++) {
+		free(t->row[i]->state);
+		free(t->row[i]);
+	}
 	free(t);
 }
 
-static void get_text(struct json_object *o, const char *key, char *out, size_t size)
+void sn_table_refuse(struct sn_table *t, unsigned int host, const char *why, const char *text)
 {
-	struct json_object *v;
+	char safe[160];
 
-	snprintf(out, size, "%s", json_object_object_get_ex(o, key, &v) ?
-		 json_object_get_string(v) : "");
+	sn_escape(safe, sizeof(safe), text, strlen(text));
+	if (t->refused < MAX_NOTES)
+		snprintf(t->note[t->refused], sizeof(t->note[0]), "h%02u: not a row to count: %.200s: %s",
+			 host, why, safe);
+	t->refused++;
 }
 
-static uint64_t get_u64(struct json_object *o, const char *key)
+static bool same(const struct row *a, const struct sn_row *b, bool own)
 {
-	struct json_object *v;
-
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_uint64(v) : 0;
+	return !strcmp(a->is.op, b->op) && !strcmp(a->is.type, b->type) &&
+	       !strcmp(a->is.redop, b->redop) && a->is.root == b->root && a->is.size == b->size &&
+	       a->is.count == b->count && a->is.ranks == b->ranks && a->own == own;
 }
 
-static bool same(const struct row *a, const struct row *b)
+/* Ranks that each guest has to give; 0: any guest may give any rank */
+static unsigned int share(const struct sn_table *t, const struct row *r)
 {
-	return !strcmp(a->op, b->op) && !strcmp(a->type, b->type) && !strcmp(a->redop, b->redop) &&
-	       a->size == b->size && a->ranks == b->ranks;
+	if (r->own)
+		return r->is.ranks;
+	return r->is.ranks == t->hosts * t->npus ? t->npus : 0;
 }
 
-void sn_table_add(struct sn_table *t, unsigned int host, struct json_object *o)
+static struct row *find_row(struct sn_table *t, const struct sn_row *r, bool own, unsigned int at)
 {
-	struct row r = { .from = 1 }, *to;
-	struct json_object *v;
-	unsigned int i;
+	unsigned int i, k, nth = 0;
+	struct row *to;
 
-	(void)host;
-	get_text(o, "op", r.op, sizeof(r.op));
-	if (!r.op[0])
-		return;
-	get_text(o, "algo", r.algo, sizeof(r.algo));
-	get_text(o, "type", r.type, sizeof(r.type));
-	get_text(o, "redop", r.redop, sizeof(r.redop));
-	r.ranks = get_u64(o, "ranks");
-	r.size = get_u64(o, "size");
-	r.count = get_u64(o, "count");
-	r.vtime = get_u64(o, "virtual_ns");
-	if (json_object_object_get_ex(o, "wall_us", &v))
-		r.slowest = json_object_get_double(v);
-	r.fastest = r.slowest;
-	r.unchecked = !json_object_object_get_ex(o, "wrong", &v) || !v;
-	r.wrong = r.unchecked ? 0 : json_object_get_uint64(v);
-	for (i = 0; i < t->num && !same(&t->row[i], &r); i++)
-		;
-	if (i == MAX_ROWS)
-		return;
-	to = &t->row[i];
-	if (i == t->num) {
-		t->row[t->num++] = r;
-		return;
+	for (i = 0; i < t->num; i++) {
+		to = t->row[i];
+		if (!same(to, r, own))
+			continue;
+		for (k = 0; k < r->num && to->state[at + k] == RANK_MISSING; k++)
+			;
+		if (k == r->num)
+			return to;
+		/* these ranks gave it before: it was done again */
+		nth++;
 	}
-	to->from++;
-	to->wrong += r.wrong;
-	to->unchecked |= r.unchecked;
-	to->vtime = r.vtime > to->vtime ? r.vtime : to->vtime;
-	to->slowest = r.slowest > to->slowest ? r.slowest : to->slowest;
-	to->fastest = r.fastest < to->fastest ? r.fastest : to->fastest;
+	if (t->num == MAX_ROWS)
+		return NULL;
+	to = sn_alloc(sizeof(*to));
+	to->is = *r;
+	to->is.errors = NULL;
+	to->is.wrong = 0;
+	to->own = own;
+	to->nth = nth;
+	to->fastest = r->wall_us;
+	to->ranks = own ? t->hosts * r->ranks : r->ranks;
+	to->state = sn_alloc(to->ranks);
+	t->row[t->num++] = to;
+	return to;
 }
 
-static double bus_factor(const struct row *r)
+static int add(struct sn_table *t, unsigned int host, struct sn_row *r, char *why, size_t size)
+{
+	unsigned int at, k, first = host * t->npus;
+	struct row *to;
+	bool own;
+
+	/* what was not compared needs no list, and is of all ranks that the guest may have */
+	if (!r->num)
+		r->num = r->ranks - r->base < t->npus ? r->ranks - r->base : t->npus;
+	own = t->hosts > 1 && !r->base && r->num == r->ranks;
+	if (own && r->ranks > MAX_OWN_RANKS) {
+		snprintf(why, size, "%u ranks in one guest", r->ranks);
+		return -EINVAL;
+	}
+	if (!own && r->ranks == t->hosts * t->npus &&
+	    (r->base < first || r->base + r->num > first + t->npus)) {
+		snprintf(why, size, "it tells of ranks %u to %u, and has ranks %u to %u", r->base,
+			 r->base + r->num - 1, first, first + t->npus - 1);
+		return -EINVAL;
+	}
+	at = own ? host * r->ranks : r->base;
+	to = find_row(t, r, own, at);
+	if (!to) {
+		snprintf(why, size, "more than %u different rows", MAX_ROWS);
+		return -EINVAL;
+	}
+	for (k = 0; k < r->num; k++) {
+		uint8_t state = RANK_UNCHECKED;
+
+		if (!r->unchecked)
+			state = json_object_get_int64(json_object_array_get_idx(r->errors, k)) ?
+				RANK_WRONG : RANK_RIGHT;
+		to->state[at + k] = state;
+	}
+	to->from += !to->gave[host];
+	to->gave[host] = 1;
+	to->mixed |= strcmp(to->is.algo, r->algo) != 0;
+	to->is.unchecked |= r->unchecked;
+	to->is.wrong = r->wrong > UINT64_MAX - to->is.wrong ? UINT64_MAX : to->is.wrong + r->wrong;
+	if (r->wall_us > to->is.wall_us)
+		to->is.wall_us = r->wall_us;
+	if (r->wall_us < to->fastest)
+		to->fastest = r->wall_us;
+	if (r->virtual_us > to->is.virtual_us)
+		to->is.virtual_us = r->virtual_us;
+	return 1;
+}
+
+int sn_table_line(struct sn_table *t, unsigned int host, const char *line, size_t len)
+{
+	struct json_tokener *tok;
+	struct json_object *o;
+	char why[200];
+	struct sn_row r;
+	int ret;
+
+	if (len && line[len - 1] == '\r')
+		len--;
+	if (!len || line[0] != '{')
+		return 0;
+	tok = json_tokener_new();
+	if (!tok)
+		sn_alloc(SIZE_MAX / 2);		/* says so and ends */
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	o = json_tokener_parse_ex(tok, line, (int)len);
+	if (json_tokener_get_error(tok) != json_tokener_success ||
+	    strspn(line + json_tokener_get_parse_end(tok), " \t") !=
+	    len - json_tokener_get_parse_end(tok)) {
+		/* a program may print what it likes, but not half a row */
+		ret = len > 1 && line[1] == '"' ? -EINVAL : 0;
+		snprintf(why, sizeof(why), "it is no JSON (%s)", json_tokener_get_error(tok) ==
+			 json_tokener_success ? "more follows" :
+			 json_tokener_error_desc(json_tokener_get_error(tok)));
+	} else {
+		ret = sn_row_parse(&r, o, why, sizeof(why));
+		if (ret > 0)
+			ret = add(t, host, &r, why, sizeof(why));
+	}
+	if (ret < 0)
+		sn_table_refuse(t, host, why, line);
+	json_object_put(o);
+	json_tokener_free(tok);
+	return ret;
+}
+
+static unsigned int count(const struct row *r, uint8_t state)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < r->ranks; i++)
+		n += r->state[i] == state;
+	return n;
+}
+
+static bool right(const struct row *r)
+{
+	return count(r, RANK_RIGHT) == r->ranks;
+}
+
+static double bus_factor(const struct sn_row *r)
 {
 	double n = (double)r->ranks;
 
@@ -109,29 +231,144 @@ static double bus_factor(const struct row *r)
 	return 1;
 }
 
-unsigned int sn_table_print(const struct sn_table *t, FILE *f)
+void sn_table_print(const struct sn_table *t, FILE *f)
 {
-	unsigned int i, bad = 0;
+	unsigned int i;
+	bool virt = false;
 
 	if (!t->num)
-		return 0;
-	fprintf(f, "  %-14s %-9s %6s %12s %5s %5s %12s %9s %9s %7s %s\n", "op", "algo", "ranks",
-		"size B", "type", "redop", "wall us", "algbw", "busbw", "#wrong", "guests");
+		return;
+	for (i = 0; i < t->num; i++)
+		virt |= t->row[i]->is.virtual_us > 0;
+	fprintf(f, "  %-14s %-9s %6s %12s %5s %5s %12s%s %9s %9s %7s %s\n", "op", "algo", "ranks",
+		"size B", "type", "redop", "wall us", virt ? "   virtual us" : "", "algbw", "busbw",
+		"#wrong", "guests");
 	for (i = 0; i < t->num; i++) {
-		const struct row *r = &t->row[i];
-		double bw = r->slowest > 0 ? (double)r->size / r->slowest / 1e3 : 0;
-		bool wrong = r->wrong || r->from != t->hosts;
-		char w[24] = "N/A";
+		const struct row *r = t->row[i];
+		const struct sn_row *is = &r->is;
+		double bw = is->wall_us > 0 ? (double)is->size / is->wall_us / 1e3 : 0;
+		char w[24] = "N/A", v[24] = "";
 
-		bad += wrong;
-		if (!r->unchecked)
-			snprintf(w, sizeof(w), "%" PRIu64, r->wrong);
-		fprintf(f, "  %-14s %-9s %6" PRIu64 " %12" PRIu64
-			" %5s %5s %12.1f %9.4f %9.4f %7s %u of %u%s\n", r->op, r->algo, r->ranks,
-			r->size, r->type, r->redop, r->slowest, bw, bw * bus_factor(r), w, r->from,
-			t->hosts, wrong ? "  <-- wrong" : "");
+		if (!is->unchecked)
+			snprintf(w, sizeof(w), "%" PRIu64, is->wrong);
+		if (virt && is->virtual_us > 0)
+			snprintf(v, sizeof(v), " %12.3f", is->virtual_us);
+		else if (virt)
+			snprintf(v, sizeof(v), " %12s", "N/A");
+		fprintf(f, "  %-14s %-9s %6u %12" PRIu64 " %5s %5s %12.1f%s %9.4f %9.4f %7s %u of %u%s\n",
+			is->op, r->mixed ? "mixed" : is->algo, is->ranks, is->size, is->type,
+			is->redop, is->wall_us, v, bw, bw * bus_factor(is), w, r->from, t->hosts,
+			right(r) ? "" : "  <-- not right");
 	}
-	return bad;
+}
+
+/* As printf() at the end of @text, which is never more than full */
+static void __attribute__((format(printf, 3, 4))) append(char *text, size_t size, const char *fmt, ...)
+{
+	size_t n = strlen(text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text + n, size - n, fmt, ap);
+	va_end(ap);
+	if (strlen(text) == size - 1)
+		strcpy(text + size - 5, " ...");
+}
+
+/* "8-11, 13" of the ranks from @lo to before @hi, counted from @zero */
+static void ranges(const struct row *r, uint8_t state, unsigned int lo, unsigned int hi,
+		   unsigned int zero, char *text, size_t size)
+{
+	const char *comma = "";
+	unsigned int i, end;
+
+	for (i = lo; i < hi; i = end + 1) {
+		end = i;
+		if (r->state[i] != state)
+			continue;
+		while (end + 1 < hi && r->state[end + 1] == state)
+			end++;
+		append(text, size, end > i ? "%s%u-%u" : "%s%u", comma, i - zero, end - zero);
+		comma = ", ";
+	}
+}
+
+static bool whole(const struct row *r, uint8_t state, unsigned int per, unsigned int host)
+{
+	unsigned int i;
+
+	for (i = 0; i < per && r->state[host * per + i] == state; i++)
+		;
+	return i == per;
+}
+
+/* "h01 to h03 (ranks 8-31), h05 (ranks 41, 43)" */
+static void who(const struct sn_table *t, const struct row *r, uint8_t state, char *text, size_t size)
+{
+	unsigned int per = share(t, r), h, end, zero;
+	char part[200];
+
+	if (!per) {
+		append(text, size, "ranks ");
+		ranges(r, state, 0, r->ranks, 0, text, size);
+		return;
+	}
+	for (h = 0; h < t->hosts; h = end + 1) {
+		end = h;
+		while (whole(r, state, per, h) && end + 1 < t->hosts && whole(r, state, per, end + 1))
+			end++;
+		/* ranks of a guest's own count from 0 in each */
+		zero = r->own ? h * per : 0;
+		part[0] = 0;
+		ranges(r, state, h * per, (r->own ? h + 1 : end + 1) * per, zero, part, sizeof(part));
+		if (!part[0])
+			continue;
+		append(text, size, text[0] ? ", h%02u" : "h%02u", h);
+		if (end > h)
+			append(text, size, " to h%02u", end);
+		append(text, size, " (ranks %s)", part);
+	}
+}
+
+unsigned int sn_table_say(const struct sn_table *t, FILE *f, unsigned int want)
+{
+	static const char *const what[] = {
+		[RANK_MISSING] = "gave no result", [RANK_UNCHECKED] = "compared nothing",
+		[RANK_WRONG] = "have wrong elements",
+	};
+	unsigned int i, said = 0;
+	char text[400], nth[32];
+	uint8_t state;
+
+	for (i = 0; i < t->num; i++) {
+		const struct row *r = t->row[i];
+
+		nth[0] = 0;
+		if (r->nth)
+			snprintf(nth, sizeof(nth), ", given %u times", r->nth + 1);
+		for (state = RANK_MISSING; state <= RANK_WRONG; state++) {
+			if (state == RANK_RIGHT || !count(r, state))
+				continue;
+			if (said++ >= MAX_SAID)
+				continue;
+			text[0] = 0;
+			who(t, r, state, text, sizeof(text));
+			fprintf(f, "%s: %s of %" PRIu64 " B, %u ranks%s: %s %s\n", SN_NAME, r->is.op,
+				r->is.size, r->is.ranks, nth, text, what[state]);
+		}
+	}
+	if (said > MAX_SAID)
+		fprintf(f, "%s: ... and %u more lines of that kind\n", SN_NAME, said - MAX_SAID);
+	for (i = 0; i < t->refused && i < MAX_NOTES; i++)
+		fprintf(f, "%s: %s\n", SN_NAME, t->note[i]);
+	if (t->refused > MAX_NOTES)
+		fprintf(f, "%s: ... and %u more of that kind\n", SN_NAME, t->refused - MAX_NOTES);
+	said += t->refused;
+	if (t->num < want) {
+		fprintf(f, "%s: %u results came, not %u\n", SN_NAME, t->num, want);
+		said++;
+	}
+	return said;
 }
 
 struct json_object *sn_table_json(const struct sn_table *t)
@@ -139,22 +376,34 @@ struct json_object *sn_table_json(const struct sn_table *t)
 	struct json_object *list = json_object_new_array(), *o;
 	unsigned int i;
 
-	for (i = 0; i < t->num; i++) {
-		const struct row *r = &t->row[i];
+	for (i = 0; t && i < t->num; i++) {
+		const struct row *r = t->row[i];
+		const struct sn_row *is = &r->is;
 
 		o = json_object_new_object();
-		json_object_object_add(o, "op", json_object_new_string(r->op));
-		json_object_object_add(o, "algo", json_object_new_string(r->algo));
-		json_object_object_add(o, "type", json_object_new_string(r->type));
-		json_object_object_add(o, "redop", json_object_new_string(r->redop));
-		json_object_object_add(o, "ranks", json_object_new_uint64(r->ranks));
-		json_object_object_add(o, "size", json_object_new_uint64(r->size));
-		json_object_object_add(o, "count", json_object_new_uint64(r->count));
-		json_object_object_add(o, "wall_us", json_object_new_double(r->slowest));
+		json_object_object_add(o, "op", json_object_new_string(is->op));
+		json_object_object_add(o, "algo",
+				       json_object_new_string(r->mixed ? "mixed" : is->algo));
+		json_object_object_add(o, "type", json_object_new_string(is->type));
+		json_object_object_add(o, "redop", json_object_new_string(is->redop));
+		json_object_object_add(o, "ranks", json_object_new_int((int)is->ranks));
+		json_object_object_add(o, "size", json_object_new_uint64(is->size));
+		json_object_object_add(o, "count", json_object_new_uint64(is->count));
+		json_object_object_add(o, "wall_us", json_object_new_double(is->wall_us));
 		json_object_object_add(o, "wall_us_fastest", json_object_new_double(r->fastest));
-		json_object_object_add(o, "wrong", r->unchecked ? NULL :
-				       json_object_new_uint64(r->wrong));
+		if (is->virtual_us > 0)
+			json_object_object_add(o, "virtual_us",
+					       json_object_new_double(is->virtual_us));
+		json_object_object_add(o, "wrong", is->unchecked ? NULL :
+				       json_object_new_uint64(is->wrong));
 		json_object_object_add(o, "guests", json_object_new_int((int)r->from));
+		json_object_object_add(o, "right", json_object_new_boolean(right(r)));
+		json_object_object_add(o, "ranks_missing",
+				       json_object_new_int((int)count(r, RANK_MISSING)));
+		json_object_object_add(o, "ranks_unchecked",
+				       json_object_new_int((int)count(r, RANK_UNCHECKED)));
+		json_object_object_add(o, "ranks_wrong",
+				       json_object_new_int((int)count(r, RANK_WRONG)));
 		json_object_array_add(list, o);
 	}
 	return list;
