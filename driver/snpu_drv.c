@@ -31,31 +31,35 @@ MODULE_PARM_DESC(hang_ms,
  * Each ioctl of ours runs with the device bound: who removes it waits for those under way. None
  * of them waits for userspace or for a fence.
  */
-#define SNPU_IOCTL(name)						\
+#define SNPU_IOCTL_ENTER(name, wedged)					\
 static int snpu_enter_##name(struct drm_device *drm, void *data, struct drm_file *file)	\
 {									\
 	int idx, ret;							\
 									\
 	if (!drm_dev_enter(drm, &idx))					\
 		return -ENODEV;						\
-	ret = READ_ONCE(to_snpu_device(drm)->power) == SNPU_POWER_WEDGED ? -EIO : \
+	ret = !(wedged) && READ_ONCE(to_snpu_device(drm)->power) == SNPU_POWER_WEDGED ? -EIO : \
 	      snpu_ioctl_##name(drm, data, file);			\
 	drm_dev_exit(idx);						\
 	return ret;							\
 }
 
+#define SNPU_IOCTL(name)	SNPU_IOCTL_ENTER(name, false)
+/* On a wedged device, too: a client must be able to learn what became of it, and to give back */
+#define SNPU_IOCTL_WEDGED(name)	SNPU_IOCTL_ENTER(name, true)
+
 SNPU_IOCTL(dev_query)
 SNPU_IOCTL(bo_create)
 SNPU_IOCTL(bo_info)
-SNPU_IOCTL(vm_bind)
+SNPU_IOCTL_WEDGED(vm_bind)
 SNPU_IOCTL(queue_create)
-SNPU_IOCTL(queue_destroy)
-SNPU_IOCTL(queue_query)
+SNPU_IOCTL_WEDGED(queue_destroy)
+SNPU_IOCTL_WEDGED(queue_query)
 SNPU_IOCTL(queue_ctrl)
 SNPU_IOCTL(queue_signal)
 SNPU_IOCTL(queue_wait)
 SNPU_IOCTL(seg_export)
-SNPU_IOCTL(seg_revoke)
+SNPU_IOCTL_WEDGED(seg_revoke)
 SNPU_IOCTL(seg_lookup)
 SNPU_IOCTL(seg_import)
 SNPU_IOCTL(queue_vtime)
