@@ -39,19 +39,20 @@ snpud_end()
 		wait "$snpud_pid" 2>/dev/null
 		snpud_rc=$?
 	fi
-	snpud_why="exit code $snpud_rc"
-	((snpud_rc <= 128)) || snpud_why="signal SIG$(kill -l $((snpud_rc - 128)))"
+	snpud_why=$(ended_by "$snpud_rc")
 }
 
-# snpud never runs as root: it needs no privilege, and it talks to guests
+# snpud never runs as root: it needs no privilege, and it talks to guests. Started again it serves
+# the same directory.
 start_snpud()
 {
-	local bin=$build/host/tools/snpud/snpud opts ready=
+	local bin=$build/host/tools/snpud/snpud opts ready= tries=0
 
 	[[ -x $bin ]] || die "snpud is not built; run 'make build'"
 	sockets=$dir/npu
 	snpud_log=$dir/npu/snpud.log
-	mkdir "$sockets" && chown "$snpud_uid:$snpud_uid" "$sockets" && chmod 711 "$dir" || return 1
+	snpud_rc=
+	mkdir -p "$sockets" && chown "$snpud_uid:$snpud_uid" "$sockets" && chmod 711 "$dir" || return 1
 	opts=(--socket-dir "$sockets" --npus "$npus" --log "$snpud_log" --foreground --ready-fd 4)
 	opts+=("${snpud_opts[@]}")
 	[[ -n $profile ]] && opts+=(--profile "$profile")
@@ -60,16 +61,37 @@ start_snpud()
 		: >"$packet_log" && chown "$snpud_uid" "$packet_log" || die "cannot write $packet_log"
 		opts+=(--packet-log "$packet_log")
 	fi
+	rm -f -- "$dir/ready"
 	mkfifo "$dir/ready" && exec 4<>"$dir/ready" || die "cannot make a pipe in $dir"
 	setpriv --reuid $snpud_uid --regid $snpud_uid --clear-groups --no-new-privs --inh-caps=-all \
 		--pdeathsig KILL -- "$bin" "${opts[@]}" >"$dir/snpud.out" 2>&1 </dev/null &
 	snpud_pid=$!
 	while ! read -r -t 0.2 -u 4 ready; do
 		snpud_alive || { cat "$dir/snpud.out" "$snpud_log" >&2 2>/dev/null; die "snpud did not start"; }
-		((${tries:=0}, ++tries < 150)) || die "snpud was not ready within 30 seconds"
+		((++tries < 150)) || die "snpud was not ready within 30 seconds"
 	done
 	exec 4>&-
 	return 0
+}
+
+# snpud_serves DIR: false if nobody answers there
+snpud_serves()
+{
+	local real
+
+	# DIR may hold just links to the sockets of some NPUs
+	real=$(readlink -f -- "$1/npu0.sock") || return 1
+	timeout 10 "$build/host/tools/snpuctl/snpuctl" --dir "${real%/*}" ping >/dev/null 2>&1
+}
+
+# ended_by RC: how a process ended that was waited for
+ended_by()
+{
+	if (($1 > 128)); then
+		echo "signal SIG$(kill -l $(($1 - 128)))"
+	else
+		echo "exit code $1"
+	fi
 }
 
 # timing_summary: where virtual time stands, into the file that was asked for
@@ -301,7 +323,7 @@ run_guest()
 		: 1<>"$dir/out"
 		wait "$cat_pid"
 	fi
-	((rc == 0)) || why="QEMU ended with exit code $rc"
+	((rc == 0)) || why="QEMU ended by $(ended_by "$rc")"
 	! snpud_alive || timing_summary
 	((hung)) && why="the time limit of $timeout s is over"
 	[[ -s $dir/qemu.err ]] && grep -v '^qemu-system-x86_64: terminating on signal' "$dir/qemu.err" >&2
@@ -323,6 +345,8 @@ run_guest()
 	if [[ -n $snpud_pid ]] && ! snpud_alive; then
 		snpud_end
 		why="snpud died: $snpud_why${why:+; $why}"
+	elif [[ -z $snpud_pid && -n $sockets && -z $stand_in ]] && ((npus)) && ! snpud_serves "$sockets"; then
+		why="snpud is gone, $sockets is not served any more${why:+; $why}"
 	fi
 	if [[ -n $keep_log ]]; then
 		if [[ -s $dir/klog ]]; then

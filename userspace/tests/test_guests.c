@@ -6,8 +6,9 @@
  *	snpu-test-guests export NAME	export, tell when it was reached, stay until killed
  *	snpu-test-guests once NAME	export, end when it was reached
  *	snpu-test-guests reset NAME AGAIN	export, reset the NPU when reached, once AGAIN
- *	snpu-test-guests import NAME AGAIN	reach it until it goes, then reach AGAIN
+ *	snpu-test-guests import NAME [AGAIN]	reach it until it goes, then reach AGAIN
  *	snpu-test-guests ports PLANE	tell when the plane goes down, and when it is up again
+ *	snpu-test-guests lost HANG_MS	keep two NPUs at work until snpud is gone: an error in time
  */
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -129,18 +130,83 @@ static void put(struct t_dev *d, struct snpu_mem *m)
 	CHECK_EQ(d->p[4095], 0x51);
 }
 
+/* A packet that reads @va faults its queue, and says where */
+static void check_gone(struct snpu_queue *q, uint64_t dst, uint64_t va)
+{
+	struct snpu_error err;
+
+	snpu_prep_copy(t_pkt(q), dst, va, 4096);
+	CHECK_EQ(t_run(q), -EIO);
+	CHECK_EQ(snpu_queue_error(q, &err, sizeof(err)), 0);
+	CHECK_EQ(err.code, SNPU_ERR_FABRIC);
+	CHECK_EQ(err.va, va);
+}
+
+/* Memory that does not come from the exporter: local, and a segment of a neighbour */
+struct others {
+	struct t_dev far, here;
+	struct snpu_mem *seg;
+};
+
+static bool others_open(struct others *o)
+{
+	struct snpu_seg_handle h;
+
+	if (t_dev_open(&o->far, 0, 0, 0) ||
+	    t_dev_open(&o->here, snpu_count(t_snpu()) - 1, 4096, SNPU_MEM_HBM) ||
+	    snpu_mem_alloc(o->far.ctx, 4096, SNPU_MEM_HBM | SNPU_MEM_CONTIG, &o->far.mem) ||
+	    snpu_seg_export(o->far.mem, SNPU_SEG_READ | SNPU_SEG_WRITE, NULL, &h) ||
+	    snpu_seg_import(o->here.ctx, &h, 0, &o->seg)) {
+		t_fail(__FILE__, __LINE__, "%s", snpu_last_error());
+		return false;
+	}
+	return true;
+}
+
+/* Both are reached, whatever has become of the exporter */
+static void others_run(struct others *o, uint8_t byte)
+{
+	snpu_prep_fill(t_pkt(o->here.q), snpu_mem_va(o->seg), 4096, byte, 1);
+	snpu_prep_copy(t_pkt(o->here.q), o->here.va, snpu_mem_va(o->seg), 4096);
+	CHECK_EQ(t_run(o->here.q), 0);
+	CHECK_EQ(o->here.p[4095], byte);
+}
+
+static void others_close(struct others *o)
+{
+	CHECK_EQ(snpu_mem_free(o->seg), 0);
+	t_dev_close(&o->here);
+	t_dev_close(&o->far);
+}
+
+/* The next export is reached; what stands for the old one does not reach it, not even by its name */
+static void reach_again(struct t_dev *d, struct others *o, struct snpu_mem *stale, const char *again)
+{
+	struct snpu_seg_handle h;
+	struct snpu_queue *q;
+	struct snpu_mem *m = import(o->here.ctx, again, &h);
+
+	NEED(m);
+	NEED(!snpu_queue_create(d->ctx, NULL, &q));
+	check_gone(q, d->va, snpu_mem_va(stale) + 8192);
+	CHECK_EQ(snpu_queue_destroy(q), 0);
+	put(&o->here, m);
+	CHECK_EQ(snpu_mem_free(m), 0);
+}
+
 static void role_import(const char *name, const char *again)
 {
 	uint64_t end = t_now() + LIMIT_S * T_SEC;
 	struct snpu_seg_handle h;
-	struct t_dev d, other;
 	struct snpu_error err;
 	struct snpu_mem *m;
+	struct others o;
+	struct t_dev d;
 	uint64_t n = 0;
 	int ret;
 
 	NEED(!t_dev_open(&d, snpu_count(t_snpu()) - 1, 4096, SNPU_MEM_HBM));
-	NEED(!t_dev_open(&other, snpu_count(t_snpu()) - 1, 4096, SNPU_MEM_HBM));
+	NEED(others_open(&o));
 	m = import(d.ctx, name, &h);
 	NEED(m);
 	put(&d, m);
@@ -149,28 +215,22 @@ static void role_import(const char *name, const char *again)
 		snpu_prep_copy(t_pkt(d.q), d.va, snpu_mem_va(m) + 8192, 4096);
 		ret = t_run(d.q);
 		n++;
+		others_run(&o, (uint8_t)n);
 	} while (!ret && t_now() < end);
 	CHECK_EQ(ret, -EIO);
 	CHECK_EQ(snpu_queue_error(d.q, &err, sizeof(err)), 0);
 	CHECK_EQ(err.code, SNPU_ERR_FABRIC);
 	CHECK_EQ(err.va, snpu_mem_va(m) + 8192);
 	printf("# told after %llu copies\n", (unsigned long long)n);
-	/* nobody else is */
-	snpu_prep_fill(t_pkt(other.q), other.va, 4096, 3, 1);
-	CHECK_EQ(t_run(other.q), 0);
-	CHECK_EQ(other.p[77], 3);
-	ret = snpu_seg_lookup(other.ctx, name, &h);
+	ret = snpu_seg_lookup(d.ctx, name, &h);
 	CHECK(ret == -ENOENT || ret == -EHOSTUNREACH);
+	if (again)
+		reach_again(&d, &o, m, again);
+	/* nobody else was told anything */
+	others_run(&o, 3);
 	CHECK_EQ(snpu_mem_free(m), 0);
+	others_close(&o);
 	t_dev_close(&d);
-	/* and the next comes */
-	if (again) {
-		m = import(other.ctx, again, &h);
-		NEED(m);
-		put(&other, m);
-		CHECK_EQ(snpu_mem_free(m), 0);
-	}
-	t_dev_close(&other);
 }
 
 /* ---- ports, as seen by a driver's user ------------------------------------------------------- */
@@ -251,6 +311,80 @@ static void role_ports(const char *number)
 	close(nl);
 }
 
+/* ---- the end of snpud ------------------------------------------------------------------------ */
+
+/*
+ * What a waiter may take to learn of it: a queue that stands still is looked at four times in the
+ * hang time. Before that QEMU may stop the whole guest for its x-msg-timeout (30 s in snpu-vm), if
+ * an access was under way.
+ */
+#define LOST_NS(hang_ms)	((hang_ms) * T_MS * 5 / 4 + 35 * T_SEC)
+
+/* Copies without end, until that is no longer possible; writes a byte when at work */
+static int work(unsigned int npu, uint64_t hang_ms, int fd)
+{
+	uint64_t last, now, rounds = 0;
+	struct snpu_queue *q;
+	struct t_dev d;
+	int ret, k;
+
+	if (t_dev_open(&d, npu, 2 * BYTES, SNPU_MEM_HBM))
+		return 1;
+	do {
+		last = t_now();
+		for (k = 0; k < 16; k++)
+			snpu_prep_copy(t_pkt(d.q), d.va + BYTES, d.va, BYTES);
+		ret = t_run(d.q);
+		if (rounds++ == 2 && write(fd, "", 1) != 1)
+			return 1;
+	} while (!ret);
+	now = t_now();
+	printf("# NPU %u: told after %llu rounds and %llu ms: %s\n", npu,
+	       (unsigned long long)rounds, (unsigned long long)((now - last) / T_MS),
+	       snpu_last_error());
+	CHECK(ret == -EIO || ret == -ENODEV || ret == -ETIME);
+	CHECK(now - last < LOST_NS(hang_ms));
+	/* from now on all that needs the device fails at once, and what it had can be given back */
+	CHECK(snpu_queue_submit(d.q, NULL) < 0);
+	ret = snpu_queue_create(d.ctx, NULL, &q);
+	CHECK(ret == -EIO || ret == -ENODEV);
+	t_dev_close(&d);
+	CHECK(t_now() - now < 10 * T_SEC);
+	return t_failures() ? 1 : 0;
+}
+
+static void role_lost(const char *ms)
+{
+	uint64_t hang_ms = strtoull(ms, NULL, 10);
+	int fd[2], status, k, param;
+	pid_t pid[2];
+	char c;
+
+	/* the driver's own time is 10 s */
+	param = open("/sys/module/snpu/parameters/hang_ms", O_WRONLY | O_CLOEXEC);
+	NEED(param >= 0 && write(param, ms, strlen(ms)) == (ssize_t)strlen(ms));
+	close(param);
+	NEED(!pipe(fd));
+	fflush(stdout);
+	for (k = 0; k < 2; k++) {
+		pid[k] = fork();
+		NEED(pid[k] >= 0);
+		if (!pid[k]) {
+			status = work((unsigned int)k, hang_ms, fd[1]);
+			fflush(stdout);
+			_exit(status);
+		}
+	}
+	for (k = 0; k < 2; k++)
+		NEED(read(fd[0], &c, 1) == 1);
+	printf("# working\n");
+	for (k = 0; k < 2; k++) {
+		NEED(waitpid(pid[k], &status, 0) == pid[k]);
+		CHECK_EQ(status, 0);
+	}
+	printf("# %s\n", t_failures() ? "failed" : "both were told");
+}
+
 /* ---- both in this machine -------------------------------------------------------------------- */
 
 static pid_t start(const char *role, const char *name, const char *again)
@@ -319,9 +453,11 @@ int main(int argc, char **argv)
 		role_export(argv[2], false);
 	else if (argc == 3 && !strcmp(argv[1], "ports"))
 		role_ports(argv[2]);
+	else if (argc == 3 && !strcmp(argv[1], "lost"))
+		role_lost(argv[2]);
 	else if (argc == 4 && !strcmp(argv[1], "reset"))
 		role_reset(argv[2], argv[3]);
-	else if (argc == 4 && !strcmp(argv[1], "import"))
+	else if (argc >= 3 && argc <= 4 && !strcmp(argv[1], "import"))
 		role_import(argv[2], argv[3]);
 	else
 		return 2;
