@@ -46,10 +46,21 @@ void sn_unwatch(struct sn_watch *w)
 	w->fd = -1;
 }
 
+int sn_loop_signal_fd(void)
+{
+	return sigfd;
+}
+
+int sn_loop_signal(void)
+{
+	struct signalfd_siginfo si;
+
+	return read(sigfd, &si, sizeof(si)) == sizeof(si) ? (int)si.ssi_signo : 0;
+}
+
 /* One event at a time: handling one may unwatch what another would be for */
 int sn_loop_once(int ms)
 {
-	struct signalfd_siginfo si;
 	struct epoll_event ev;
 	struct sn_watch *w;
 
@@ -60,5 +71,5 @@ int sn_loop_once(int ms)
 		w->func(w->arg);
 		return 0;
 	}
-	return read(sigfd, &si, sizeof(si)) == sizeof(si) ? (int)si.ssi_signo : 0;
+	return sn_loop_signal();
 }

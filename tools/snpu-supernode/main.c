@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "supernode.h"
@@ -43,15 +44,19 @@ static unsigned int in_state(enum sn_state from, enum sn_state to)
 static int wait_some(void)
 {
 	int ret = sn_loop_once(200);
+	static double looked;
 	unsigned int i;
-	double rss;
 
 	if (ret)
 		return ret;
 	for (i = 0; i < m.opts.hosts; i++)
 		sn_qemu_tick(&m.guests[i].q);
-	rss = sn_rss(&m);
-	m.rss = rss > m.rss ? rss : m.rss;
+	if (sn_now() - looked > 0.5) {
+		double memory = sn_memory(&m);
+
+		m.memory = memory > m.memory ? memory : m.memory;
+		looked = sn_now();
+	}
 	return tick();
 }
 
@@ -153,35 +158,42 @@ static int run(void)
 
 static int work(void)
 {
+	double tpl;
 	int ret;
 
 	ret = sn_model_start(&m.model, &m.opts);
 	if (ret)
 		return ret;
+	sn_pace_load(&m.opts, m.model.npus, &pace);
 	m.table = sn_table_create(m.opts.hosts, m.model.npus);
+	tpl = pace.tpl;
+	if (sn_template_there(&m.opts, m.model.hbm))
+		pace.tpl = 0;
 	ret = sn_needs_check(&m, &pace);
 	if (!ret)
 		ret = sn_template_get(&m.tpl, &m.opts, m.model.hbm, tick);
 	if (ret)
 		return ret;
+	pace.tpl = m.tpl.cached ? tpl : m.tpl.seconds;
+	pace.guessed &= m.tpl.cached;
 	m.tpl_done = sn_now();
 	ret = bring_up();
 	if (ret)
 		return ret;
 	m.up = sn_now();
-	if (!m.tpl.cached)
-		pace.tpl = m.tpl.seconds;
 	pace.guest = (m.up - m.tpl_done) / m.opts.hosts;
 	ret = run();
 	m.run_done = sn_now();
 	if (ret)
 		return ret;
 	pace.run = (m.run_done - m.up) / m.opts.hosts;
-	if (m.opts.timing && !in_state(SN_FAILED, SN_FAILED) &&
-	    sn_model_timing(&m.model, &m.vtime))
-		return -EIO;
+	if (m.opts.timing && !in_state(SN_FAILED, SN_FAILED)) {
+		ret = sn_model_timing(&m.model, &m.vtime);
+		if (ret)
+			return ret;
+	}
 	if (!in_state(SN_FAILED, SN_FAILED))
-		sn_pace_save(&m.opts, &pace);
+		sn_pace_save(&m.opts, m.model.npus, &pace);
 	m.keeps = m.opts.keep;
 	while (m.keeps && !ret) {
 		/* whoever dies meanwhile is told of, as during the run */
@@ -229,9 +241,21 @@ int main(int argc, char **argv)
 	regex_t faults;
 	int ret, code = 0;
 
+	/* before all else: signals wait from here on until they are looked at */
+	ret = sn_loop_init();
+	if (ret) {
+		sn_msg("error: %s", strerror(-ret));
+		return SN_EXIT_MACHINE;
+	}
+	/* tools/vm/supernode; without it nobody would remove the files */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	ret = sn_options(&m.opts, argc, argv);
+	if (ret < 0)
+		return SN_EXIT_USAGE;
+	if (sn_name_take(m.opts.name) < 0)
+		return SN_EXIT_MACHINE;
 	if (ret)
-		return ret < 0 ? SN_EXIT_USAGE : 0;
+		return 0;
 	m.start = sn_now();
 	m.tpl.lock = -1;
 	if (m.opts.faults) {
@@ -242,12 +266,6 @@ int main(int argc, char **argv)
 		m.faults = &faults;
 	}
 	raise_fd_limit();
-	ret = sn_loop_init();
-	if (ret) {
-		sn_msg("error: %s", strerror(-ret));
-		return SN_EXIT_MACHINE;
-	}
-	sn_pace_load(&m.opts, &pace);
 	ret = work();
 	if (ret > 0) {
 		sn_msg("%s: ending all guests", strsignal(ret));

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #define MODEL_UID	61384		/* as tools/vm/snpu-vm has it */
 #define READY_MS	30000
+#define ANSWER_MS	90000
 #define MAX_ANSWER	(4u << 20)
 
 static void on_end(void *arg)
@@ -24,15 +24,39 @@ static void on_end(void *arg)
 	sn_unwatch(&m->watch);
 }
 
+/*
+ * Until @fd is readable. 0; -ETIMEDOUT; -ESRCH: snpud ended; -EINTR: a signal asks for the end, and
+ * waits to be read
+ */
+static int wait_for(const struct sn_model *m, int fd, int ms)
+{
+	struct pollfd p[] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = sn_loop_signal_fd(), .events = POLLIN },
+		{ .fd = m->proc.pidfd, .events = POLLIN },
+	};
+	int n;
+
+	do {
+		n = poll(p, 3, ms);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (p[1].revents)
+		return -EINTR;
+	if (p[0].revents & POLLIN)
+		return 0;
+	return p[2].revents || p[0].revents ? -ESRCH : -ETIMEDOUT;
+}
+
 static int connect_control(const struct sn_model *m)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct timeval tv = { .tv_sec = 90 };
 	int fd;
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.90s/control.sock", m->sockets);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) ||
+	if (fd < 0 ||
 	    connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
 		int ret = -errno;
 
@@ -45,7 +69,8 @@ static int connect_control(const struct sn_model *m)
 }
 
 /* One request, one answer: its result, to be put */
-static struct json_object *ask(int fd, const char *method, const char *params)
+static struct json_object *ask(const struct sn_model *m, int fd, const char *method,
+			       const char *params)
 {
 	char *buf = sn_alloc(MAX_ANSWER), text[256];
 	struct json_object *msg = NULL, *result = NULL;
@@ -57,6 +82,9 @@ static struct json_object *ask(int fd, const char *method, const char *params)
 	if (send(fd, text, (size_t)n, MSG_NOSIGNAL) != n)
 		n = -1;
 	while (n > 0 && len < MAX_ANSWER - 1 && !memchr(buf, '\n', len)) {
+		n = wait_for(m, fd, ANSWER_MS);
+		if (n)
+			break;
 		n = recv(fd, buf + len, MAX_ANSWER - 1 - len, 0);
 		if (n > 0)
 			len += (size_t)n;
@@ -65,7 +93,7 @@ static struct json_object *ask(int fd, const char *method, const char *params)
 	msg = json_tokener_parse(buf);
 	if (msg && json_object_object_get_ex(msg, "result", &result))
 		json_object_get(result);
-	else
+	else if (n != -EINTR)
 		sn_msg("snpud: %s: %.200s", method, len ? buf : "no answer");
 	json_object_put(msg);
 	free(buf);
@@ -129,9 +157,9 @@ static int learn(struct sn_model *m, const struct sn_opts *opts)
 
 	if (fd < 0)
 		return fd;
-	info = ask(fd, "machine.info", "{}");
-	list = ask(fd, "npu.list", "{}");
-	npu = ask(fd, "npu.info", "{\"npu\":0}");
+	info = ask(m, fd, "machine.info", "{}");
+	list = info ? ask(m, fd, "npu.list", "{}") : NULL;
+	npu = list ? ask(m, fd, "npu.info", "{\"npu\":0}") : NULL;
 	close(fd);
 	if (info && list && npu) {
 		if (json_object_object_get_ex(info, "profile", &p) &&
@@ -157,10 +185,13 @@ int sn_model_timing(const struct sn_model *m, struct sn_vtime *t)
 
 	if (fd < 0)
 		return fd;
-	o = ask(fd, "timing.summary", "{\"timeout_ms\":60000}");
+	o = ask(m, fd, "timing.summary", "{\"timeout_ms\":60000}");
 	close(fd);
-	if (!o)
-		return -EPROTO;
+	if (!o) {
+		int sig = sn_loop_signal();
+
+		return sig ? sig : -EPROTO;
+	}
 	t->now_ns = get_int(o, "now_ns");
 	t->packets = get_int(o, "packets");
 	t->transfers = get_int(o, "transfers");
@@ -170,16 +201,15 @@ int sn_model_timing(const struct sn_model *m, struct sn_vtime *t)
 	return 0;
 }
 
-/* False: it ended instead, or took too long */
-static bool wait_ready(struct sn_model *m, int fd)
+/* As wait_for() */
+static int wait_ready(struct sn_model *m, int fd)
 {
-	struct pollfd p[2] = {
-		{ .fd = fd, .events = POLLIN },
-		{ .fd = m->proc.pidfd, .events = POLLIN },
-	};
+	int ret = wait_for(m, fd, READY_MS);
 	char c;
 
-	return poll(p, 2, READY_MS) > 0 && (p[0].revents & POLLIN) && read(fd, &c, 1) == 1;
+	if (ret)
+		return ret;
+	return read(fd, &c, 1) == 1 ? 0 : -ESRCH;
 }
 
 int sn_model_start(struct sn_model *m, const struct sn_opts *opts)
@@ -191,7 +221,6 @@ int sn_model_start(struct sn_model *m, const struct sn_opts *opts)
 	};
 	unsigned int n = 10;
 	int ready[2], ret;
-	bool up;
 
 	if (opts->timing)
 		argv[n++] = (char *)"--timing";
@@ -218,9 +247,11 @@ int sn_model_start(struct sn_model *m, const struct sn_opts *opts)
 		close(ready[0]);
 		return ret;
 	}
-	up = wait_ready(m, ready[0]);
+	ret = wait_ready(m, ready[0]);
 	close(ready[0]);
-	if (!up) {
+	if (ret == -EINTR)
+		return sn_loop_signal();
+	if (ret) {
 		struct pollfd p = { .fd = m->proc.pidfd, .events = POLLIN };
 
 		if (poll(&p, 1, 200) > 0) {
@@ -234,5 +265,11 @@ int sn_model_start(struct sn_model *m, const struct sn_opts *opts)
 		return -ESRCH;
 	}
 	ret = learn(m, opts);
+	/* no answer, because a signal came */
+	if (ret == -EPROTO) {
+		int sig = sn_loop_signal();
+
+		ret = sig ? sig : ret;
+	}
 	return ret ? ret : sn_watch(&m->watch, m->proc.pidfd, on_end, m);
 }

@@ -2,6 +2,7 @@
 /* What a supernode takes, said beforehand; and what it took the last time, which says it better. */
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,9 +11,15 @@
 
 #include "supernode.h"
 
-#define QEMU_MIB	70.0		/* of a QEMU beside guest RAM and translated code */
+/*
+ * Measured with the default program, see Documentation/supernode.rst. QEMU keeps three bitmaps with
+ * a bit for each page of each BAR, and sets them all: with eight windows of 128 GiB 96 MiB.
+ */
+#define QEMU_MIB	20.0		/* of a QEMU beside guest RAM, translated code, bitmaps */
 #define GUEST_MIB	150.0		/* RAM that a guest touches */
 #define NPU_MIB		1.0		/* of snpud for an NPU: rings, mailboxes, page tables */
+#define MODEL_MIB	40.0		/* of snpud for itself, and the text of QEMU */
+#define PACES		64u		/* lines that are remembered */
 
 static double meminfo_mib(const char *key)
 {
@@ -28,71 +35,195 @@ static double meminfo_mib(const char *key)
 	return (double)kib / 1024;
 }
 
-static double rss_of(pid_t pid)
+/* MiB of a process: its own, with guest RAM, and @file: what it shares with others of its kind */
+static double memory_of(pid_t pid, double *file)
 {
-	unsigned long size, rss = 0;
-	char path[64];
+	char path[64], line[128];
+	double own = 0;
 	FILE *f;
 
+	*file = 0;
 	if (!pid)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = fopen(path, "re");
-	if (f && fscanf(f, "%lu %lu", &size, &rss) != 2)
-		rss = 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "RssAnon:", 8) || !strncmp(line, "RssShmem:", 9))
+			own += strtod(strchr(line, ':') + 1, NULL) / 1024;
+		else if (!strncmp(line, "RssFile:", 8))
+			*file = strtod(line + 8, NULL) / 1024;
+	}
 	if (f)
 		fclose(f);
-	return (double)rss * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+	return own;
 }
 
-double sn_rss(const struct sn_machine *m)
+double sn_memory(const struct sn_machine *m)
 {
-	double sum = rss_of(m->model.proc.pid);
+	double file, shared = 0, sum = memory_of(m->model.proc.pid, &file);
 	unsigned int i;
 
-	for (i = 0; i < m->opts.hosts; i++)
-		sum += rss_of(m->guests[i].q.proc.pid);
-	return sum;
+	sum += file;
+	for (i = 0; i < m->opts.hosts; i++) {
+		sum += memory_of(m->guests[i].q.proc.pid, &file);
+		shared = file > shared ? file : shared;
+	}
+	return sum + shared;
 }
 
-static void pace_path(const struct sn_opts *opts, char *path, size_t size)
+/* What times depend on */
+struct key {
+	unsigned int hosts, npus, cpus;
+	char kernel[80];
+	uint64_t program;
+};
+
+struct line {
+	struct key key;
+	struct sn_pace pace;
+};
+
+static void make_key(const struct sn_opts *opts, unsigned int npus, struct key *key)
 {
-	snprintf(path, size, "%.200s/supernode.pace", opts->cache);
+	const char *end = strrchr(opts->kernel, '/'), *start = end;
+	cpu_set_t set;
+	char **w;
+
+	*key = (struct key){ .hosts = opts->hosts, .npus = npus, .cpus = 1 };
+	if (!sched_getaffinity(0, sizeof(set), &set))
+		key->cpus = (unsigned int)CPU_COUNT(&set);
+	/* .../image-7.3.4-amd64-0123abcd/vmlinux: the directory tells kernels apart */
+	while (start && start > opts->kernel && start[-1] != '/')
+		start--;
+	snprintf(key->kernel, sizeof(key->kernel), "%.*s", start ? (int)(end - start) : 0,
+		 start ? start : "");
+	if (!key->kernel[0] || strpbrk(key->kernel, " \t\n"))
+		strcpy(key->kernel, "-");
+	for (w = opts->argv; *w; w++)
+		sn_hash(&key->program, *w, strlen(*w));
+	sn_hash(&key->program, &opts->timing, sizeof(opts->timing));
 }
 
-void sn_pace_load(const struct sn_opts *opts, struct sn_pace *pace)
+static bool parse(const char *text, struct line *l)
 {
-	char path[256];
+	return sscanf(text, "%u %u %u %79s %" SCNx64 " %lf %lf %lf", &l->key.hosts, &l->key.npus,
+		      &l->key.cpus, l->key.kernel, &l->key.program, &l->pace.tpl, &l->pace.guest,
+		      &l->pace.run) == 8 && l->pace.tpl >= 0 && l->pace.guest >= 0 &&
+	       l->pace.run >= 0;
+}
+
+static unsigned int load(const struct sn_opts *opts, struct line *lines)
+{
+	char path[256], text[256];
+	unsigned int n = 0;
 	FILE *f;
 
-	*pace = (struct sn_pace){ .tpl = 15, .guest = 5, .run = 1 };
-	pace_path(opts, path, sizeof(path));
+	snprintf(path, sizeof(path), "%.200s/supernode.pace", opts->cache);
 	f = fopen(path, "re");
-	if (f && fscanf(f, "%lf %lf %lf", &pace->tpl, &pace->guest, &pace->run) != 3)
-		*pace = (struct sn_pace){ .tpl = 15, .guest = 5, .run = 1 };
+	while (f && n < PACES && fgets(text, sizeof(text), f))
+		n += parse(text, &lines[n]);
 	if (f)
 		fclose(f);
+	return n;
 }
 
-void sn_pace_save(const struct sn_opts *opts, const struct sn_pace *pace)
+static unsigned int apart(unsigned int a, unsigned int b)
 {
-	char path[256];
+	return a > b ? a - b : b - a;
+}
+
+/* The line of the same program, else of any, with the nearest number of guests; NULL: none */
+static const struct line *nearest(const struct line *lines, unsigned int n, const struct key *key,
+				  bool same_program)
+{
+	const struct line *best = NULL;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		const struct line *l = &lines[i];
+
+		if (l->key.npus != key->npus || l->key.cpus != key->cpus ||
+		    strcmp(l->key.kernel, key->kernel) ||
+		    (same_program && l->key.program != key->program))
+			continue;
+		if (!best || apart(l->key.hosts, key->hosts) < apart(best->key.hosts, key->hosts))
+			best = l;
+	}
+	return best;
+}
+
+void sn_pace_load(const struct sn_opts *opts, unsigned int npus, struct sn_pace *pace)
+{
+	static struct line lines[PACES];
+	unsigned int n = load(opts, lines), i;
+	const struct line *l;
+	struct key key;
+
+	*pace = (struct sn_pace){ .guessed = true, .tpl = 15, .guest = 5, .run = 1 };
+	make_key(opts, npus, &key);
+	l = nearest(lines, n, &key, false);
+	if (l)
+		pace->guest = l->pace.guest;
+	/* a template is that of a kernel, whoever makes it */
+	for (i = 0; i < n && pace->guessed; i++) {
+		if (lines[i].key.cpus != key.cpus || strcmp(lines[i].key.kernel, key.kernel) ||
+		    !(lines[i].pace.tpl > 0))
+			continue;
+		pace->tpl = lines[i].pace.tpl;
+		pace->guessed = false;
+	}
+	l = nearest(lines, n, &key, true);
+	if (l) {
+		pace->run = l->pace.run;
+		if (l->key.hosts == opts->hosts)
+			pace->guest = l->pace.guest;
+	}
+}
+
+void sn_pace_save(const struct sn_opts *opts, unsigned int npus, const struct sn_pace *pace)
+{
+	static struct line lines[PACES];
+	unsigned int n = load(opts, lines), i;
+	char path[256], part[280];
+	struct key key;
 	FILE *f;
 
-	pace_path(opts, path, sizeof(path));
-	f = fopen(path, "we");
+	make_key(opts, npus, &key);
+	snprintf(path, sizeof(path), "%.200s/supernode.pace", opts->cache);
+	snprintf(part, sizeof(part), "%s.%d", path, (int)getpid());
+	f = fopen(part, "we");
 	if (!f)
 		return;		/* only the next estimate is worse for it */
-	fprintf(f, "%.3f %.3f %.3f\n", pace->tpl, pace->guest, pace->run);
-	fclose(f);
+	/* the newest first: it is found first, and the oldest are forgotten */
+	fprintf(f, "%u %u %u %s %" PRIx64 " %.3f %.3f %.3f\n", key.hosts, key.npus, key.cpus,
+		key.kernel, key.program, pace->guessed ? 0 : pace->tpl, pace->guest, pace->run);
+	for (i = 0; i < n && i < PACES - 1; i++) {
+		const struct line *l = &lines[i];
+
+		if (l->key.hosts == key.hosts && l->key.npus == key.npus &&
+		    l->key.cpus == key.cpus && l->key.program == key.program &&
+		    !strcmp(l->key.kernel, key.kernel))
+			continue;
+		fprintf(f, "%u %u %u %s %" PRIx64 " %.3f %.3f %.3f\n", l->key.hosts, l->key.npus,
+			l->key.cpus, l->key.kernel, l->key.program, l->pace.tpl, l->pace.guest,
+			l->pace.run);
+	}
+	if (fclose(f) || rename(part, path))
+		unlink(part);
+}
+
+double sn_needs_mib(const struct sn_opts *o, unsigned int npus, uint64_t hbm)
+{
+	double touched = o->mem_mib < GUEST_MIB ? o->mem_mib : GUEST_MIB;
+	double bitmaps = npus * (double)sn_qemu_bar(hbm) / 4096 / 8 * 3 / (1 << 20);
+
+	return MODEL_MIB + o->hosts * (touched + QEMU_MIB + o->tb_mib + bitmaps + npus * NPU_MIB);
 }
 
 int sn_needs_check(struct sn_machine *m, const struct sn_pace *pace)
 {
 	const struct sn_opts *o = &m->opts;
-	double touched = o->mem_mib < GUEST_MIB ? o->mem_mib : GUEST_MIB;
-	double need = o->hosts * (touched + QEMU_MIB + o->tb_mib / 2.0) +
-		      o->hosts * m->model.npus * NPU_MIB;
+	double need = sn_needs_mib(o, m->model.npus, m->model.hbm);
 	double have = meminfo_mib("MemAvailable:"), secs;
 	struct statvfs vfs;
 
@@ -101,8 +232,12 @@ int sn_needs_check(struct sn_machine *m, const struct sn_pace *pace)
 		SN_NAME, o->hosts, m->model.npus, m->model.title,
 		need / 1024, have / 1024, secs);
 	if (have > 0 && need > have) {
-		sn_msg("error: not enough memory: %.1f GiB are needed, %.1f are available; take fewer guests: --hosts %u",
-		       need / 1024, have / 1024, (unsigned int)(o->hosts * have / need));
+		unsigned int fit = (unsigned int)(o->hosts * have / need);
+
+		sn_msg("error: not enough memory: %.1f GiB are needed, %.1f are available", need / 1024,
+		       have / 1024);
+		if (fit)
+			sn_msg("take fewer guests: --hosts %u", fit);
 		return -ENOMEM;
 	}
 	if (!statvfs(o->cache, &vfs) &&

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,22 @@ static int check_name(const char *name)
 	return -EINVAL;
 }
 
+/* Known when it is too late otherwise: a run takes a minute */
+static int check_json(const char *path)
+{
+	const bool was = !access(path, F_OK);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0) {
+		sn_msg("--json: cannot write '%s': %s", path, strerror(errno));
+		return -EINVAL;
+	}
+	close(fd);
+	if (!was)
+		unlink(path);
+	return 0;
+}
+
 static int option(struct sn_opts *o, int c, const char *arg)
 {
 	unsigned int v;
@@ -125,7 +142,7 @@ static int option(struct sn_opts *o, int c, const char *arg)
 		return 0;
 	case OPT_JSON:
 		o->json = arg;
-		return 0;
+		return check_json(arg);
 	case OPT_LOGS:
 		o->logs = arg;
 		return 0;

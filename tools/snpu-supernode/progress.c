@@ -38,7 +38,7 @@ void sn_progress(const struct sn_machine *m, const struct sn_pace *pace)
 		return;
 	last = now;
 	if (!m->guests) {
-		snprintf(text, sizeof(text), "making the template, %.0f s", t);
+		snprintf(text, sizeof(text), "making the template");
 		total = pace->tpl;
 		left = total > t ? total - t : 1;
 		fill = (unsigned int)(5 * t / (total > t ? total : t + 1));

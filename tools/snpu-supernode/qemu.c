@@ -13,7 +13,7 @@
 #define MAX_ARGS	64
 #define LOST_S		1.0		/* from the end of a stream to that of its process */
 
-static uint64_t bar_size(uint64_t hbm)
+uint64_t sn_qemu_bar(uint64_t hbm)
 {
 	uint64_t size = 1 << 20;
 
@@ -41,7 +41,7 @@ static const char *machine_text(const struct sn_opts *o, uint64_t hbm)
 		 "-device|pcie-root-port,id=port0,bus=pcie.0,chassis=1,slot=0,addr=8.0,io-reserve=0,"
 		 "mem-reserve=32M,pref64-reserve=%lluM",
 		 o->mem_mib, o->mem_mib, o->tb_mib,
-		 (unsigned long long)((SN_MAX_NPUS + 1) * bar_size(hbm) >> 20));
+		 (unsigned long long)((SN_MAX_NPUS + 1) * sn_qemu_bar(hbm) >> 20));
 	return text;
 }
 

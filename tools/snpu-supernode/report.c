@@ -33,7 +33,7 @@ static int write_json(const struct sn_machine *m, int ret)
 	json_object_object_add(o, "template_s", json_object_new_double(m->tpl.seconds));
 	json_object_object_add(o, "up_s", json_object_new_double(m->up ? m->up - m->start : 0));
 	json_object_object_add(o, "total_s", json_object_new_double(sn_now() - m->start));
-	json_object_object_add(o, "memory_mib", json_object_new_double(m->rss));
+	json_object_object_add(o, "memory_mib", json_object_new_double(m->memory));
 	if (m->vtime.packets) {
 		json_object_object_add(o, "virtual_ns", json_object_new_int64(m->vtime.now_ns));
 		json_object_object_add(o, "hash", json_object_new_string(m->vtime.hash));
@@ -112,7 +112,7 @@ int sn_report(struct sn_machine *m, int ret)
 	printf("%s: %u guests x %u NPUs: template %s %.1f s, up after %.1f s, done after %.1f s, "
 	       "%.1f GiB of memory: %s\n", SN_NAME, m->opts.hosts, m->model.npus,
 	       m->tpl.cached ? "from the cache" : "made in", m->tpl.seconds,
-	       m->up ? m->up - m->start : 0, sn_now() - m->start, m->rss / 1024,
+	       m->up ? m->up - m->start : 0, sn_now() - m->start, m->memory / 1024,
 	       ret ? "FAILED" : m->rows ? "all results are right" :
 	       "the program ended well in all of them, and gave no results");
 	if (failed)

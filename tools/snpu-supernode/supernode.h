@@ -194,6 +194,34 @@ void sn_unwatch(struct sn_watch *w);
  */
 int sn_loop_once(int ms);
 
+/** sn_loop_signal - the number of a signal that asks for the end, if one came; else 0. Does not wait */
+int sn_loop_signal(void);
+
+/** sn_loop_signal_fd - readable when one came, for those who wait in another way */
+int sn_loop_signal_fd(void);
+
+/* --- lock.c --- */
+
+/**
+ * sn_lock - have a file to oneself, or together with others
+ * @path: of the file, which is made, and which only its sole owner may remove
+ * @alone: or together
+ * @wait: called while others have it; a number other than 0 gives up. NULL: there is no waiting
+ * @arg: for @wait
+ *
+ * Return: descriptor, to be closed; -EBUSY without @wait; -EINTR if @wait gave a number above 0,
+ * or its negative one; or another negative errno
+ */
+int sn_lock(const char *path, bool alone, int (*wait)(void *arg), void *arg);
+
+/**
+ * sn_name_take - be the only supernode of this user with this name, until the end
+ * @name: name
+ *
+ * Return: descriptor, or negative errno after a message
+ */
+int sn_name_take(const char *name);
+
 /* --- model.c: snpud --- */
 
 /**
@@ -225,7 +253,7 @@ struct sn_model {
  * @m: filled in
  * @opts: options
  *
- * Return: 0 or negative errno, after a message
+ * Return: 0; the number of a signal that came meanwhile; negative errno after a message
  */
 int sn_model_start(struct sn_model *m, const struct sn_opts *opts);
 
@@ -241,7 +269,13 @@ struct sn_vtime {
 	char hash[24];
 };
 
-/** sn_model_timing - ask snpud, when all programs have ended. 0 or negative errno after a message */
+/**
+ * sn_model_timing - ask snpud, when all programs have ended
+ * @m: snpud
+ * @t: filled in
+ *
+ * Return: 0; the number of a signal that came meanwhile; negative errno after a message
+ */
 int sn_model_timing(const struct sn_model *m, struct sn_vtime *t);
 
 /* --- qemu.c: one QEMU and its monitor --- */
@@ -342,6 +376,9 @@ void sn_qemu_close(struct sn_qemu *q);
 /** sn_qemu_tick - to be called often: a stream that ended is a failure, if the process does not end too */
 void sn_qemu_tick(struct sn_qemu *q);
 
+/** sn_qemu_bar - bytes of the window on so much HBM */
+uint64_t sn_qemu_bar(uint64_t hbm);
+
 /**
  * sn_qemu_shape - what a template's state depends on besides kernel and image
  * @opts: options
@@ -369,6 +406,9 @@ struct sn_template {
 	double seconds;
 };
 
+/** sn_template_there - whether there is one to be found, as it seems */
+bool sn_template_there(const struct sn_opts *opts, uint64_t hbm);
+
 /**
  * sn_template_get - find the template or make it
  * @t: filled in
@@ -380,6 +420,13 @@ struct sn_template {
  */
 int sn_template_get(struct sn_template *t, const struct sn_opts *opts, uint64_t hbm,
 		    int (*tick)(void));
+
+/**
+ * sn_template_clean - remove templates that nobody uses, and has not for some time
+ * @cache: where they are
+ * @seconds: for so long
+ */
+void sn_template_clean(const char *cache, double seconds);
 
 /** sn_template_discard - remove a template that no guest could be made of */
 void sn_template_discard(struct sn_template *t);
@@ -456,7 +503,7 @@ struct sn_machine {
 	double settle;		/* when guests that still run after a failure are stopped; 0: none failed */
 	struct sn_vtime vtime;	/* packets 0: not asked */
 	bool keeps;		/* the program has ended, and the machine is to stay */
-	double rss;		/* MiB that all processes had, at most as far as seen */
+	double memory;		/* MiB that all processes had, at most as far as seen */
 };
 
 /** sn_guest_start - from SN_WAITS to SN_READY, by events from then on */
@@ -489,9 +536,11 @@ void sn_guest_fail(struct sn_guest *g, const char *fmt, ...) __attribute__((form
  * struct sn_pace - what this machine took the last time, kept in the cache
  * @tpl: seconds for the template
  * @guest: seconds for bringing a guest up, with all of them divided among the cores
- * @run: seconds of the same program with as many guests; 0: never seen
+ * @run: seconds of the same program, a guest
+ * @guessed: @tpl was never seen
  */
 struct sn_pace {
+	bool guessed;
 	double tpl;
 	double guest;
 	double run;
@@ -505,11 +554,26 @@ struct sn_pace {
  * Return: 0 or -ENOMEM, -ENOSPC, -EMFILE after a message
  */
 int sn_needs_check(struct sn_machine *m, const struct sn_pace *pace);
-void sn_pace_load(const struct sn_opts *opts, struct sn_pace *pace);
-void sn_pace_save(const struct sn_opts *opts, const struct sn_pace *pace);
 
-/** sn_rss - MiB that the processes of this machine have now */
-double sn_rss(const struct sn_machine *m);
+/**
+ * sn_needs_mib - memory that a machine takes, with its programs
+ * @o: options
+ * @npus: of a guest
+ * @hbm: bytes of an NPU
+ */
+double sn_needs_mib(const struct sn_opts *o, unsigned int npus, uint64_t hbm);
+
+/**
+ * sn_pace_load - what it took the last time
+ * @opts: options: number of guests, kernel and program count, as does the number of CPUs here
+ * @npus: of a guest
+ * @pace: of the same machine and program, or what comes nearest, or a guess
+ */
+void sn_pace_load(const struct sn_opts *opts, unsigned int npus, struct sn_pace *pace);
+void sn_pace_save(const struct sn_opts *opts, unsigned int npus, const struct sn_pace *pace);
+
+/** sn_memory - MiB that the processes of this machine have now, what they share counted once */
+double sn_memory(const struct sn_machine *m);
 
 /* --- progress.c --- */
 

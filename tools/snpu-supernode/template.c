@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "supernode.h"
 
 #define MAKE_SECONDS	180
+#define UNUSED_S	86400.0		/* then the template of an earlier image goes */
 
 enum step { BOOTS, SAVES, SAVED, BROKEN };
 
@@ -99,6 +101,7 @@ static int make_ram(struct sn_template *t, const struct sn_opts *opts, uint64_t 
 		sn_qemu_command(&k->q, "qmp_capabilities", NULL);
 	while (!ret && k->step < SAVED) {
 		ret = sn_loop_once(200);
+		sn_qemu_tick(&k->q);
 		if (!ret)
 			ret = tick();
 		if (!ret && sn_now() - start > MAKE_SECONDS)
@@ -160,12 +163,70 @@ static int write_sum(const struct sn_template *t)
 	return fclose(f) ? -errno : 0;
 }
 
-static int open_lock(const char *dir)
+static int remove_all(const char *dir)
 {
-	char path[256];
+	DIR *d = opendir(dir);
+	struct dirent *e;
 
+	if (!d)
+		return errno == ENOENT ? 0 : -errno;
+	while ((e = readdir(d)))
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	return rmdir(dir) ? -errno : 0;
+}
+
+/* supernode-0123456789abcdef, and that with .lock */
+static bool is_ours(const char *name, char *key, size_t size)
+{
+	static const char prefix[] = "supernode-";
+	const size_t len = sizeof(prefix) - 1 + 16;
+
+	if (strncmp(name, prefix, sizeof(prefix) - 1) ||
+	    strspn(name + sizeof(prefix) - 1, "0123456789abcdef") != 16 ||
+	    (name[len] && strcmp(name + len, ".lock")))
+		return false;
+	snprintf(key, size, "%.*s", (int)len, name);
+	return true;
+}
+
+static void clean_one(const char *dir, double seconds)
+{
+	char path[300];
+	struct stat st;
+	bool had_lock;
+	int lock;
+
+	/* a lock file's time is that of the last use, and of a template without one its own */
 	snprintf(path, sizeof(path), "%s.lock", dir);
-	return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	had_lock = !stat(path, &st);
+	if ((!had_lock && stat(dir, &st)) || difftime(time(NULL), st.st_mtime) < seconds)
+		return;
+	lock = sn_lock(path, true, NULL, NULL);
+	if (lock < 0)
+		return;		/* in use */
+	/* used since then? */
+	if (!had_lock || (!fstat(lock, &st) && difftime(time(NULL), st.st_mtime) >= seconds)) {
+		if (!remove_all(dir))
+			unlink(path);
+	}
+	close(lock);
+}
+
+void sn_template_clean(const char *cache, double seconds)
+{
+	char key[64], path[256];
+	DIR *d = opendir(cache);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		if (!is_ours(e->d_name, key, sizeof(key)))
+			continue;
+		snprintf(path, sizeof(path), "%.180s/%s", cache, key);
+		clean_one(path, seconds);
+	}
+	if (d)
+		closedir(d);
 }
 
 void sn_template_discard(struct sn_template *t)
@@ -183,11 +244,50 @@ void sn_template_close(struct sn_template *t)
 	t->lock = -1;
 }
 
-int sn_template_get(struct sn_template *t, const struct sn_opts *opts, uint64_t hbm,
-		    int (*tick)(void))
+/* While another one makes the template, or still uses one that has to be made anew */
+struct waiting {
+	int (*tick)(void);
+	int signal;
+	double since;
+	bool said;
+};
+
+static int wait_more(void *arg)
+{
+	struct waiting *w = arg;
+	int ret = sn_loop_once(200);
+
+	if (ret > 0)
+		w->signal = ret;
+	if (!w->since)
+		w->since = sn_now();
+	if (!w->said && sn_now() - w->since > 2) {
+		sn_msg("waiting for another supernode that has the template");
+		w->said = true;
+	}
+	return ret ? ret : w->tick();
+}
+
+/* What the lock was waited for in vain says more than that it was */
+static int take(struct sn_template *t, bool alone, struct waiting *w)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s.lock", t->dir);
+	sn_template_close(t);
+	t->lock = sn_lock(path, alone, wait_more, w);
+	if (t->lock >= 0)
+		return 0;
+	if (t->lock == -EINTR && w->signal)
+		return w->signal;
+	if (t->lock != -ESRCH)
+		sn_msg("error: %s: %s", path, strerror(-t->lock));
+	return t->lock;
+}
+
+static int name_it(struct sn_template *t, const struct sn_opts *opts, uint64_t hbm)
 {
 	char shape[2048];
-	double start = sn_now();
 	uint64_t key = 0;
 	int ret;
 
@@ -204,28 +304,25 @@ int sn_template_get(struct sn_template *t, const struct sn_opts *opts, uint64_t 
 	snprintf(t->dir, sizeof(t->dir), "%.150s/supernode-%016llx", opts->cache,
 		 (unsigned long long)key);
 	snprintf(t->ram, sizeof(t->ram), "%s/ram", t->dir);
-	t->lock = open_lock(t->dir);
-	if (t->lock < 0) {
-		ret = -errno;
-		sn_msg("error: %s.lock: %s", t->dir, strerror(-ret));
-		return ret;
-	}
-	/* shared while it is used, alone while it is made */
-	while (flock(t->lock, LOCK_EX | LOCK_NB)) {
-		if (!flock(t->lock, LOCK_SH | LOCK_NB))
-			break;
-		ret = sn_loop_once(200);
-		if (!ret)
-			ret = tick();
-		if (ret)
-			return ret;
-	}
-	if (sum_holds(t)) {
-		t->cached = true;
-		flock(t->lock, LOCK_SH);
-		return 0;
-	}
-	flock(t->lock, LOCK_EX);
+	return 0;
+}
+
+bool sn_template_there(const struct sn_opts *opts, uint64_t hbm)
+{
+	struct sn_template t = { .lock = -1 };
+	char path[256];
+
+	if (name_it(&t, opts, hbm))
+		return false;
+	snprintf(path, sizeof(path), "%s/sum", t.dir);
+	return !access(path, F_OK);
+}
+
+static int make(struct sn_template *t, const struct sn_opts *opts, uint64_t hbm, int (*tick)(void))
+{
+	double start = sn_now();
+	int ret;
+
 	if (!access(t->ram, F_OK))
 		sn_msg("the template in the cache is damaged: making it anew");
 	sn_template_discard(t);
@@ -235,9 +332,43 @@ int sn_template_get(struct sn_template *t, const struct sn_opts *opts, uint64_t 
 		return ret;
 	}
 	ret = make_ram(t, opts, hbm, tick);
-	if (!ret)
-		ret = write_sum(t);
+	if (ret)
+		return ret;
+	ret = write_sum(t);
+	if (ret)
+		sn_msg("error: %s: %s", t->dir, strerror(-ret));
+	t->cached = false;
 	t->seconds = sn_now() - start;
-	flock(t->lock, LOCK_SH);
 	return ret;
+}
+
+int sn_template_get(struct sn_template *t, const struct sn_opts *opts, uint64_t hbm,
+		    int (*tick)(void))
+{
+	struct waiting w = { .tick = tick };
+	unsigned int tries;
+	int ret;
+
+	ret = name_it(t, opts, hbm);
+	if (ret)
+		return ret;
+	t->cached = true;
+	/* shared while it is used, alone while it is made; between the two others may do what they like */
+	for (tries = 0; tries < 3; tries++) {
+		ret = take(t, false, &w);
+		if (ret)
+			return ret;
+		if (sum_holds(t)) {
+			futimens(t->lock, NULL);
+			sn_template_clean(opts->cache, UNUSED_S);
+			return 0;
+		}
+		ret = take(t, true, &w);
+		if (!ret && !sum_holds(t))
+			ret = make(t, opts, hbm, tick);
+		if (ret)
+			return ret;
+	}
+	sn_msg("error: %s: the template was made, and is damaged", t->dir);
+	return -EIO;
 }
