@@ -181,8 +181,13 @@ void sn_guest_frame(struct sn_guest *g, const struct sn_frame *f, void *payload)
 		sn_guest_fail(g, "its agent: unknown frame 0x%x", f->type);
 		return;
 	}
-	if (rules[i].state != g->state || (rules[i].len && rules[i].len != f->len)) {
-		sn_guest_fail(g, "its agent: frame '%c' of %u bytes at the wrong time", f->type, f->len);
+	if (rules[i].state != g->state) {
+		sn_guest_fail(g, "its agent: frame '%c' at the wrong time", f->type);
+		return;
+	}
+	if (rules[i].len && rules[i].len != f->len) {
+		sn_guest_fail(g, "its agent: frame '%c' of %u bytes, not %u", f->type, f->len,
+			      rules[i].len);
 		return;
 	}
 	if ((f->type == SN_OUT || f->type == SN_ERR) && g->files[f->type == SN_ERR])

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "supernode.h"
 
@@ -256,6 +257,8 @@ int main(int argc, char **argv)
 		return SN_EXIT_MACHINE;
 	if (ret)
 		return 0;
+	if (m.opts.verbose)
+		sn_msg("this is process %d", (int)getpid());
 	m.start = sn_now();
 	m.tpl.lock = -1;
 	if (m.opts.faults) {

@@ -247,6 +247,8 @@ int sn_model_start(struct sn_model *m, const struct sn_opts *opts)
 		close(ready[0]);
 		return ret;
 	}
+	if (opts->verbose)
+		sn_msg("snpud is process %d", (int)m->proc.pid);
 	ret = wait_ready(m, ready[0]);
 	close(ready[0]);
 	if (ret == -EINTR)

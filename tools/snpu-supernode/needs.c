@@ -16,7 +16,7 @@
  * a bit for each page of each BAR, and sets them all: with eight windows of 128 GiB 96 MiB.
  */
 #define QEMU_MIB	20.0		/* of a QEMU beside guest RAM, translated code, bitmaps */
-#define GUEST_MIB	150.0		/* RAM that a guest touches */
+#define GUEST_MIB	160.0		/* RAM that a guest touches */
 #define NPU_MIB		1.0		/* of snpud for an NPU: rings, mailboxes, page tables */
 #define MODEL_MIB	40.0		/* of snpud for itself, and the text of QEMU */
 #define PACES		64u		/* lines that are remembered */

@@ -168,6 +168,18 @@ static int add(struct sn_table *t, unsigned int host, struct sn_row *r, char *wh
 	return 1;
 }
 
+static const char *no_json(enum json_tokener_error error)
+{
+	switch (error) {
+	case json_tokener_success:
+		return "more follows";
+	case json_tokener_continue:
+		return "it is cut short";
+	default:
+		return json_tokener_error_desc(error);
+	}
+}
+
 int sn_table_line(struct sn_table *t, unsigned int host, const char *line, size_t len)
 {
 	struct json_tokener *tok;
@@ -190,9 +202,7 @@ int sn_table_line(struct sn_table *t, unsigned int host, const char *line, size_
 	    len - json_tokener_get_parse_end(tok)) {
 		/* a program may print what it likes, but not half a row */
 		ret = len > 1 && line[1] == '"' ? -EINVAL : 0;
-		snprintf(why, sizeof(why), "it is no JSON (%s)", json_tokener_get_error(tok) ==
-			 json_tokener_success ? "more follows" :
-			 json_tokener_error_desc(json_tokener_get_error(tok)));
+		snprintf(why, sizeof(why), "%s", no_json(json_tokener_get_error(tok)));
 	} else {
 		ret = sn_row_parse(&r, o, why, sizeof(why));
 		if (ret > 0)

@@ -112,6 +112,8 @@ static void test_lengths(void)
 		begin(SN_RUNS);
 		frame(SN_EXIT, word, n);
 		CHECK(g.state == (n == 4 ? SN_DONE : SN_FAILED));
+		if (n != 4)
+			CHECK_TEXT(g.why, "bytes, not 4");
 		end();
 		begin(SN_PROBES);
 		word[0] = 4;
