@@ -187,7 +187,13 @@ static int rec_cmp(const void *pa, const void *pb)
 
 void snpu_plog_sort(struct snpu_plog_rec *recs, size_t n)
 {
-	qsort(recs, n, sizeof(*recs), rec_cmp);
+	size_t i;
+
+	/* one queue at a time comes in order */
+	for (i = 1; i < n && rec_cmp(&recs[i - 1], &recs[i]) <= 0; i++)
+		;
+	if (i < n)
+		qsort(recs, n, sizeof(*recs), rec_cmp);
 }
 
 uint64_t snpu_plog_hash(const struct snpu_plog_rec *recs, size_t n)

@@ -8,9 +8,10 @@
 
 #include "timing/maxmin.h"
 
-#define RES	12
-#define FLOWS	24
-#define CASES	4000
+#define RES	40
+#define FLOWS	160
+#define CASES	4000	/* of them one of LARGE with so many flows that all are filled at once */
+#define LARGE	40
 
 struct net {
 	double cap[RES], weight[FLOWS][RES], limit[FLOWS], rate[FLOWS], work[FLOWS];
@@ -28,20 +29,20 @@ static uint32_t rnd(uint32_t n)
 	return (uint32_t)((seed >> 20) % n);
 }
 
-static void make(struct net *w)
+static void make(struct net *w, int large)
 {
 	int f, r;
 
 	memset(w, 0, sizeof(*w));
-	w->res = 1 + (int)rnd(RES);
-	w->flows = 1 + (int)rnd(FLOWS);
+	w->res = 1 + (int)rnd(large ? RES : 12);
+	w->flows = large ? FLOWS - (int)rnd(FLOWS / 4) : 1 + (int)rnd(24);
 	for (r = 0; r < w->res; r++)
 		w->cap[r] = 1 + rnd(1000);
 	for (f = 0; f < w->flows; f++) {
 		w->limit[f] = rnd(3) ? INFINITY : 1 + rnd(50);
 		w->work[f] = 1 + rnd(100000);
 		for (r = 0; r < w->res; r++)
-			if (!rnd(3))
+			if (!rnd(large ? 10 : 3))
 				w->weight[f][r] = 0.25 * (1 + rnd(8));
 		w->weight[f][rnd((uint32_t)w->res)] = 1;
 	}
@@ -120,7 +121,7 @@ static int one(int nr)
 	uint64_t now = 0, cookie;
 	double done[RES] = { 0 }, most[RES];
 
-	make(&w);
+	make(&w, !(nr % LARGE));
 	memcpy(most, w.cap, sizeof(most));
 	brute(&w);
 	m = snpu_mm_new((uint32_t)w.res);
