@@ -434,7 +434,7 @@ part_model()
 	modelled gemm-int8 gemm -w int8,mla
 	modelled gemm-bf16-cm384-781 gemm -w bf16 --profile cm384-781
 	modelled gemm-bf16-nvl72 gemm -w bf16 --profile nvl72
-	modelled decode-cm384 decode -n 96
+	modelled decode-cm384 decode
 }
 
 part_flows()

@@ -30,6 +30,7 @@
 #define VOCAB		129280u
 #define WEIGHTS		6.57e11	/* bytes of all experts in INT8 */
 #define OWN_WEIGHTS	1.4e10	/* and of the rest, which every rank has */
+#define TWO_FROM	8u	/* requests of a die: below, a second pass over all weights costs too much */
 #define ACCEPT		0.7	/* of the token that multi-token prediction guesses */
 
 static const char help[] =
@@ -42,23 +43,29 @@ static const char help[] =
 "  -C, --context LIST       tokens in the KV cache (default 4096)\n"
 "  -e, --ep N               ranks: dies (default 320, or all dies of a smaller machine)\n"
 "  -M, --no-mtp             no multi-token prediction\n"
-"  -u, --microbatches N     1 or 2 (default 2; 1 below 16 requests a die)\n"
+"  -u, --microbatches N     1 or 2 (default 2; 1 below 8 requests a die)\n"
 "  -L, --layers N           layers that are executed (default 61); time is for 61\n"
-"  -U, --step-us US         host's part of a step: scheduling and sampling (default 3000)\n";
+"  -U, --step-us US         host's part of a step: scheduling (default 1000)\n"
+"  -R, --request-us US      and of each request in it: sampling, tables (default 21)\n";
 
 struct decode {
 	double batch[16], context[16];
 	int batches, contexts;
 	unsigned int ep, micro, layers;
-	double step_us;
+	double step_us, request_us;
 	bool mtp;
 };
 
-static const struct {
+/* @layer_us: of a layer, 0: not published; the rows without MTP have only that */
+static const struct point {
 	const char *profile;
-	double batch, context, ms;
+	bool mtp;
+	double batch, context, ms, layer_us;
 } published[] = {
-	{ "cm384", 96, 4096, 49.4 },
+	{ "cm384", true, 8, 4096, 14.9, 0 },
+	{ "cm384", true, 24, 4096, 24.6, 0 },
+	{ "cm384", true, 96, 4096, 49.4, 1260 },
+	{ "cm384", false, 96, 4096, NAN, 874 },
 };
 
 static int one_number(const char *opt, const char *arg, double min, double max, unsigned int *out)
@@ -90,8 +97,12 @@ static int take(void *ctx, int c, const char *arg)
 	case 'L':
 		return one_number("--layers", arg, 1, LAYERS, &d->layers);
 	case 'U':
-		ret = one_number("--step-us", arg, 1, 1e6, &v);
+		ret = one_number("--step-us", arg, 0, 1e6, &v);
 		d->step_us = v;
+		return ret;
+	case 'R':
+		ret = one_number("--request-us", arg, 0, 1e6, &v);
+		d->request_us = v;
 		return ret;
 	default:
 		d->mtp = false;
@@ -238,7 +249,7 @@ static int step(const struct model_opts *o, const struct decode *d, unsigned int
 		unsigned int batch, unsigned int context, double *ns)
 {
 	unsigned int ranks = d->ep, per_die = (batch + dies - 1) / dies, l, u;
-	unsigned int micro = d->micro ? d->micro : per_die < 16 ? 1 : 2;
+	unsigned int micro = d->micro ? d->micro : per_die < TWO_FROM ? 1 : 2;
 	struct model_cfg cfg = {
 		.npus = (ranks + dies - 1) / dies, .by_die = true, .queues = micro,
 	};
@@ -269,21 +280,22 @@ static int step(const struct model_opts *o, const struct decode *d, unsigned int
 	return ret;
 }
 
-static double known(const struct model_opts *o, const struct decode *d, double batch,
-		    double context)
+static const struct point *known(const struct model_opts *o, const struct decode *d,
+				 double batch, double context)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(published) / sizeof(*published) && d->mtp; i++)
-		if (!strcmp(published[i].profile, o->profile) && published[i].batch == batch &&
-		    published[i].context == context)
-			return published[i].ms;
-	return NAN;
+	for (i = 0; i < sizeof(published) / sizeof(*published); i++)
+		if (!strcmp(published[i].profile, o->profile) && published[i].mtp == d->mtp &&
+		    published[i].batch == batch && published[i].context == context)
+			return &published[i];
+	return NULL;
 }
 
 static int point(const struct model_opts *o, const struct decode *d, const struct snpu_info *info,
 		 double batch, double context)
 {
+	const struct point *k = known(o, d, batch, context);
 	struct model_row r = { .unit = "ms", .bar = 10, .source = PAPER };
 	double ns, tpot;
 	int ret;
@@ -291,11 +303,11 @@ static int point(const struct model_opts *o, const struct decode *d, const struc
 	ret = step(o, d, info->dies, (unsigned int)batch, (unsigned int)context, &ns);
 	if (ret)
 		return ret;
-	tpot = (ns / 1e6 + d->step_us / 1e3) / (d->mtp ? 1 + ACCEPT : 1);
+	tpot = (ns / 1e6 + (d->step_us + batch * d->request_us) / 1e3) / (d->mtp ? 1 + ACCEPT : 1);
 	snprintf(r.name, sizeof(r.name), "batch %.0f, context %.0f: an output token", batch,
 		 context);
 	r.value = tpot;
-	r.published = known(o, d, batch, context);
+	r.published = k ? k->ms : NAN;
 	model_row(&r);
 	snprintf(r.name, sizeof(r.name), "  tokens/s of an NPU");
 	r.unit = "";
@@ -307,7 +319,9 @@ static int point(const struct model_opts *o, const struct decode *d, const struc
 	snprintf(r.name, sizeof(r.name), "  a layer");
 	r.unit = "us";
 	r.value = ns / 1e3 / (LAYERS + d->mtp);
-	r.published = NAN;
+	r.published = k && k->layer_us ? k->layer_us : NAN;
+	r.at_least = false;
+	r.source = PAPER;
 	model_row(&r);
 	return 0;
 }
@@ -322,11 +336,13 @@ int bench_decode(int argc, char **argv)
 		{ "microbatches", required_argument, NULL, 'u' },
 		{ "layers", required_argument, NULL, 'L' },
 		{ "step-us", required_argument, NULL, 'U' },
+		{ "request-us", required_argument, NULL, 'R' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct decode d = {
 		.batch = { 8, 24, 96 }, .batches = 3, .context = { 4096 }, .contexts = 1,
-		.layers = LAYERS, .step_us = 3000, .mtp = true,
+		.layers = LAYERS, .step_us = 1000, .request_us = 21,
+		.mtp = true,
 	};
 	struct model_opts o = { 0 };
 	struct snpu_info info;
