@@ -226,8 +226,9 @@ static void on_port(struct agent *a)
 			on_run(a, (char *)a->rx.payload, f.len);
 			break;
 		case SN_STOP:
-			if (a->child)
-				kill(-a->child, SIGTERM);
+			/* the group is there once the child got as far as setsid() */
+			if (a->child && kill(-a->child, SIGTERM))
+				kill(a->child, SIGTERM);
 			break;
 		default:
 			fail(a, "unknown frame %u", f.type);
