@@ -196,6 +196,21 @@ const struct drm_driver snpu_drm_driver = {
 	.minor = DRM_SNPU_DRIVER_MINOR,
 };
 
+unsigned int snpu_max_vectors;
+
+static int snpu_max_vectors_set(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, SNPU_MSIX_VECTORS);
+}
+
+static const struct kernel_param_ops snpu_max_vectors_ops = {
+	.set = snpu_max_vectors_set,
+	.get = param_get_uint,
+};
+module_param_cb(max_vectors, &snpu_max_vectors_ops, &snpu_max_vectors, 0644);
+MODULE_PARM_DESC(max_vectors,
+		 "interrupt vectors that an NPU bound from now on takes at most (1..17; default 0: one more than there are CPUs)");
+
 static int __init snpu_init(void)
 {
 	return pci_register_driver(&snpu_pci_driver);

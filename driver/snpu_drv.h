@@ -176,7 +176,7 @@ struct snpu_import {
  * @bos: BOs that hold DMA mappings or were exported
  * @nvec: vectors the system gave us
  * @event_irq: interrupt of vector 0; pci_irq_vector() takes a lock that a reset must not wait for
- * @vec: completion vectors, 1 .. @nvec - 1
+ * @vec: completion vectors, 1 .. @nvec - 1; 0 if that is all there is
  * @ring: event ring
  * @ring_dma: its DMA address
  * @ring_cons: events consumed; only the event thread writes it
@@ -335,8 +335,10 @@ extern const struct drm_driver snpu_drm_driver;
 
 /* ---- snpu_irq.c, snpu_event.c --------------------------------------------------------------- */
 
+extern unsigned int snpu_max_vectors;
 int snpu_irq_init(struct snpu_device *sdev);
 void snpu_irq_fini(struct snpu_device *sdev);
+u32 snpu_irq_vector(const struct snpu_device *sdev, u32 queue);
 
 /**
  * struct snpu_event_cursor - where a reader of an event ring stands

@@ -444,7 +444,7 @@ int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	if (ret < 0)
 		goto err_queue;
 	queue->number = ret;
-	queue->vector = 1 + queue->number % (sdev->nvec - 1);
+	queue->vector = snpu_irq_vector(sdev, queue->number);
 	ret = snpu_queue_setup(queue, args);
 	if (ret)
 		goto err_setup;

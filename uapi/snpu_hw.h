@@ -24,7 +24,7 @@
 #define SNPU_BAR_REGS_SIZE	0x200000u
 #define SNPU_BAR_MSIX_SIZE	0x1000u
 #define SNPU_MSIX_PBA_OFFSET	0x800u
-#define SNPU_MSIX_VECTORS	17		/* 0: events; 1..16: queue completions */
+#define SNPU_MSIX_VECTORS	17		/* 0: events; any: queue completions */
 
 /* ---- BAR0, page 0: trapped registers ------------------------------------------------------ */
 /*
@@ -68,7 +68,8 @@
 
 #define SNPU_MAGIC		0x55504e53u	/* "SNPU" */
 #define SNPU_ABI_MAJOR		1
-#define SNPU_ABI_MINOR		1
+#define SNPU_ABI_MINOR		2
+#define SNPU_ABI_VECTOR_0	2		/* minor since which queues may use vector 0 */
 #define SNPU_RESET_MAGIC	0x52455345u
 
 #define SNPU_CAP_SCRUB		(1u << 0)	/* ADM_SCRUB zeroes HBM */
@@ -156,7 +157,8 @@
  * @cpl_addr: DMA address of a struct snpu_cpl, aligned to 128
  * @ring_log2: log2 of the entries, SNPU_RING_LOG2_MIN .. MAX
  * @prio: SNPU_PRIO_*
- * @vector: MSI-X vector of completion interrupts, 1 .. SNPU_MSIX_VECTORS - 1
+ * @vector: MSI-X vector of completion interrupts, 0 .. SNPU_MSIX_VECTORS - 1; 0, which events raise
+ *          too, since minor version SNPU_ABI_VECTOR_0
  * @flags: SNPU_QF_*
  * @rsvd: must be zero
  */

@@ -154,7 +154,7 @@ static int queue_create(struct adm *a)
 		return bad(a, FIELD(snpu_queue_desc, cpl_addr));
 	if (d->prio > SNPU_PRIO_MAX)
 		return bad(a, FIELD(snpu_queue_desc, prio));
-	if (!d->vector || d->vector >= SNPU_MSIX_VECTORS)
+	if (d->vector >= SNPU_MSIX_VECTORS)
 		return bad(a, FIELD(snpu_queue_desc, vector));
 	/* where no virtual time is kept, no queue can be for nothing else */
 	if ((d->flags & ~SNPU_QF_MASK) || ((d->flags & SNPU_QF_TIMING) && !n->m->plane) ||

@@ -356,6 +356,20 @@ static void irq_at(void)
 	t_nop(&q);
 	t_ring(&q);
 	CHECK(t_drain(&q) && T_WAIT(snpu_load(&irqs[5]) == 2), "second value not raised");
+	/* the vector of the events, for who has no other */
+	t_queue_op(&q, SNPU_ADM_QUEUE_DESTROY);
+	d.mb->queue = (struct snpu_queue_desc){
+		.queue = q.id, .ctx = 1, .ring_va = q.ring_va, .cpl_addr = q.cpl_addr,
+		.ring_log2 = 6, .prio = 1, .vector = 0,
+	};
+	CHECK_EQ(t_admin(&d, SNPU_ADM_QUEUE_CREATE), SNPU_ADM_S_OK);
+	q.head = 0;
+	snpu_store_rel(&((struct snpu_cpl *)q.cpl)->irq_at, 1);
+	snpu_mb();
+	t_nop(&q);
+	t_ring(&q);
+	CHECK(t_drain(&q) && T_WAIT(snpu_load(&irqs[0]) == 1), "vector 0 not raised");
+	CHECK_EQ(snpu_load(&irqs[5]), 2);
 	end();
 }
 

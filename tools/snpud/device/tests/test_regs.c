@@ -207,7 +207,6 @@ static void admin_arguments(void)
 	BAD_FIELD(ring_log2, 3);
 	BAD_FIELD(ring_log2, 17);
 	BAD_FIELD(prio, 3);
-	BAD_FIELD(vector, 0);
 	BAD_FIELD(vector, 17);
 	BAD_FIELD(flags, 1);
 	BAD_FIELD(rsvd[0], 1);
