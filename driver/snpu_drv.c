@@ -29,7 +29,8 @@ MODULE_PARM_DESC(hang_ms,
 
 /*
  * Each ioctl of ours runs with the device bound: who removes it waits for those under way. None
- * of them waits for userspace or for a fence.
+ * of them waits for userspace or for a fence, but for QUEUE_VTIME, which the end of the device's
+ * generation wakes.
  */
 #define SNPU_IOCTL_ENTER(name, wedged)					\
 static int snpu_enter_##name(struct drm_device *drm, void *data, struct drm_file *file)	\

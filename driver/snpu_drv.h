@@ -36,6 +36,7 @@
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -181,6 +182,7 @@ struct snpu_import {
  * @ring_dma: its DMA address
  * @ring_cons: events consumed; only the event thread writes it
  * @ring_lost: last value of ring->lost seen
+ * @vtime_wait: who waits for virtual times
  * @saved_state: PCI configuration to be restored after a reset
  * @reset_work: function reset
  * @reset_reason: why, for the log
@@ -234,6 +236,7 @@ struct snpu_device {
 	dma_addr_t ring_dma;
 	u64 ring_cons;
 	u64 ring_lost;
+	wait_queue_head_t vtime_wait;
 
 	struct pci_saved_state *saved_state;
 	struct work_struct reset_work;
@@ -681,6 +684,8 @@ struct snpu_fault {
  * @vec_link: in the vector's list, guarded by sdev->queue_lock
  * @lock: guards what follows
  * @fences: fences not signalled, by position
+ * @vtimes: who waits for virtual times
+ * @news: counts interrupts, and the end: who waits for virtual times asks again
  * @fence_context: of its fences
  * @dead: 0, or the error that fences get from now on
  * @flags: DRM_SNPU_QUEUE_HUNG, LOST
@@ -717,6 +722,8 @@ struct snpu_queue {
 
 	spinlock_t lock;		/* guards what follows */
 	struct list_head fences;
+	struct list_head vtimes;
+	u32 news;
 	u64 fence_context;
 	int dead;
 	u32 flags;
@@ -746,6 +753,21 @@ int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 int snpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);
 int snpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *file);
 int snpu_ioctl_queue_ctrl(struct drm_device *drm, void *data, struct drm_file *file);
+
+/* ---- snpu_vtime.c --------------------------------------------------------------------------- */
+
+/**
+ * struct snpu_vtime_waiter - somebody waits for the virtual time of a packet
+ * @link: in queue->vtimes
+ * @position: packets
+ */
+struct snpu_vtime_waiter {
+	struct list_head link;
+	u64 position;
+};
+
+u64 snpu_vtime_next(struct snpu_queue *queue, u64 completed);
+void snpu_vtime_wake(struct snpu_device *sdev);
 int snpu_ioctl_queue_vtime(struct drm_device *drm, void *data, struct drm_file *file);
 
 /* ---- snpu_fence.c, snpu_wait.c, snpu_hang.c ------------------------------------------------- */

@@ -106,8 +106,12 @@ void snpu_queue_advance(struct snpu_queue *queue, struct list_head *done)
 		/* the index before what it says is there */
 		dma_rmb();
 		snpu_fences_take(&queue->fences, completed, done);
-		next = list_empty(&queue->fences) ? 0 :
-		       list_first_entry(&queue->fences, struct snpu_fence, link)->position;
+		next = snpu_vtime_next(queue, completed);
+		if (!list_empty(&queue->fences))
+			next = min(next, list_first_entry(&queue->fences, struct snpu_fence,
+							  link)->position);
+		if (next == U64_MAX)
+			next = 0;
 		WRITE_ONCE(cpl->irq_at, next);
 		/* the device writes completed, then reads irq_at: one of us sees the other */
 		mb();
@@ -137,10 +141,12 @@ void snpu_queue_fail(struct snpu_queue *queue, int error, u32 flags)
 	queue->flags |= flags;
 	list_splice_init(&queue->fences, &failed);
 	WRITE_ONCE(queue->cpl->irq_at, 0);
+	WRITE_ONCE(queue->news, queue->news + 1);
 	spin_unlock_irqrestore(&queue->lock, irqflags);
 
 	snpu_fences_signal(&done, 0);
 	snpu_fences_signal(&failed, error);
+	snpu_vtime_wake(queue->sdev);
 }
 
 /**

@@ -343,6 +343,7 @@ void snpu_hw_halt(struct snpu_device *sdev, enum snpu_power power)
 	/* the device has stopped before anybody sees the generation end */
 	smp_store_release(&sdev->generation, sdev->generation + 1);
 	mutex_unlock(&sdev->admin.lock);
+	snpu_vtime_wake(sdev);
 	if (ret && ret != -ENODEV)
 		drm_err(&sdev->drm, "reset failed, bus mastering is off: %pe\n", ERR_PTR(ret));
 }

@@ -20,10 +20,12 @@ static irqreturn_t snpu_irq_completion(int irq, void *arg)
 	list_for_each_entry(queue, &vec->queues, vec_link) {
 		spin_lock(&queue->lock);
 		snpu_queue_advance(queue, &done);
+		WRITE_ONCE(queue->news, queue->news + 1);
 		spin_unlock(&queue->lock);
 	}
 	spin_unlock(&sdev->queue_lock);
 	snpu_fences_signal(&done, 0);
+	snpu_vtime_wake(sdev);
 	return IRQ_HANDLED;
 }
 

@@ -101,6 +101,7 @@ static int snpu_device_init(struct snpu_device *sdev)
 	ida_init(&sdev->queue_ids);
 	ida_init(&sdev->import_ida);
 	ida_init(&sdev->export_ida);
+	init_waitqueue_head(&sdev->vtime_wait);
 	snpu_reset_init(sdev);
 	snpu_ports_init(sdev);
 

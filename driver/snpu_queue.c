@@ -437,6 +437,7 @@ int snpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	spin_lock_init(&queue->lock);
 	mutex_init(&queue->wait_lock);
 	INIT_LIST_HEAD(&queue->fences);
+	INIT_LIST_HEAD(&queue->vtimes);
 	INIT_LIST_HEAD(&queue->vec_link);
 	snpu_hang_init(queue);
 
@@ -589,43 +590,4 @@ int snpu_ioctl_queue_ctrl(struct drm_device *drm, void *data, struct drm_file *f
 	}
 	snpu_queue_put(queue);
 	return ret;
-}
-
-/**
- * snpu_ioctl_queue_vtime() - DRM_IOCTL_SNPU_QUEUE_VTIME: tell when a packet ran in virtual time
- * @drm: device
- * @data: struct drm_snpu_queue_vtime
- * @file: client
- *
- * Context: process; the device is bound until it returns.
- *
- * Return: 0; -EBUSY (not known yet), -EINVAL, -ENOENT, -EOPNOTSUPP, -ENOSPC, -EIO, -ENODEV.
- */
-int snpu_ioctl_queue_vtime(struct drm_device *drm, void *data, struct drm_file *file)
-{
-	struct snpu_device *sdev = to_snpu_device(drm);
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_VTIME };
-	struct drm_snpu_queue_vtime *args = data;
-	struct snpu_queue *queue;
-	u64 answer[7];
-	int ret;
-
-	if (args->pad || !args->position)
-		return -EINVAL;
-	if (!(sdev->facts.caps & SNPU_CAP_TIMING))
-		return -EOPNOTSUPP;
-	queue = snpu_queue_lookup(file->driver_priv, args->queue_id);
-	if (!queue)
-		return -ENOENT;
-	/* held, so that the number names no other queue meanwhile */
-	cmd.vtime.qid = queue->number;
-	cmd.vtime.position = args->position;
-	ret = snpu_is_current(sdev, queue->generation) ? snpu_admin_exec(sdev, &cmd, answer) : -EIO;
-	snpu_queue_put(queue);
-	if (ret)
-		return ret;
-	args->end = answer[0];
-	args->begin = answer[1];
-	args->busy = answer[2];
-	return 0;
 }

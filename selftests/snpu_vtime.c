@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <kselftest_harness.h>
 
@@ -91,6 +92,127 @@ TEST_F_TIMEOUT(vtime, order, SNPU_TEST_S)
 	ASSERT_EQ(0, vtime_wait(&self->q, 8, &v));
 	EXPECT_EQ(0, memcmp(&v, &last, sizeof(v)));
 	EXPECT_EQ(-EBUSY, vtime(self->c.fd, self->q.id, 9, &v));
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+static int vtime_until(int fd, uint32_t id, uint64_t position, uint64_t ms,
+		       struct drm_snpu_queue_vtime *v)
+{
+	*v = (struct drm_snpu_queue_vtime){
+		.queue_id = id, .position = position,
+		.deadline = (int64_t)(snpu_now_ms() + ms) * 1000000,
+	};
+	return snpu_ioctl(fd, DRM_IOCTL_SNPU_QUEUE_VTIME, v);
+}
+
+/* One call is enough, whether the packet has retired, or the machine rests, or not */
+TEST_F_TIMEOUT(vtime, waits, SNPU_TEST_S)
+{
+	union snpu_pkt pkt = snpu_pkt_copy(self->b.va + SNPU_2M, self->b.va, SNPU_2M);
+	struct drm_snpu_queue_vtime v;
+	struct snpu_queue busy;
+
+	if (!self->timing) {
+		EXPECT_EQ(-EOPNOTSUPP, vtime_until(self->c.fd, self->q.id, 1, 1, &v));
+		return;
+	}
+	ASSERT_EQ(0, snpu_queue_make(&self->c, &busy, 6, SNPU_PRIO_NORMAL, false));
+	for (uint64_t k = 1; k <= 20; k++) {
+		for (int i = 0; i < 8; i++)
+			snpu_put(&busy, &pkt);
+		snpu_put(&self->q, &pkt);
+		ASSERT_EQ(0, snpu_ring(&busy));
+		ASSERT_EQ(0, snpu_ring(&self->q));
+		ASSERT_EQ(0, vtime_until(self->c.fd, self->q.id, k, SNPU_WAIT_MS, &v));
+		EXPECT_LT(v.begin, v.end);
+		ASSERT_EQ(0, snpu_wait(&busy, 8 * k));
+	}
+	snpu_queue_free(&busy);
+}
+
+TEST_F_TIMEOUT(vtime, deadline, SNPU_TEST_S)
+{
+	struct drm_snpu_queue_vtime v = { .queue_id = self->q.id, .position = 1, .deadline = -1 };
+	uint64_t begin;
+
+	if (!self->timing)
+		return;
+	EXPECT_EQ(-EBUSY, snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_QUEUE_VTIME, &v));
+	v.deadline = 1;
+	EXPECT_EQ(-EBUSY, snpu_ioctl(self->c.fd, DRM_IOCTL_SNPU_QUEUE_VTIME, &v));
+	begin = snpu_now_ms();
+	EXPECT_EQ(-EBUSY, vtime_until(self->c.fd, self->q.id, 1, 1200, &v));
+	EXPECT_LE(1199, snpu_now_ms() - begin);
+	EXPECT_GT(SNPU_WAIT_MS, snpu_now_ms() - begin);
+	EXPECT_EQ(-EBUSY, vtime_until(self->c.fd, self->q.id, ~0ull, 10, &v));
+}
+
+static int waiter(struct snpu_proc *p, void *arg)
+{
+	struct snpu_queue *q = arg;
+	struct drm_snpu_queue_vtime v;
+	int ret;
+
+	ret = snpu_say(p, 1);
+	/* longer than any test may take */
+	return ret ?: snpu_say(p, (uint64_t)-vtime_until(q->c->fd, q->id, 2, 3600000, &v));
+}
+
+/* It comes, or it never will: who waits is told at once, and never sleeps to the deadline */
+TEST_F_TIMEOUT(vtime, told, SNPU_TEST_S)
+{
+	union snpu_pkt good = snpu_pkt_copy(self->b.va + SNPU_2M, self->b.va, 64);
+	union snpu_pkt bad = snpu_pkt_copy(self->b.va, SNPU_2M / 2, 64);
+
+	if (!self->timing)
+		return;
+	for (int fault = 0; fault < 2; fault++) {
+		struct snpu_queue q;
+		struct snpu_proc p;
+		uint64_t word;
+
+		ASSERT_EQ(0, snpu_queue_make(&self->c, &q, 4, SNPU_PRIO_NORMAL, false));
+		ASSERT_EQ(0, snpu_proc_start(&p, waiter, &q));
+		ASSERT_EQ(0, snpu_hear(&p, &word));
+		snpu_put(&q, &good);
+		ASSERT_EQ(0, snpu_ring(&q));
+		ASSERT_EQ(0, snpu_wait(&q, 1));
+		snpu_put(&q, fault ? &bad : &good);
+		ASSERT_EQ(0, snpu_ring(&q));
+		ASSERT_EQ(0, snpu_hear(&p, &word));
+		EXPECT_EQ(fault ? EIO : 0, word);
+		EXPECT_EQ(0, snpu_proc_end(&p));
+		snpu_queue_free(&q);
+	}
+}
+
+/* Who waits does not keep the driver from letting go of the device */
+TEST_F_TIMEOUT(vtime, unbound, SNPU_TEST_S)
+{
+	uint64_t end = snpu_now_ms() + SNPU_WAIT_MS, word;
+	unsigned int count = snpu_count();
+	struct snpu_proc p;
+	char pci[32];
+	int fd;
+
+	if (!self->timing)
+		return;
+	ASSERT_EQ(0, snpu_pci_name(0, pci, sizeof(pci)));
+	ASSERT_EQ(0, snpu_proc_start(&p, waiter, &self->q));
+	ASSERT_EQ(0, snpu_hear(&p, &word));
+	ASSERT_EQ(0, snpu_write_file("/sys/bus/pci/drivers/snpu/unbind", pci));
+	ASSERT_EQ(0, snpu_hear(&p, &word));
+	EXPECT_TRUE(word == EIO || word == ENODEV) {
+		TH_LOG("got %d", (int)word);
+	}
+	EXPECT_EQ(0, snpu_proc_end(&p));
+	ASSERT_EQ(0, snpu_write_file("/sys/bus/pci/drivers/snpu/bind", pci));
+	do {
+		fd = snpu_count() == count ? snpu_open(0) : -ENODEV;
+	} while (fd < 0 && !sched_yield() && snpu_now_ms() < end);
+	ASSERT_LE(0, fd);
+	close(fd);
 }
 
 static int create(FIXTURE_DATA(vtime) *self, uint32_t flags, uint32_t die, uint32_t *id)

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define DRM_SNPU_DRIVER_MAJOR	1
-#define DRM_SNPU_DRIVER_MINOR	1
+#define DRM_SNPU_DRIVER_MINOR	2
 
 #define DRM_SNPU_DEV_QUERY	0x00
 #define DRM_SNPU_BO_CREATE	0x01
@@ -514,11 +514,13 @@ struct drm_snpu_seg_import {
  * @end: out: virtual ns at which packet @position - 1 ended
  * @begin: out: virtual ns at which it began
  * @busy: out: virtual ns that the queue was busy up to there
+ * @deadline: CLOCK_MONOTONIC ns until when to wait for it; 0: do not. Since version 1.2
  *
  * -EBUSY: not retired, or not known yet: it will be once the machine has come to rest; ask again
  * later.
- * -EOPNOTSUPP: the device keeps no virtual time; -EIO: the queue was lost in a reset; -ENOENT: no
- * such queue, or virtual time was started anew since; -ENOSPC: the device no longer kept it.
+ * -EOPNOTSUPP: the device keeps no virtual time; -EIO: the queue was lost in a reset, or it stopped
+ * before a @position that is waited for; -ENOENT: no such queue, or virtual time was started anew
+ * since; -ENOSPC: the device no longer kept it.
  */
 struct drm_snpu_queue_vtime {
 	__u32 queue_id;
@@ -527,6 +529,7 @@ struct drm_snpu_queue_vtime {
 	__u64 end;
 	__u64 begin;
 	__u64 busy;
+	__s64 deadline;
 };
 
 #define DRM_IOCTL_SNPU(dir, name, type) \
@@ -573,7 +576,7 @@ DRM_SNPU_ASSERT(drm_snpu_seg_export, 80);
 DRM_SNPU_ASSERT(drm_snpu_seg_revoke, 8);
 DRM_SNPU_ASSERT(drm_snpu_seg_lookup, 88);
 DRM_SNPU_ASSERT(drm_snpu_seg_import, 32);
-DRM_SNPU_ASSERT(drm_snpu_queue_vtime, 40);
+DRM_SNPU_ASSERT(drm_snpu_queue_vtime, 48);
 #endif
 
 #if defined(__cplusplus)

@@ -179,27 +179,15 @@ int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline)
 int kmd_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
 		    struct snpu_vtime *vt)
 {
-	struct drm_snpu_queue_vtime req = { .queue_id = kmd_queue_id(q), .position = position };
-	long pause_ns = 50000;
+	struct drm_snpu_queue_vtime req = {
+		.queue_id = kmd_queue_id(q), .position = position,
+		.deadline = deadline < INT64_MAX ? (int64_t)deadline : INT64_MAX,
+	};
 	int ret;
 
-	for (;;) {
-		struct timespec ts = { .tv_nsec = pause_ns };
-
-		ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, &req);
-		if (ret != -EBUSY)
-			break;
-		if (snpu_now_ns() >= deadline) {
-			ret = -ETIME;
-			break;
-		}
-		/*
-		 * It becomes known when the whole machine has come to rest, which no queue of this
-		 * process need have to do with: there is no event of ours to wait for.
-		 */
-		nanosleep(&ts, NULL);
-		pause_ns = pause_ns < 5000000 ? pause_ns * 2 : pause_ns;
-	}
+	ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, &req);
+	if (ret == -EBUSY)
+		ret = -ETIME;
 	if (ret)
 		return snpu_fail(ret, "snpu_queue_vtime: position %llu of queue %u, NPU %u: %s",
 				 (unsigned long long)position, q->number, q->ctx->npu->index,
