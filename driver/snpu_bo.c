@@ -195,7 +195,8 @@ static void snpu_bo_free(struct drm_gem_object *obj)
 		snpu_hbm_free(sdev, &bo->blocks);
 		dmem_cgroup_uncharge(bo->charge, obj->size);
 	} else if (bo->kind == SNPU_BO_KIND_SEGMENT && bo->import) {
-		snpu_import_put(sdev, bo->import);
+		snpu_import_put(sdev, bo->importer, bo->import);
+		snpu_client_put(bo->importer);
 	}
 	drm_gem_object_release(obj);
 	snpu_host_free(bo);

@@ -65,13 +65,14 @@ static int snpu_show_clients(struct seq_file *m, void *data)
 	struct drm_debugfs_entry *entry = m->private;
 	struct drm_file *file;
 
-	seq_puts(m, "client ctx generation queues\n");
+	seq_puts(m, "client ctx generation queues exports imports\n");
 	mutex_lock(&entry->dev->filelist_mutex);
 	list_for_each_entry(file, &entry->dev->filelist, lhead) {
 		struct snpu_client *client = file->driver_priv;
 
-		seq_printf(m, "%llu %u %u %u\n", file->client_id, client->vm->ctx,
-			   READ_ONCE(client->vm->generation), READ_ONCE(client->nqueues));
+		seq_printf(m, "%llu %u %u %u %u %u\n", file->client_id, client->vm->ctx,
+			   READ_ONCE(client->vm->generation), READ_ONCE(client->nqueues),
+			   READ_ONCE(client->nexports), READ_ONCE(client->nimports));
 	}
 	mutex_unlock(&entry->dev->filelist_mutex);
 	return 0;

@@ -122,6 +122,26 @@ static long snpu_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long
 #define snpu_compat_ioctl NULL
 #endif
 
+static void snpu_client_release(struct kref *ref)
+{
+	struct snpu_client *client = container_of(ref, struct snpu_client, ref);
+
+	xa_destroy(&client->imports);
+	kfree(client);
+}
+
+/** snpu_client_get() - take a reference of a client's accounts */
+void snpu_client_get(struct snpu_client *client)
+{
+	kref_get(&client->ref);
+}
+
+/** snpu_client_put() - drop a reference of a client's accounts */
+void snpu_client_put(struct snpu_client *client)
+{
+	kref_put(&client->ref, snpu_client_release);
+}
+
 static int snpu_open(struct drm_device *drm, struct drm_file *file)
 {
 	struct snpu_device *sdev = to_snpu_device(drm);
@@ -135,11 +155,13 @@ static int snpu_open(struct drm_device *drm, struct drm_file *file)
 		ret = -ENOMEM;
 		goto out;
 	}
+	kref_init(&client->ref);
 	client->sdev = sdev;
 	client->file = file;
 	mutex_init(&client->lock);
 	xa_init_flags(&client->queues, XA_FLAGS_ALLOC1);
 	xa_init(&client->exports);
+	xa_init(&client->imports);
 	client->vm = snpu_vm_create(sdev);
 	if (IS_ERR(client->vm)) {
 		ret = PTR_ERR(client->vm);
@@ -164,7 +186,7 @@ static void snpu_postclose(struct drm_device *drm, struct drm_file *file)
 	xa_destroy(&client->queues);
 	xa_destroy(&client->exports);
 	mutex_destroy(&client->lock);
-	kfree(client);
+	snpu_client_put(client);
 }
 
 static const struct file_operations snpu_fops = {

@@ -14,6 +14,7 @@
  *   sdev->hbm.lock	HBM allocator
  *   vm->pt_lock	page tables of one address space; nothing is allocated under it
  *   sdev->admin.lock	mailbox; nothing is allocated under it, a fence may wait for it
+ *   sdev->pool_lock	what clients have of segments and import slots
  *   sdev->queue_lock	(irq) queue numbers and which vector they use
  *   queue->lock	(irq) fences of a queue and its end
  *
@@ -134,6 +135,16 @@ struct snpu_vector {
 };
 
 /**
+ * struct snpu_pool - numbers that all clients of a device draw from
+ * @size: how many there are
+ * @used: how many are taken, guarded by sdev->pool_lock
+ */
+struct snpu_pool {
+	u32 size;
+	u32 used;
+};
+
+/**
  * struct snpu_import - import slot that stands for a segment of another NPU
  * @link: in sdev->imports
  * @users: BOs that use the slot
@@ -192,6 +203,9 @@ struct snpu_import {
  * @imports: slots in use, guarded by snpu_fabric_lock
  * @import_ida: slot numbers in use
  * @export_ida: segment numbers in use by clients
+ * @pool_lock: guards the pools, and what each client has of them
+ * @import_pool: import slots
+ * @export_pool: segment numbers of clients
  * @port_work: tells userspace that ports changed
  * @port_events: changes reported by events
  * @dmem: device-memory cgroup region of the HBM, or NULL
@@ -248,6 +262,9 @@ struct snpu_device {
 	struct list_head imports;
 	struct ida import_ida;
 	struct ida export_ida;
+	spinlock_t pool_lock;		/* guards the pools and the clients' shares */
+	struct snpu_pool import_pool;
+	struct snpu_pool export_pool;
 	struct work_struct port_work;
 	atomic64_t port_events;
 
@@ -267,6 +284,7 @@ static inline struct snpu_device *to_snpu_device(struct drm_device *drm)
 
 /**
  * struct snpu_client - one open file
+ * @ref: references: the file's, and those of BOs that stand for segments, which may outlive it
  * @sdev: device
  * @file: DRM file
  * @vm: its address space
@@ -274,8 +292,12 @@ static inline struct snpu_device *to_snpu_device(struct drm_device *drm)
  * @queues: queues by id
  * @nqueues: how many
  * @exports: segments of this NPU that it opened, by number
+ * @nexports: how many, guarded by sdev->pool_lock
+ * @imports: uses of import slots by slot, guarded by snpu_fabric_lock
+ * @nimports: slots that it uses, guarded by sdev->pool_lock
  */
 struct snpu_client {
+	struct kref ref;
 	struct snpu_device *sdev;
 	struct drm_file *file;
 	struct snpu_vm *vm;
@@ -283,7 +305,13 @@ struct snpu_client {
 	struct xarray queues;
 	unsigned int nqueues;
 	struct xarray exports;
+	u32 nexports;
+	struct xarray imports;
+	u32 nimports;
 };
+
+void snpu_client_get(struct snpu_client *client);
+void snpu_client_put(struct snpu_client *client);
 
 /* ---- snpu_hw.c: registers, mailbox ---------------------------------------------------------- */
 
@@ -410,6 +438,7 @@ enum snpu_bo_kind {
  * @attach: IMPORT: attachment
  * @pinned: IMPORT: the exporter keeps the memory in place
  * @import: PEER, SEGMENT: import slot
+ * @importer: SEGMENT: on whose account, with a reference
  * @access: SEGMENT: DRM_SNPU_SEG_* that the exporter allows
  * @revoked: HBM: exports are over, guarded by dma_resv
  * @p2p_maps: HBM: DMA mappings that foreign importers hold
@@ -432,6 +461,7 @@ struct snpu_bo {
 	struct dma_buf_attachment *attach;
 	bool pinned;
 	struct snpu_import *import;
+	struct snpu_client *importer;
 	u32 access;
 	bool revoked;
 	atomic_t p2p_maps;
@@ -469,9 +499,11 @@ void snpu_prime_unmap_import(struct snpu_bo *bo);
 void snpu_fabric_join(struct snpu_device *sdev);
 void snpu_fabric_leave(struct snpu_device *sdev);
 int snpu_fabric_restore(struct snpu_device *sdev);
-struct snpu_import *snpu_import_get(struct snpu_device *sdev, u32 node, u32 seg, u64 token);
+int snpu_pool_take(struct snpu_pool *pool, u32 *mine);
+struct snpu_import *snpu_import_get(struct snpu_client *client, u32 node, u32 seg, u64 token);
 struct snpu_import *snpu_import_get_peer(struct snpu_device *sdev, struct snpu_device *peer);
-void snpu_import_put(struct snpu_device *sdev, struct snpu_import *imp);
+void snpu_import_put(struct snpu_device *sdev, struct snpu_client *client,
+		     struct snpu_import *imp);
 void snpu_imports_fini(struct snpu_device *sdev);
 int snpu_fabric_peers(struct snpu_device *sdev, struct drm_snpu_peer **peers, u32 *count);
 

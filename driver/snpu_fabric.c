@@ -106,7 +106,96 @@ int snpu_fabric_restore(struct snpu_device *sdev)
 	return ret;
 }
 
-static struct snpu_import *snpu_import_get_locked(struct snpu_device *sdev, u32 node, u32 seg,
+/**
+ * snpu_pool_take() - take one of the numbers that clients share
+ * @pool: pool; the caller holds the lock that guards it
+ * @mine: how many the client has, to be counted up; NULL: it is the driver that takes it
+ *
+ * The last eighth of a pool is for clients that have less than an eighth of it: no client takes
+ * all, and one that comes late finds some. Who gives back counts both down.
+ *
+ * Return: 0; -ENOSPC: there is none left; -EMFILE: there is none left for this client.
+ */
+int snpu_pool_take(struct snpu_pool *pool, u32 *mine)
+{
+	u32 eighth = pool->size / 8;
+
+	if (pool->used >= pool->size)
+		return -ENOSPC;
+	if (mine && *mine >= eighth && pool->size - pool->used <= eighth)
+		return -EMFILE;
+	pool->used++;
+	if (mine)
+		++*mine;
+	return 0;
+}
+
+/* A further use of a slot that is there, on a client's account */
+static int snpu_import_charge(struct snpu_client *client, struct snpu_import *imp)
+{
+	struct snpu_device *sdev = client->sdev;
+	void *uses = xa_load(&client->imports, imp->slot);
+	int ret;
+
+	lockdep_assert_held(&snpu_fabric_lock);
+	ret = xa_err(xa_store(&client->imports, imp->slot,
+			      xa_mk_value(uses ? xa_to_value(uses) + 1 : 1), GFP_KERNEL_ACCOUNT));
+	if (ret || uses)
+		return ret;
+	spin_lock(&sdev->pool_lock);
+	client->nimports++;
+	spin_unlock(&sdev->pool_lock);
+	return 0;
+}
+
+static void snpu_import_uncharge(struct snpu_client *client, struct snpu_import *imp)
+{
+	unsigned long uses = xa_to_value(xa_load(&client->imports, imp->slot));
+	struct snpu_device *sdev = client->sdev;
+
+	lockdep_assert_held(&snpu_fabric_lock);
+	if (uses > 1) {
+		/* cannot fail, the entry is there */
+		xa_store(&client->imports, imp->slot, xa_mk_value(uses - 1), GFP_KERNEL_ACCOUNT);
+		return;
+	}
+	xa_erase(&client->imports, imp->slot);
+	spin_lock(&sdev->pool_lock);
+	client->nimports--;
+	spin_unlock(&sdev->pool_lock);
+}
+
+/* A slot number, if the client may have one more; it is on its account once the slot is */
+static int snpu_import_number(struct snpu_device *sdev, struct snpu_client *client)
+{
+	u32 mine;
+	int ret;
+
+	spin_lock(&sdev->pool_lock);
+	mine = client ? client->nimports : 0;
+	ret = snpu_pool_take(&sdev->import_pool, client ? &mine : NULL);
+	spin_unlock(&sdev->pool_lock);
+	if (ret)
+		return ret;
+	ret = ida_alloc_max(&sdev->import_ida, sdev->import_pool.size - 1, GFP_KERNEL);
+	if (ret >= 0)
+		return ret;
+	spin_lock(&sdev->pool_lock);
+	sdev->import_pool.used--;
+	spin_unlock(&sdev->pool_lock);
+	return ret;
+}
+
+static void snpu_import_number_free(struct snpu_device *sdev, u32 slot)
+{
+	ida_free(&sdev->import_ida, slot);
+	spin_lock(&sdev->pool_lock);
+	sdev->import_pool.used--;
+	spin_unlock(&sdev->pool_lock);
+}
+
+static struct snpu_import *snpu_import_get_locked(struct snpu_device *sdev,
+						  struct snpu_client *client, u32 node, u32 seg,
 						  u64 token)
 {
 	struct snpu_import *imp;
@@ -119,7 +208,7 @@ static struct snpu_import *snpu_import_get_locked(struct snpu_device *sdev, u32 
 	imp = kzalloc_obj(*imp);
 	if (!imp)
 		return ERR_PTR(-ENOMEM);
-	ret = ida_alloc_max(&sdev->import_ida, sdev->facts.num_imports - 1, GFP_KERNEL);
+	ret = snpu_import_number(sdev, client);
 	if (ret < 0)
 		goto err_free;
 	imp->slot = ret;
@@ -135,30 +224,67 @@ found:
 	return imp;
 
 err_slot:
-	ida_free(&sdev->import_ida, imp->slot);
+	snpu_import_number_free(sdev, imp->slot);
 err_free:
 	kfree(imp);
 	return ERR_PTR(ret);
 }
 
+static void snpu_import_free(struct snpu_device *sdev, struct snpu_import *imp)
+{
+	list_del(&imp->link);
+	snpu_import_number_free(sdev, imp->slot);
+	kfree(imp);
+}
+
+static void snpu_import_drop(struct snpu_device *sdev, struct snpu_import *imp)
+{
+	struct snpu_admin_mbox cmd = {
+		.op = SNPU_ADM_SEG_UNIMPORT,
+		.import = { .slot = imp->slot },
+	};
+	u32 generation = READ_ONCE(sdev->generation);
+	int ret;
+
+	lockdep_assert_held(&snpu_fabric_lock);
+	if (--imp->users)
+		return;
+	ret = snpu_admin_exec(sdev, &cmd, NULL);
+	if (ret && ret != -ENODEV && snpu_is_current(sdev, generation)) {
+		/* the device keeps the slot, and so do we: the next user of the peer finds it */
+		drm_dbg(&sdev->drm, "import slot %u stays: %pe\n", imp->slot, ERR_PTR(ret));
+		return;
+	}
+	snpu_import_free(sdev, imp);
+}
+
 /**
  * snpu_import_get() - get the import slot for a segment
- * @sdev: importing device
+ * @client: importing client
  * @node: fabric address of the exporter
  * @seg: its segment
  * @token: its token for that
  *
- * All BOs of the segment on @sdev share a slot.
+ * All BOs of the segment on the device share a slot.
  *
- * Return: the slot, for snpu_import_put(); ERR_PTR of -ENOSPC (slots), -ENOMEM, or what the device
- * says.
+ * Return: the slot, for snpu_import_put(); ERR_PTR of -EMFILE (the client's slots), -ENOSPC
+ * (everybody's), -ENOMEM, or what the device says.
  */
-struct snpu_import *snpu_import_get(struct snpu_device *sdev, u32 node, u32 seg, u64 token)
+struct snpu_import *snpu_import_get(struct snpu_client *client, u32 node, u32 seg, u64 token)
 {
+	struct snpu_device *sdev = client->sdev;
 	struct snpu_import *imp;
+	int ret;
 
 	mutex_lock(&snpu_fabric_lock);
-	imp = snpu_import_get_locked(sdev, node, seg, token);
+	imp = snpu_import_get_locked(sdev, client, node, seg, token);
+	if (!IS_ERR(imp)) {
+		ret = snpu_import_charge(client, imp);
+		if (ret) {
+			snpu_import_drop(sdev, imp);
+			imp = ERR_PTR(ret);
+		}
+	}
 	mutex_unlock(&snpu_fabric_lock);
 	return imp;
 }
@@ -176,16 +302,10 @@ struct snpu_import *snpu_import_get_peer(struct snpu_device *sdev, struct snpu_d
 
 	mutex_lock(&snpu_fabric_lock);
 	if (sdev->fabric_up && peer->fabric_up)
-		imp = snpu_import_get_locked(sdev, peer->facts.node_id, 0, peer->fabric_token);
+		imp = snpu_import_get_locked(sdev, NULL, peer->facts.node_id, 0,
+					     peer->fabric_token);
 	mutex_unlock(&snpu_fabric_lock);
 	return imp;
-}
-
-static void snpu_import_free(struct snpu_device *sdev, struct snpu_import *imp)
-{
-	list_del(&imp->link);
-	ida_free(&sdev->import_ida, imp->slot);
-	kfree(imp);
 }
 
 /**
@@ -203,28 +323,16 @@ void snpu_imports_fini(struct snpu_device *sdev)
 /**
  * snpu_import_put() - drop a use of an import slot
  * @sdev: importing device
+ * @client: on whose account the use was; NULL: on nobody's
  * @imp: slot; no page table names it for this user any more
  */
-void snpu_import_put(struct snpu_device *sdev, struct snpu_import *imp)
+void snpu_import_put(struct snpu_device *sdev, struct snpu_client *client,
+		     struct snpu_import *imp)
 {
-	struct snpu_admin_mbox cmd = {
-		.op = SNPU_ADM_SEG_UNIMPORT,
-		.import = { .slot = imp->slot },
-	};
-	u32 generation = READ_ONCE(sdev->generation);
-	int ret;
-
 	mutex_lock(&snpu_fabric_lock);
-	if (--imp->users)
-		goto out;
-	ret = snpu_admin_exec(sdev, &cmd, NULL);
-	if (ret && ret != -ENODEV && snpu_is_current(sdev, generation)) {
-		/* the device keeps the slot, and so do we: the next user of the peer finds it */
-		drm_dbg(&sdev->drm, "import slot %u stays: %pe\n", imp->slot, ERR_PTR(ret));
-		goto out;
-	}
-	snpu_import_free(sdev, imp);
-out:
+	if (client)
+		snpu_import_uncharge(client, imp);
+	snpu_import_drop(sdev, imp);
 	mutex_unlock(&snpu_fabric_lock);
 }
 

@@ -312,6 +312,41 @@ static void snpu_test_fence_order(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, list_next_entry(&fences[0], link), &fences[3]);
 }
 
+/* ---- numbers that clients share -------------------------------------------------------------- */
+
+static u32 snpu_test_pool_fill(struct snpu_pool *pool, u32 *mine, int *why)
+{
+	u32 n = 0;
+
+	while (!(*why = snpu_pool_take(pool, mine)))
+		n++;
+	return n;
+}
+
+static void snpu_test_pool(struct kunit *test)
+{
+	static const u32 sizes[] = { 0, 1, 7, 8, 9, 63, 1023, 1024 };
+	size_t i;
+	int why;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct snpu_pool pool = { .size = sizes[i] };
+		u32 eighth = sizes[i] / 8, first = 0, late = 0, third = 0;
+
+		snpu_test_pool_fill(&pool, &first, &why);
+		KUNIT_EXPECT_EQ(test, first, sizes[i] - eighth);
+		KUNIT_EXPECT_EQ(test, why, eighth ? -EMFILE : -ENOSPC);
+		/* the driver is nobody's client */
+		if (eighth > 1)
+			KUNIT_EXPECT_EQ(test, snpu_pool_take(&pool, NULL), 0);
+		KUNIT_EXPECT_EQ(test, snpu_test_pool_fill(&pool, &late, &why),
+				eighth > 1 ? eighth - 1 : eighth);
+		KUNIT_EXPECT_EQ(test, why, -ENOSPC);
+		KUNIT_EXPECT_EQ(test, pool.used, sizes[i]);
+		KUNIT_EXPECT_EQ(test, snpu_test_pool_fill(&pool, &third, &why), 0);
+	}
+}
+
 static struct kunit_case snpu_kunit_cases[] = {
 	KUNIT_CASE(snpu_test_pte),
 	KUNIT_CASE(snpu_test_pt_random),
@@ -321,6 +356,7 @@ static struct kunit_case snpu_kunit_cases[] = {
 	KUNIT_CASE(snpu_test_event_check),
 	KUNIT_CASE(snpu_test_event_next),
 	KUNIT_CASE(snpu_test_fence_order),
+	KUNIT_CASE(snpu_test_pool),
 	{ }
 };
 

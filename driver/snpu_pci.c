@@ -101,6 +101,7 @@ static int snpu_device_init(struct snpu_device *sdev)
 	ida_init(&sdev->queue_ids);
 	ida_init(&sdev->import_ida);
 	ida_init(&sdev->export_ida);
+	spin_lock_init(&sdev->pool_lock);
 	init_waitqueue_head(&sdev->vtime_wait);
 	snpu_reset_init(sdev);
 	snpu_ports_init(sdev);
@@ -197,6 +198,9 @@ static int snpu_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = snpu_facts_read(sdev, &sdev->facts);
 	if (ret)
 		return ret;
+	sdev->import_pool.size = sdev->facts.num_imports;
+	/* segment 0 is the driver's own */
+	sdev->export_pool.size = sdev->facts.num_segs ? sdev->facts.num_segs - 1 : 0;
 	ret = snpu_hw_up(sdev);
 	if (ret)
 		goto err_down;

@@ -206,7 +206,7 @@ void snpu_prime_detach(struct snpu_bo *bo)
 		dma_buf_detach(bo->dmabuf, bo->attach);
 	}
 	if (bo->import)
-		snpu_import_put(bo->sdev, bo->import);
+		snpu_import_put(bo->sdev, NULL, bo->import);
 	/* our reservation object is the dma-buf's, and goes with it */
 	bo->base.resv = &bo->base._resv;
 	if (bo->dmabuf)
@@ -289,7 +289,7 @@ static struct drm_gem_object *snpu_import_peer(struct snpu_device *sdev, struct 
 		return ERR_CAST(imp);
 	bo = snpu_import_bo(sdev, SNPU_BO_KIND_PEER, dmabuf, DRM_SNPU_BO_PEER);
 	if (IS_ERR(bo)) {
-		snpu_import_put(sdev, imp);
+		snpu_import_put(sdev, NULL, imp);
 		return ERR_CAST(bo);
 	}
 	bo->import = imp;

@@ -125,10 +125,41 @@ static int snpu_seg_export_check(struct drm_device *drm, const struct drm_snpu_s
 	return 0;
 }
 
-static void snpu_export_free(struct snpu_device *sdev, struct snpu_export *exp)
+/* A number of the client's own; 0 is the driver's */
+static int snpu_export_number(struct snpu_client *client, struct snpu_export *exp)
 {
-	if (exp->seg)
+	struct snpu_device *sdev = client->sdev;
+	int ret;
+
+	spin_lock(&sdev->pool_lock);
+	ret = snpu_pool_take(&sdev->export_pool, &client->nexports);
+	spin_unlock(&sdev->pool_lock);
+	if (ret)
+		return ret;
+	ret = ida_alloc_range(&sdev->export_ida, 1, sdev->export_pool.size, GFP_KERNEL);
+	if (ret > 0) {
+		exp->seg = ret;
+		return 0;
+	}
+	spin_lock(&sdev->pool_lock);
+	sdev->export_pool.used--;
+	client->nexports--;
+	spin_unlock(&sdev->pool_lock);
+	return ret;
+}
+
+static void snpu_export_free(struct snpu_client *client, struct snpu_export *exp)
+{
+	struct snpu_device *sdev = client->sdev;
+
+	if (exp->seg) {
 		ida_free(&sdev->export_ida, exp->seg);
+		/* after the number: who finds room finds a number, too */
+		spin_lock(&sdev->pool_lock);
+		sdev->export_pool.used--;
+		client->nexports--;
+		spin_unlock(&sdev->pool_lock);
+	}
 	drm_gem_object_put(&exp->bo->base);
 	kfree(exp);
 }
@@ -141,8 +172,8 @@ static void snpu_export_free(struct snpu_device *sdev, struct snpu_export *exp)
  *
  * Context: process; the device is bound until it returns.
  *
- * Return: 0; -EINVAL, -ENOENT (handle), -EEXIST (name), -ENOSPC, -ENOMEM, -EOPNOTSUPP, -EIO,
- * -ENODEV.
+ * Return: 0; -EINVAL, -ENOENT (handle), -EEXIST (name), -EMFILE (the client's segments), -ENOSPC
+ * (everybody's), -ENOMEM, -EOPNOTSUPP, -EIO, -ENODEV.
  */
 int snpu_ioctl_seg_export(struct drm_device *drm, void *data, struct drm_file *file)
 {
@@ -173,12 +204,9 @@ int snpu_ioctl_seg_export(struct drm_device *drm, void *data, struct drm_file *f
 		return -ENOMEM;
 	}
 	exp->bo = bo;
-	/* segment 0 is the driver's own */
-	ret = sdev->facts.num_segs > 1 ?
-	      ida_alloc_range(&sdev->export_ida, 1, sdev->facts.num_segs - 1, GFP_KERNEL) : -ENOSPC;
-	if (ret < 0)
+	ret = snpu_export_number(client, exp);
+	if (ret)
 		goto err;
-	exp->seg = ret;
 	/* reserved: what follows the opening cannot fail, and nobody finds it before */
 	ret = xa_insert(&client->exports, exp->seg, NULL, GFP_KERNEL_ACCOUNT);
 	if (ret)
@@ -198,7 +226,7 @@ err_reserved:
 	xa_release(&client->exports, exp->seg);
 err:
 	args->token = 0;
-	snpu_export_free(sdev, exp);
+	snpu_export_free(client, exp);
 	return ret;
 }
 
@@ -231,7 +259,7 @@ int snpu_ioctl_seg_revoke(struct drm_device *drm, void *data, struct drm_file *f
 	if (!exp)
 		return -ENOENT;
 	ret = snpu_seg_close(sdev, exp->seg, exp->generation);
-	snpu_export_free(sdev, exp);
+	snpu_export_free(client, exp);
 	return ret;
 }
 
@@ -244,7 +272,7 @@ void snpu_exports_close(struct snpu_client *client)
 	xa_for_each(&client->exports, seg, exp) {
 		xa_erase(&client->exports, seg);
 		snpu_seg_close(client->sdev, exp->seg, exp->generation);
-		snpu_export_free(client->sdev, exp);
+		snpu_export_free(client, exp);
 	}
 }
 
@@ -322,12 +350,13 @@ static int snpu_seg_ask(struct snpu_device *sdev, struct drm_snpu_seg_import *ar
  *
  * Context: process; the device is bound until it returns.
  *
- * Return: 0; -EINVAL, -EACCES (token), -ENOENT, -EHOSTUNREACH, -ENOSPC (import slots), -ENOMEM,
- * -EOPNOTSUPP, -EIO, -ENODEV.
+ * Return: 0; -EINVAL, -EACCES (token), -ENOENT, -EHOSTUNREACH, -EMFILE (the client's import slots),
+ * -ENOSPC (everybody's), -ENOMEM, -EOPNOTSUPP, -EIO, -ENODEV.
  */
 int snpu_ioctl_seg_import(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct snpu_device *sdev = to_snpu_device(drm);
+	struct snpu_client *client = file->driver_priv;
 	struct drm_snpu_seg_import *args = data;
 	struct snpu_import *imp;
 	struct snpu_bo *bo;
@@ -351,11 +380,13 @@ int snpu_ioctl_seg_import(struct drm_device *drm, void *data, struct drm_file *f
 	bo->segs[0].bytes = args->size;
 	bo->nsegs = 1;
 	bo->access = args->access;
-	imp = snpu_import_get(sdev, args->node, args->seg, args->token);
+	imp = snpu_import_get(client, args->node, args->seg, args->token);
 	ret = PTR_ERR_OR_ZERO(imp);
 	if (ret)
 		goto out;
 	bo->import = imp;
+	snpu_client_get(client);
+	bo->importer = client;
 	ret = drm_gem_handle_create(file, &bo->base, &args->handle);
 out:
 	drm_gem_object_put(&bo->base);

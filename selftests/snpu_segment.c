@@ -428,7 +428,7 @@ TEST_F_TIMEOUT(seg, owner_killed, SNPU_TEST_S)
 	EXPECT_EQ(0, snpu_want_fault(&self->q, SNPU_ERR_FABRIC, 1, va));
 }
 
-/* All numbers there are, twice: the second time shows that all came back */
+/* All that one client gets, twice: the second time shows that all came back */
 TEST_F_TIMEOUT(seg, slots_used_up, SNPU_TEST_S)
 {
 	struct drm_snpu_seg_export e, *all;
@@ -450,7 +450,7 @@ TEST_F_TIMEOUT(seg, slots_used_up, SNPU_TEST_S)
 			if (ret)
 				break;
 		}
-		EXPECT_EQ(-ENOSPC, ret);
+		EXPECT_EQ(-EMFILE, ret);
 		EXPECT_LT(8, n);
 		if (!round)
 			first = n;
@@ -458,7 +458,7 @@ TEST_F_TIMEOUT(seg, slots_used_up, SNPU_TEST_S)
 		/* one back, one more */
 		EXPECT_EQ(0, seg_revoke(c.fd, all[0].seg));
 		EXPECT_EQ(0, seg_export(c.fd, handle, RW, NULL, &all[0]));
-		EXPECT_EQ(-ENOSPC, seg_export(c.fd, handle, RW, NULL, &e));
+		EXPECT_EQ(-EMFILE, seg_export(c.fd, handle, RW, NULL, &e));
 		/* each wants an import slot of its own; the same one twice does not */
 		imported = calloc(n, sizeof(*imported));
 		ASSERT_NE(NULL, imported);
@@ -470,7 +470,7 @@ TEST_F_TIMEOUT(seg, slots_used_up, SNPU_TEST_S)
 			EXPECT_EQ(0, seg_import(self->b.fd, &all[k], &i));
 			EXPECT_EQ(0, snpu_bo_close(self->b.fd, i.handle));
 		}
-		EXPECT_TRUE(!ret || ret == -ENOSPC) {
+		EXPECT_TRUE(!ret || ret == -EMFILE) {
 			TH_LOG("SEG_IMPORT: got %d", ret);
 		}
 		for (unsigned int k = 0; k < n && imported[k]; k++)
@@ -479,6 +479,73 @@ TEST_F_TIMEOUT(seg, slots_used_up, SNPU_TEST_S)
 		snpu_client_close(&c);
 	}
 	snpu_diag("%u segments", first);
+	free(all);
+}
+
+/* Exports, or imports what @from names, until there is no more for it; how many, and why no more */
+static unsigned int take(struct snpu_client *c, uint32_t handle, struct drm_snpu_seg_export *to,
+			 const struct drm_snpu_seg_export *from, unsigned int max, int *why)
+{
+	struct drm_snpu_seg_import i;
+	unsigned int n;
+
+	for (n = 0; n < max; n++) {
+		*why = from ? seg_import(c->fd, &from[n], &i) :
+			      seg_export(c->fd, handle, RW, NULL, &to[n]);
+		if (*why)
+			break;
+	}
+	return n;
+}
+
+/* Who takes all that is there for one leaves an eighth, of exports and of imports, to others */
+TEST_F_TIMEOUT(seg, share, SNPU_TEST_S)
+{
+	struct drm_snpu_seg_export *all, e;
+	struct drm_snpu_seg_import i;
+	unsigned int n, late, m;
+	struct snpu_client c[4];
+	uint32_t handle[4];
+	int why = 0;
+
+	all = calloc(MAX_SEGS, sizeof(*all));
+	ASSERT_NE(NULL, all);
+	for (size_t k = 0; k < ARRAY_SIZE(c); k++) {
+		ASSERT_EQ(0, snpu_client_open(&c[k], k < 2 ? 0 : 1));
+		ASSERT_EQ(0, snpu_bo_create(c[k].fd, SNPU_4K, CONTIG, &handle[k], NULL));
+	}
+	n = take(&c[0], handle[0], all, NULL, MAX_SEGS, &why);
+	EXPECT_EQ(-EMFILE, why);
+	late = take(&c[1], handle[1], all + n, NULL, MAX_SEGS - n, &why);
+	EXPECT_EQ(-ENOSPC, why);
+	snpu_diag("%u segments for the first client, %u for one that comes late", n, late);
+	EXPECT_LT(0, late);
+	EXPECT_LE(n, 8 * late);
+	EXPECT_GE(n, 6 * late);
+	EXPECT_EQ(-ENOSPC, seg_export(c[0].fd, handle[0], RW, NULL, &e));
+
+	/* the same for import slots; those that the first has cost the other nothing */
+	m = take(&c[2], 0, NULL, all, n + late, &why);
+	EXPECT_EQ(-EMFILE, why);
+	EXPECT_LE(m, n + late);
+	EXPECT_EQ(0, seg_import(c[3].fd, &all[0], &i));
+	EXPECT_EQ(0, seg_import(c[3].fd, &all[n + late - 1], &i));
+	/* what it has already it may have again */
+	EXPECT_EQ(0, seg_import(c[2].fd, &all[0], &i));
+	EXPECT_EQ(-EMFILE, seg_import(c[2].fd, &all[n + late - 2], &i));
+	/* a slot counts as long as somebody uses it: this gives none back */
+	snpu_client_close(&c[3]);
+	EXPECT_EQ(0, seg_import(c[2].fd, &all[1], &i));
+	snpu_client_close(&c[2]);
+	EXPECT_EQ(0, seg_import(self->b.fd, &all[n + late - 2], &i));
+	EXPECT_EQ(0, snpu_bo_close(self->b.fd, i.handle));
+
+	/* room that the late one gives back is not for the first */
+	snpu_client_close(&c[1]);
+	EXPECT_EQ(-EMFILE, seg_export(c[0].fd, handle[0], RW, NULL, &e));
+	ASSERT_EQ(0, seg_revoke(c[0].fd, all[n - 1].seg));
+	EXPECT_EQ(0, seg_export(c[0].fd, handle[0], RW, NULL, &e));
+	snpu_client_close(&c[0]);
 	free(all);
 }
 

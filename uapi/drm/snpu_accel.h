@@ -439,7 +439,8 @@ struct drm_snpu_queue_wait {
  * Opens the memory to whoever knows node, segment and token, on any NPU of the machine and in any
  * guest. The segment keeps the BO, even without a handle; it ends with SEG_REVOKE, with the client,
  * and with a function reset of the NPU. -EEXIST: the name is taken; -ENOSPC: no segment or
- * directory entry is free; -EOPNOTSUPP: no fabric.
+ * directory entry is free; -EMFILE: the last eighth of the NPU's segments is for clients that have
+ * less than an eighth of them; -EOPNOTSUPP: no fabric.
  */
 struct drm_snpu_seg_export {
 	__u32 handle;
@@ -495,7 +496,9 @@ struct drm_snpu_seg_lookup {
  * @size: out: bytes
  *
  * -EACCES: wrong token; -ENOENT: no such segment; -EHOSTUNREACH: no way to the exporter; -ENOSPC:
- * no import slot is free. What the exporter decides later is found out by the packets: they fault.
+ * no import slot is free; -EMFILE: the last eighth of the NPU's slots is for clients that use less
+ * than an eighth of them (BOs of one segment share a slot). What the exporter decides later is
+ * found out by the packets: they fault.
  */
 struct drm_snpu_seg_import {
 	__u32 node;

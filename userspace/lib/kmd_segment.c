@@ -27,7 +27,8 @@ int kmd_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,
 		return snpu_fail(ret, "snpu_seg_export: NPU %u%s%s%s", mem->ctx->npu->index,
 				 name ? ", name " : "", name ? name : "",
 				 ret == -EEXIST ? ": taken" :
-				 ret == -ENOSPC ? ": no export slot is free" : "");
+				 ret == -ENOSPC ? ": no export slot is free" :
+				 ret == -EMFILE ? ": the other export slots are for others" : "");
 	bo->seg = req.seg;
 	handle->node = req.node;
 	handle->seg = req.seg;
@@ -82,7 +83,9 @@ int kmd_seg_import(struct snpu_mem *mem, const struct snpu_seg_handle *handle)
 				 handle->node, ret == -EACCES ? "wrong token" :
 				 ret == -ENOENT ? "there is none" :
 				 ret == -EHOSTUNREACH ? "no way there" :
-				 ret == -ENOSPC ? "no import slot is free" : "NPU failed");
+				 ret == -ENOSPC ? "no import slot is free" :
+				 ret == -EMFILE ? "the other import slots are for others" :
+				 "NPU failed");
 	ret = kmd_mem_adopt(mem, req.handle, req.access);
 	if (ret)
 		return snpu_fail(ret, "snpu_seg_import");

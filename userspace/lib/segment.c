@@ -31,7 +31,7 @@ static int unsupported(const char *what, const struct snpu_ctx *ctx)
  * @name: name in the machine's directory, or NULL
  * @handle: receives the handle; may be NULL if @name is not
  *
- * Return: 0; -EINVAL; -EEXIST: the name is taken, or @mem exported already; -ENOSPC: no export slot;
+ * Return: 0; -EINVAL; -EEXIST: the name is taken, or @mem exported already; -ENOSPC, -EMFILE: no export slot (for us);
  * -EOPNOTSUPP; -ENODEV. Thread-safe.
  */
 SNPU_EXPORT int snpu_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,
@@ -125,7 +125,7 @@ SNPU_EXPORT int snpu_seg_lookup(struct snpu_ctx *ctx, const char *name,
  * @out: receives the memory; the CPU cannot map it
  *
  * Return: 0; -EINVAL; -EACCES: wrong token; -ENOENT: no such segment; -EHOSTUNREACH: no way to its
- * NPU; -ENOSPC: no import slot; -EOPNOTSUPP; -ENODEV. Thread-safe.
+ * NPU; -ENOSPC, -EMFILE: no import slot (for us); -EOPNOTSUPP; -ENODEV. Thread-safe.
  */
 SNPU_EXPORT int snpu_seg_import(struct snpu_ctx *ctx, const struct snpu_seg_handle *handle,
 				unsigned int flags, struct snpu_mem **out)
