@@ -81,10 +81,32 @@ wait_job()
 	return $rc
 }
 
+# group_lives GROUP: some of it run; who waits to be reaped does not, and may wait for long
+group_lives()
+{
+	local f line state group
+
+	kill -0 -- "-$1" 2>/dev/null || return 1
+	for f in /proc/[0-9]*/stat; do
+		{ read -r line <"$f"; } 2>/dev/null || continue
+		# after the name, which may be anything
+		read -r state _ group _ <<<"${line##*) }"
+		[[ $group != "$1" || $state == Z ]] || return 0
+	done
+	return 1
+}
+
 stop_job()
 {
+	local i
+
 	[[ -n $job ]] || return 0
 	kill -TERM -- "-$job" 2>/dev/null && wait "$job" 2>/dev/null
+	# its leader is gone; others of the group may still write to what is removed next
+	for ((i = 0; i < 100; i++)); do
+		group_lives "$job" || break
+		sleep 0.05
+	done
 	job=
 }
 
