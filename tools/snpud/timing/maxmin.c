@@ -39,7 +39,8 @@ void snpu_mm_free(struct snpu_mm *m)
 	if (!m)
 		return;
 	for (i = 0; m->res && i < m->num_res; i++) {
-		free(m->res[i].flows);
+		free(m->res[i].users);
+		free(m->res[i].refs);
 		free(m->res[i].bounds);
 		free(m->res[i].covers);
 	}
@@ -59,6 +60,7 @@ void snpu_mm_free(struct snpu_mm *m)
 	free(m->fresh);
 	free(m->set);
 	free(m->moved);
+	free(m->picked);
 	free(m->next);
 	free(m->ends);
 	free(m->end_pos);
@@ -120,7 +122,7 @@ void snpu_mm_capacity(struct snpu_mm *m, uint64_t now, uint32_t r, double cap)
 	m->recheck = true;
 	set_dirty(m, r);
 	for (i = 0; i < res->num; i++)
-		set_limited(m, res->flows[i].flow);
+		set_limited(m, res->users[i]);
 }
 
 /* ---- covers ---- */
@@ -152,8 +154,8 @@ static void swap_uses(struct snpu_mm *m, uint32_t id, uint32_t i, uint32_t k)
 
 	u[i] = u[k];
 	u[k] = tmp;
-	m->res[u[i].res].flows[u[i].at].use = i;
-	m->res[u[k].res].flows[u[k].at].use = k;
+	m->res[u[i].res].refs[u[i].at].use = i;
+	m->res[u[k].res].refs[u[k].at].use = k;
 	copy_need(&m->hot[id], i);
 	copy_need(&m->hot[id], k);
 }
@@ -173,14 +175,15 @@ void snpu_mm_set_active(struct snpu_mm *m, uint32_t r)
 	m->active[r] = on;
 	res->load = 0;
 	for (i = 0; i < res->num; i++) {
-		const struct mm_ref *f = &res->flows[i];
-		struct mm_hot *h = &m->hot[f->flow];
+		const struct mm_ref *f = &res->refs[i];
+		uint32_t id = res->users[i];
+		struct mm_hot *h = &m->hot[id];
 
-		res->load += f->weight * snpu_mm_rate_of(m, f->flow);
+		res->load += f->weight * snpu_mm_rate_of(m, id);
 		if (on)
-			swap_uses(m, f->flow, f->use, h->live++);
+			swap_uses(m, id, f->use, h->live++);
 		else
-			swap_uses(m, f->flow, f->use, --h->live);
+			swap_uses(m, id, f->use, --h->live);
 	}
 }
 
@@ -278,6 +281,7 @@ static uint32_t new_slot(struct snpu_mm *m)
 		    !grow((void **)&m->fresh, n, sizeof(*m->fresh)) ||
 		    !grow((void **)&m->set, n, sizeof(*m->set)) ||
 		    !grow((void **)&m->moved, n, sizeof(*m->moved)) ||
+		    !grow((void **)&m->picked, n, sizeof(*m->picked)) ||
 		    !grow((void **)&m->next, n, sizeof(*m->next)) ||
 		    !grow((void **)&m->ends, items, sizeof(*m->ends)) ||
 		    !grow((void **)&m->end_pos, items, sizeof(*m->end_pos)))
@@ -308,7 +312,8 @@ static int make_room(struct snpu_mm *m, const struct snpu_mm_use *uses, uint32_t
 		if (r->num < r->room)
 			continue;
 		room = r->room ? 2 * r->room : 8;
-		if (!grow((void **)&r->flows, room, sizeof(*r->flows)))
+		if (!grow((void **)&r->users, room, sizeof(*r->users)) ||
+		    !grow((void **)&r->refs, room, sizeof(*r->refs)))
 			return -ENOMEM;
 		r->room = room;
 	}
@@ -328,7 +333,8 @@ static void add_use(struct snpu_mm *m, uint64_t now, uint32_t id, uint32_t i,
 		r->used = m->num_used;
 		m->used[m->num_used++] = use->res;
 	}
-	r->flows[r->num++] = (struct mm_ref){ use->weight, id, i };
+	r->refs[r->num] = (struct mm_ref){ use->weight, i };
+	r->users[r->num++] = id;
 	r->weigh = true;
 	if (m->active[use->res])
 		swap_uses(m, id, i, h->live++);
@@ -379,12 +385,13 @@ static void drop_use(struct snpu_mm *m, uint64_t now, const struct mm_use *u, do
 		     double rate)
 {
 	struct mm_res *r = &m->res[u->res];
-	struct mm_ref last = r->flows[--r->num];
+	uint32_t last = --r->num;
 
 	/* nothing of rounding is left on a resource that nobody uses */
 	r->load = r->num ? r->load - u->weight * rate : 0;
-	r->flows[u->at] = last;
-	m->hot[last.flow].uses[last.use].at = u->at;
+	r->refs[u->at] = r->refs[last];
+	r->users[u->at] = r->users[last];
+	m->hot[r->users[last]].uses[r->refs[last].use].at = u->at;
 	r->weigh = true;
 	if (!r->num) {
 		m->used[r->used] = m->used[--m->num_used];

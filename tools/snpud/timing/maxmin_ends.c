@@ -6,7 +6,6 @@
  * resource has a heap of its flows, by what its clock shows at their ends.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "timing/maxmin_priv.h"
@@ -138,9 +137,15 @@ static double clock_of(const struct mm_res *r, uint64_t now)
 /* @work at @rate, from @at on */
 static uint64_t end_of(uint64_t at, double work, double rate)
 {
-	double ps = rate > 0 ? ceil(fmax(work, 0) / rate * 1e12) : INFINITY;
+	double ps;
 
-	return (double)at + ps < 9e18 ? at + (uint64_t)ps : SNPU_MM_NEVER;
+	if (work <= 0)
+		return rate > 0 ? at : SNPU_MM_NEVER;
+	ps = work / rate * 1e12;
+	if (!((double)at + ps < 9e18))
+		return SNPU_MM_NEVER;
+	/* rounded up */
+	return at + (uint64_t)ps + ((double)(uint64_t)ps < ps);
 }
 
 void snpu_mm_reckon(struct snpu_mm *m, uint32_t id)
@@ -171,7 +176,7 @@ static double left_of(const struct snpu_mm *m, uint64_t now, uint32_t id)
 		left = f->left - f->rate * ((double)(now - f->at) * 1e-12);
 	else if (neck != MM_NONE)
 		left = m->res[neck].bounds[f->pos].done - clock_of(&m->res[neck], now);
-	return fmax(left, 0);
+	return left > 0 ? left : 0;
 }
 
 void snpu_mm_leave(struct snpu_mm *m, uint32_t id)

@@ -202,22 +202,26 @@ static void stop_alone(struct snpu_mm *m, uint32_t id, double rate, uint32_t res
 		m->moved[m->num_moved++] = id;
 }
 
-/* Resource @r is full: all of its flows stop here. Returns how many */
+/*
+ * Resource @r is full: all of its flows stop here. Returns how many. They are picked first, without
+ * branches: whether a flow has stopped already is anybody's guess.
+ */
 static inline uint32_t stop_at(struct snpu_mm *m, uint32_t r, double level, const bool all)
 {
 	const struct mm_res *res = &m->res[r];
-	uint32_t i, n = 0;
+	uint32_t *pick = m->picked, round = m->round, i, n = 0;
 
 	for (i = 0; i < res->num; i++) {
-		uint32_t id = res->flows[i].flow;
+		uint32_t id = res->users[i];
 
-		if (m->stopped[id] == m->round || (!all && m->hot[id].mark != m->mark))
-			continue;
-		stop(m, id, level, r, all);
-		n++;
+		__builtin_prefetch(&m->hot[id], 1);
+		pick[n] = id;
+		n += (m->stopped[id] != round) & (all || m->hot[id].mark == m->mark);
 	}
+	for (i = 0; i < n; i++)
+		stop(m, pick[i], level, r, all);
 	if (n) {
-		m->fill[r].filled = m->round;
+		m->fill[r].filled = round;
 		m->fill[r].level = level;
 	}
 	return n;
@@ -253,8 +257,8 @@ static void fill_rest(struct snpu_mm *m, const bool all)
 		const struct mm_res *r = &m->res[m->parts[i]];
 
 		for (k = 0; k < r->num; k++)
-			if (m->stopped[r->flows[k].flow] != m->round)
-				take_rest(m, r->flows[k].flow);
+			if (m->stopped[r->users[k]] != m->round)
+				take_rest(m, r->users[k]);
 	}
 }
 
@@ -313,7 +317,7 @@ static void weigh(struct mm_res *r)
 
 	r->weight = 0;
 	for (i = 0; i < r->num; i++)
-		r->weight += r->flows[i].weight;
+		r->weight += r->refs[i].weight;
 	r->weigh = false;
 }
 

@@ -22,9 +22,10 @@
 #define MM_ROUNDING	1e-12		/* and this is no change at all */
 #define MM_BUCKETS	2048u
 
+/* Which use of a flow it is, and its weight */
 struct mm_ref {
 	double weight;
-	uint32_t flow, use;
+	uint32_t use;
 };
 
 /* A resource that bounds what flows take of another one: @ratio times its own capacity */
@@ -52,7 +53,8 @@ struct mm_bound {
  * @open: flows without a cover
  * @most: that flows with a cover can take
  * @stamp: the flow that is looked at uses this, with @stamp_weight
- * @flows: who uses it
+ * @users: flows that use it; apart from @refs, as filling looks at all of them
+ * @refs: and how
  * @weight: of all of them; summed anew when @weigh says so
  * @used: place in the list of resources that have flows
  * @mark: it is part of the fill of this number
@@ -75,7 +77,8 @@ struct mm_res {
 	double most;
 	uint64_t stamp;
 	double stamp_weight;
-	struct mm_ref *flows;
+	uint32_t *users;
+	struct mm_ref *refs;
 	uint32_t num, room;
 	double weight;
 	uint32_t used, mark;
@@ -178,6 +181,7 @@ struct snpu_mm {
 	uint32_t *fresh, num_fresh;	/* new flows */
 	uint32_t *set, num_set;		/* flows that are filled; not used when all are */
 	uint32_t *moved, num_moved;	/* of them, those that get another neck */
+	uint32_t *picked;		/* those that stop at a resource */
 	uint32_t *next;			/* [flow]: in the bucket of its limit */
 	struct mm_end *ends;		/* heap; num_res more */
 	uint32_t num_ends, *end_pos;	/* [item], MM_NONE: not there; num_res more */

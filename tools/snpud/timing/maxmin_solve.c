@@ -63,7 +63,7 @@ static void take_of(struct snpu_mm *m, uint32_t r, double rate, bool bound)
 	uint32_t i;
 
 	for (i = 0; i < res->num; i++) {
-		uint32_t id = res->flows[i].flow;
+		uint32_t id = res->users[i];
 
 		if ((bound && snpu_mm_neck(m, id) == r) || snpu_mm_rate_of(m, id) > rate)
 			take(m, id);
@@ -98,7 +98,7 @@ static void raise_held(struct snpu_mm *m, uint32_t r, double more)
 	uint32_t i, k;
 
 	for (i = 0; i < res->num; i++) {
-		const struct mm_hot *h = &m->hot[res->flows[i].flow];
+		const struct mm_hot *h = &m->hot[res->users[i]];
 
 		for (k = 0; h->neck == r && h->mark != m->mark && k < h->live; k++)
 			m->res[h->uses[k].res].load += h->uses[k].weight * more;
