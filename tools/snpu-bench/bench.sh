@@ -368,7 +368,7 @@ part_coll()
 	if ! start_daemon 384; then
 		missing all-reduce-384 "snpud did not start"
 	else
-		line=$(coll -b 4M -n 5 -w 1 --register)
+		line=$(coll -b 4M -n 5 -w 5 --register)
 		us=$(number wall_us <<<"$line")
 		wrong=$(number wrong <<<"$line")
 		stop_daemon

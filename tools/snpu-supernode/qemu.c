@@ -53,7 +53,9 @@ static const char kernel_line[] =
 	"console=ttyS0 panic=-1 oops=panic tsc=reliable no_timer_check random.trust_cpu=on rdinit=/init "
 	"mitigations=off audit=0 apparmor=0 selinux=0 nokaslr rcupdate.rcu_expedited=1 loglevel=5 "
 	"damon_stat.enabled=0 nowatchdog transparent_hugepage=never "
-	"guest.mode=supernode guest.npus=0 guest.module=1 guest.loglevel=5";
+	"guest.mode=supernode guest.npus=0 guest.module=1 guest.loglevel=5 "
+	/* a queue that waits for the slowest of 384 ranks on few CPUs is not hung */
+	"snpu.hang_ms=60000";
 
 void sn_qemu_shape(const struct sn_opts *opts, uint64_t hbm, char *text, size_t size)
 {
