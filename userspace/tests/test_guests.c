@@ -152,7 +152,8 @@ static bool others_open(struct others *o)
 {
 	struct snpu_seg_handle h;
 
-	if (t_dev_open(&o->far, 0, 0, 0) ||
+	/* with the transport direct the exporter has NPU 0 of the same machine */
+	if (t_dev_open(&o->far, snpu_count(t_snpu()) - 2, 0, 0) ||
 	    t_dev_open(&o->here, snpu_count(t_snpu()) - 1, 4096, SNPU_MEM_HBM) ||
 	    snpu_mem_alloc(o->far.ctx, 4096, SNPU_MEM_HBM | SNPU_MEM_CONTIG, &o->far.mem) ||
 	    snpu_seg_export(o->far.mem, SNPU_SEG_READ | SNPU_SEG_WRITE, NULL, &h) ||

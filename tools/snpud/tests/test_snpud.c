@@ -126,6 +126,9 @@ static bool exists(const char *name)
 	return !access(path, F_OK);
 }
 
+#define TEXT_OF(x)	#x
+#define ABI_TEXT(major, minor)	"hardware ABI " TEXT_OF(major) "." TEXT_OF(minor)
+
 static void command_line(void)
 {
 	static const struct {
@@ -134,7 +137,7 @@ static void command_line(void)
 		const char *expect;
 	} cases[] = {
 		{ { "--help" }, 0, "Exit codes" },
-		{ { "--version" }, 0, "hardware ABI 1.1" },
+		{ { "--version" }, 0, ABI_TEXT(SNPU_ABI_MAJOR, SNPU_ABI_MINOR) },
 		{ { NULL }, 2, "--socket-dir is missing" },
 		{ { "--socket-dir", "/tmp/x", "--npus", "0" }, 2, "1 .. 65536" },
 		{ { "--socket-dir", "/tmp/x", "--npus", "5x" }, 2, "must be a number" },
