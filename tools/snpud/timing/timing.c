@@ -97,10 +97,17 @@ int snpu_timing_link(struct snpu_timing *t, uint64_t at_ps, uint32_t link, doubl
 
 	if (link >= t->topo->num_links || !(rate >= 0))
 		return -EINVAL;
-	c = realloc(t->changes, (t->num_changes + 1) * sizeof(*c));
-	if (!c)
-		return -ENOMEM;
-	t->changes = c;
+	c = t->changes;
+	/* a plane that goes down is thousands of changes */
+	if (t->num_changes == t->room_changes) {
+		size_t room = t->room_changes ? 2 * t->room_changes : 64;
+
+		c = realloc(t->changes, room * sizeof(*c));
+		if (!c)
+			return -ENOMEM;
+		t->changes = c;
+		t->room_changes = room;
+	}
 	/* by time; of one time in the order they were said */
 	for (i = t->num_changes++; i && c[i - 1].at > at_ps; i--)
 		c[i] = c[i - 1];

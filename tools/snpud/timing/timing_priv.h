@@ -53,7 +53,7 @@ struct snpu_timing {
 	size_t num, room, sorted;
 	uint64_t max_records;
 	struct snpu_timing_change *changes;
-	size_t num_changes;
+	size_t num_changes, room_changes;
 	struct snpu_tq *queues;
 	uint32_t num_queues;
 	uint64_t *begin, *end, *busy;
