@@ -31,8 +31,8 @@ static int unsupported(const char *what, const struct snpu_ctx *ctx)
  * @name: name in the machine's directory, or NULL
  * @handle: receives the handle; may be NULL if @name is not
  *
- * Return: 0; -EINVAL; -EEXIST: the name is taken, or @mem exported already; -ENOSPC, -EMFILE: no export slot (for us);
- * -EOPNOTSUPP; -ENODEV. Thread-safe.
+ * Return: 0; -EINVAL; -EEXIST: the name is taken, or @mem exported already; -ENOSPC, -EMFILE: no
+ * export slot (for us); -EOPNOTSUPP; -ENODEV. Thread-safe.
  */
 SNPU_EXPORT int snpu_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,
 				struct snpu_seg_handle *handle)
