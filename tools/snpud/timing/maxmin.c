@@ -90,6 +90,17 @@ static bool grow(void **p, size_t n, size_t size)
 
 /* ---- limits ---- */
 
+static void forget_limit(struct snpu_mm *m, uint32_t id)
+{
+	struct mm_flow *f = &m->flows[id];
+
+	if (f->lim == MM_NONE)
+		return;
+	m->lim[f->lim] = m->lim[--m->num_lim];
+	m->flows[m->lim[f->lim]].lim = f->lim;
+	f->lim = MM_NONE;
+}
+
 /* Whether a flow's limit may bound it: no resource it uses does so by itself */
 static void set_limited(struct snpu_mm *m, uint32_t id)
 {
@@ -104,10 +115,8 @@ static void set_limited(struct snpu_mm *m, uint32_t id)
 			f->lim = m->num_lim;
 			m->lim[m->num_lim++] = id;
 		}
-	} else if (f->lim != MM_NONE) {
-		m->lim[f->lim] = m->lim[--m->num_lim];
-		m->flows[m->lim[f->lim]].lim = f->lim;
-		f->lim = MM_NONE;
+	} else {
+		forget_limit(m, id);
 	}
 }
 
@@ -417,10 +426,7 @@ static void drop(struct snpu_mm *m, uint64_t now, uint32_t id)
 	}
 	for (i = 0; i < f->n; i++)
 		drop_use(m, now, &m->hot[id].uses[i], f->work, rate);
-	if (f->lim != MM_NONE) {
-		m->lim[f->lim] = m->lim[--m->num_lim];
-		m->flows[m->lim[f->lim]].lim = f->lim;
-	}
+	forget_limit(m, id);
 	m->idle[m->num_idle++] = id;
 	m->running--;
 }
