@@ -180,34 +180,40 @@ void sn_pace_load(const struct sn_opts *opts, unsigned int npus, struct sn_pace 
 	}
 }
 
+static bool same_key(const struct key *a, const struct key *b)
+{
+	return a->hosts == b->hosts && a->npus == b->npus && a->cpus == b->cpus &&
+	       a->program == b->program && !strcmp(a->kernel, b->kernel);
+}
+
+static void put_line(FILE *f, const struct line *l)
+{
+	fprintf(f, "%u %u %u %s %" PRIx64 " %.3f %.3f %.3f\n", l->key.hosts, l->key.npus,
+		l->key.cpus, l->key.kernel, l->key.program, l->pace.tpl, l->pace.guest,
+		l->pace.run);
+}
+
 void sn_pace_save(const struct sn_opts *opts, unsigned int npus, const struct sn_pace *pace)
 {
 	static struct line lines[PACES];
 	unsigned int n = load(opts, lines), i;
+	struct line now = { .pace = *pace };
 	char path[256], part[280];
-	struct key key;
 	FILE *f;
 
-	make_key(opts, npus, &key);
+	make_key(opts, npus, &now.key);
+	if (pace->guessed)
+		now.pace.tpl = 0;
 	snprintf(path, sizeof(path), "%.200s/supernode.pace", opts->cache);
 	snprintf(part, sizeof(part), "%s.%d", path, (int)getpid());
 	f = fopen(part, "we");
 	if (!f)
 		return;		/* only the next estimate is worse for it */
 	/* the newest first: it is found first, and the oldest are forgotten */
-	fprintf(f, "%u %u %u %s %" PRIx64 " %.3f %.3f %.3f\n", key.hosts, key.npus, key.cpus,
-		key.kernel, key.program, pace->guessed ? 0 : pace->tpl, pace->guest, pace->run);
-	for (i = 0; i < n && i < PACES - 1; i++) {
-		const struct line *l = &lines[i];
-
-		if (l->key.hosts == key.hosts && l->key.npus == key.npus &&
-		    l->key.cpus == key.cpus && l->key.program == key.program &&
-		    !strcmp(l->key.kernel, key.kernel))
-			continue;
-		fprintf(f, "%u %u %u %s %" PRIx64 " %.3f %.3f %.3f\n", l->key.hosts, l->key.npus,
-			l->key.cpus, l->key.kernel, l->key.program, l->pace.tpl, l->pace.guest,
-			l->pace.run);
-	}
+	put_line(f, &now);
+	for (i = 0; i < n && i < PACES - 1; i++)
+		if (!same_key(&lines[i].key, &now.key))
+			put_line(f, &lines[i]);
 	if (fclose(f) || rename(part, path))
 		unlink(part);
 }
