@@ -160,6 +160,51 @@ static void vanish(void)
 	world_close(&w);
 }
 
+/* A rank is done and leaves, while one that probes it waits for another for some seconds */
+static void leave(void)
+{
+	static struct world w;
+	unsigned int r;
+
+	NEED(world_open(&w, T_LONG));
+	for (r = 0; r < RANKS; r++)
+		CHECK_EQ(start(&w, r), 0);
+	for (r = 0; r < RANKS; r++)
+		CHECK_EQ(snpu_queue_wait(w.dev[r].q, w.pos[r], T_LONG), 0);
+	CHECK_EQ(snpu_coll_recv(w.comm[1], w.dev[1].q, w.dev[1].va, COUNT, SNPU_DT_I32, 0), 0);
+	CHECK_EQ(snpu_queue_submit(w.dev[1].q, &w.pos[1]), 0);
+	for (r = 3; r > 1; r--) {
+		CHECK_EQ(snpu_coll_destroy(w.comm[r]), 0);
+		w.comm[r] = NULL;
+	}
+	t_sleep_ms(2500);
+	CHECK_EQ(snpu_coll_async_error(w.comm[1]), 0);
+	CHECK_EQ(snpu_queue_poll(w.dev[1].q, w.pos[1]), 0);
+	CHECK_EQ(snpu_coll_send(w.comm[0], w.dev[0].q, w.dev[0].va, COUNT, SNPU_DT_I32, 1), 0);
+	CHECK_EQ(snpu_queue_submit(w.dev[0].q, &w.pos[0]), 0);
+	for (r = 0; r < 2; r++)
+		CHECK_EQ(snpu_queue_wait(w.dev[r].q, w.pos[r], T_LONG), 0);
+	/* an operation of all needs those that left */
+	CHECK_EQ(start(&w, 4), -ECONNRESET);
+	CHECK_TEXT(snpu_coll_last_error(), "destroyed after fewer operations");
+	all_know(&w, -ECONNRESET);
+	world_close(&w);
+}
+
+/* A rank leaves without the operation that another has called */
+static void early(void)
+{
+	static struct world w;
+
+	NEED(world_open(&w, T_LONG));
+	CHECK_EQ(start(&w, 1), 0);
+	CHECK_EQ(snpu_coll_destroy(w.comm[3]), 0);
+	w.comm[3] = NULL;
+	all_know(&w, -ECONNRESET);
+	CHECK_EQ(snpu_queue_wait(w.dev[1].q, w.pos[1], T_LONG), -EIO);
+	world_close(&w);
+}
+
 /* The same contexts make a new communicator after that, with new queues */
 static void again(void)
 {
@@ -211,6 +256,8 @@ int main(void)
 		{ "a rank that does not come in time", late, T_BOTH },
 		{ "a queue that faults", fault, T_BOTH },
 		{ "a rank that vanishes", vanish, T_BOTH },
+		{ "a rank that leaves is not dead", leave, T_BOTH },
+		{ "a rank that leaves too early", early, T_BOTH },
 		{ "a new communicator without one rank", again, T_BOTH },
 	};
 

@@ -261,6 +261,80 @@ static void killed(void)
 	processes(one_dies, PROCS - 1);
 }
 
+static int one_way(struct team *t, unsigned int i, bool send, unsigned int peer)
+{
+	return send ? snpu_coll_send(t->comm[i], t->dev[i].q, t->dev[i].va, COUNT, SNPU_DT_I32,
+				     peer) :
+		      snpu_coll_recv(t->comm[i], t->dev[i].q, t->dev[i].va, COUNT, SNPU_DT_I32,
+				     peer);
+}
+
+/* Processes 1 and 2 leave but for rank 3, which waits for rank 0, then that breaks an all-reduce */
+static void some_leave(unsigned int proc)
+{
+	static struct team t;
+	unsigned int i, last = proc == 1 ? 1 : 0;
+
+	NEED(team_open(&t, proc, 30 * T_SEC));
+	CHECK_EQ(add_up(&t, t.comm), 0);
+	if (proc == 1) {
+		CHECK_EQ(one_way(&t, 1, false, 0), 0);
+		CHECK_EQ(snpu_queue_submit(t.dev[1].q, &t.pos[1]), 0);
+	}
+	for (i = 0; i < EACH; i++) {
+		if (proc && !(proc == 1 && i == last)) {
+			CHECK_EQ(snpu_coll_destroy(t.comm[i]), 0);
+			t.comm[i] = NULL;
+		}
+	}
+	if (!proc) {
+		t_sleep_ms(2500);
+		CHECK_EQ(one_way(&t, 0, true, 3), 0);
+		CHECK_EQ(snpu_queue_submit(t.dev[0].q, &t.pos[0]), 0);
+	}
+	if (proc < 2)
+		CHECK_EQ(snpu_queue_wait(t.dev[last].q, t.pos[last], T_LONG), 0);
+	/* a neighbour of those that left knows how much they have called */
+	if (!proc)
+		CHECK_EQ(add_up(&t, t.comm), -1);
+	for (i = 0; i < EACH; i++)
+		if (!proc)
+			CHECK_EQ(snpu_coll_async_error(t.comm[i]), -ECONNRESET);
+	team_close(&t);
+	t_close();
+}
+
+static void leaving(void)
+{
+	processes(some_leave, PROCS);
+}
+
+/* All ranks leave at once, and the processes go, some times */
+static void all_leave(unsigned int proc)
+{
+	static struct team t;
+	unsigned int i, k;
+
+	for (k = 0; k < 5; k++) {
+		NEED(team_open(&t, proc, 30 * T_SEC));
+		CHECK_EQ(add_up(&t, t.comm), 0);
+		for (i = 0; i < EACH; i++)
+			CHECK_EQ(snpu_coll_async_error(t.comm[i]), 0);
+		team_close(&t);
+		uid.bytes[0]++;
+	}
+	t_close();
+}
+
+static void together(void)
+{
+	uint64_t begin = t_now();
+
+	processes(all_leave, PROCS);
+	printf("# five times of meeting and leaving: %llu ms\n",
+	       (unsigned long long)((t_now() - begin) / T_MS));
+}
+
 /* Nobody else comes; and an id in use */
 static void alone(void)
 {
@@ -295,6 +369,8 @@ int main(void)
 	static const struct t_case cases[] = {
 		{ "nobody else comes", alone, T_BOTH },
 		{ "several processes meet, and split", split, T_BOTH },
+		{ "processes leave, others go on", leaving, T_BOTH },
+		{ "all processes leave at once", together, T_BOTH },
 		{ "a process is killed, the others go on without it", killed, T_BOTH },
 		{ "ranks of one process meet through the directory", one_process, T_BOTH },
 	};

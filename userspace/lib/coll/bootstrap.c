@@ -20,7 +20,7 @@
 #define ROUNDS		2
 #define PAUSE_MIN_NS	1000000u
 #define PAUSE_MAX_NS	100000000u
-#define PLACE_MAGIC	0x316c6c6f63756e73ull	/* "snucoll1" */
+#define PLACE_MAGIC	0x326c6c6f63756e73ull	/* "snucoll2" */
 
 /* First page of a meeting place; the tables follow */
 struct place {

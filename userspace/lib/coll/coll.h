@@ -36,6 +36,7 @@ uint64_t coll_bytes(unsigned int op, unsigned int n, uint64_t count, unsigned in
 struct coll_pair {
 	uint64_t came;		/* pieces it has sent here */
 	uint64_t taken;		/* pieces from here that it has taken */
+	uint64_t left;		/* 0, or 1 + operations of all it had called when it left */
 };
 
 /**
@@ -43,14 +44,18 @@ struct coll_pair {
  * @abort: 0, or errno of what broke the communicator
  * @done: operations completed by the rank itself
  * @beat: probed by others
+ * @colls: operations of all ranks that this one has called
  */
 struct coll_head {
 	uint64_t abort;
 	uint64_t done;
 	uint64_t beat;
+	uint64_t colls;
 };
 
 #define COLL_HEAD_BYTES	4096u
+#define COLL_BEAT_OFF	(COLL_HEAD_BYTES - 64)	/* where probed words go */
+#define COLL_COLLS_OFF	(COLL_HEAD_BYTES - 56)	/* where another's @colls goes */
 
 /**
  * struct coll_entry - what ranks tell each other when they meet; 128 bytes
@@ -144,6 +149,7 @@ struct coll_reg {
  * @tmp: memory for COLL_TMP
  * @old_tmp: those outgrown, still used by packets
  * @ops: operations recorded
+ * @colls: those of them that all ranks call
  * @last_q: queue of the last one
  * @blocks: packet memory
  * @wins: registered buffers
@@ -171,6 +177,7 @@ struct snpu_coll {
 	struct snpu_mem *tmp;
 	struct coll_old *old_tmp;
 	uint64_t ops;
+	uint64_t colls;
 	struct snpu_queue *last_q;
 	struct coll_block *blocks;
 	struct coll_win *wins;
@@ -235,6 +242,32 @@ void coll_watch_del(struct snpu_coll *c);
 /* There is work outstanding in @q */
 void coll_watch_kick(struct snpu_coll *c, struct snpu_queue *q);
 void coll_break(struct snpu_coll *c, int error);
+/* A queue for a few packets that may fault; NULL: there is none to be had */
+struct snpu_queue *coll_small_queue(struct snpu_coll *c);
+/* Breaks it, and tells others before returning */
+void coll_break_now(struct snpu_coll *c, int error);
+/*
+ * @rank has left with @value: sets that for @to, if that is a rank of this process that stays; all
+ * of them for COLL_ALL. Is there such a rank?
+ */
+#define COLL_ALL	(~0u)
+bool coll_watch_left(struct snpu_coll *c, unsigned int to, unsigned int rank, uint64_t value);
+/* From now on others do not take the rank for one that stays */
+void coll_watch_gone(struct snpu_coll *c);
+
+/* leave.c */
+
+/* Tells that the rank goes, so that its silence is no death. It has nothing outstanding */
+void coll_leave(struct snpu_coll *c);
+/* Has a rank left that has not called as many operations of all as @colls? */
+bool coll_left_early(struct snpu_coll *c, uint64_t colls);
+/* The rank after this one that has not left; this one: there is none */
+unsigned int coll_next_rank(struct snpu_coll *c);
+
+static inline bool coll_has_left(struct snpu_coll *c, unsigned int rank)
+{
+	return __atomic_load_n(&coll_pairs(c)[rank].left, __ATOMIC_ACQUIRE);
+}
 
 /* ops.c, group.c */
 

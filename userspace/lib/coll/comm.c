@@ -321,14 +321,17 @@ static void drain(struct snpu_coll *c)
  * snpu_coll_destroy() - free a rank
  * @c: communicator, or NULL; its operations were submitted, or it is broken
  *
- * Waits for outstanding operations of this rank, and until the other ranks have taken what it sent.
- * Return: 0.
+ * Waits for outstanding operations of this rank, and until the other ranks have taken what it sent;
+ * tells its neighbours that it leaves. An operation of all ranks that it has not called, when
+ * another has or will, breaks the communicator: -ECONNRESET. Return: 0.
  */
 COLL_EXPORT int snpu_coll_destroy(struct snpu_coll *c)
 {
 	if (!c)
 		return 0;
 	drain(c);
+	if (c->watch)
+		coll_leave(c);
 	coll_watch_del(c);
 	coll_free(c);
 	return 0;

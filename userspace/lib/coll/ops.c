@@ -33,6 +33,30 @@ static int usable(struct snpu_coll *c, struct snpu_queue *q, const char *what)
 	return 0;
 }
 
+/* The same for an operation that all ranks call */
+static int usable_by_all(struct snpu_coll *c, struct snpu_queue *q, const char *what)
+{
+	int ret = usable(c, q, what);
+
+	if (ret || !coll_left_early(c, c->colls + 1))
+		return ret;
+	coll_break(c, -ECONNRESET);
+	return coll_fail(-ECONNRESET, "snpu_coll_%s: rank %u: a rank was destroyed after fewer "
+			 "operations than the %llu of this one", what, c->rank,
+			 (unsigned long long)c->colls + 1);
+}
+
+/*
+ * Such an operation was recorded. A rank that leaves sets its mark and then reads the count, here
+ * the count is set before the mark is read: one of the two finds out that the other goes without.
+ */
+static void called(struct snpu_coll *c)
+{
+	__atomic_store_n(&c->head->colls, ++c->colls, __ATOMIC_SEQ_CST);
+	if (coll_left_early(c, c->colls))
+		coll_break(c, -ECONNRESET);
+}
+
 static int aligned(const struct snpu_coll *c, const struct op *o, unsigned int esize)
 {
 	if ((o->send | o->recv) & (esize - 1))
@@ -80,7 +104,7 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 	struct coll_job j;
 	int ret;
 
-	ret = usable(c, q, name);
+	ret = usable_by_all(c, q, name);
 	if (!ret)
 		ret = coll_check(o->op, o->dtype, o->redop, c->topo.n, o->root, o->count);
 	if (!ret && o->op != SNPU_COLL_BARRIER)
@@ -105,6 +129,8 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 		coll_fail(ret, "snpu_coll_%s: program of rank %u", name, c->rank);
 	else
 		ret = coll_emit(c, q, &prog, va, reg, o->dtype, esize, o->redop);
+	if (!ret)
+		called(c);
 	coll_prog_free(&prog);
 	return ret;
 }
@@ -286,7 +312,7 @@ COLL_EXPORT int snpu_coll_all_to_allv(struct snpu_coll *c, struct snpu_queue *q,
 	uint64_t e;
 	int ret;
 
-	ret = usable(c, q, "all_to_allv");
+	ret = usable_by_all(c, q, "all_to_allv");
 	if (ret)
 		return ret;
 	if (!send_counts || !send_displs || !recv_counts || !recv_displs)
@@ -315,7 +341,10 @@ COLL_EXPORT int snpu_coll_all_to_allv(struct snpu_coll *c, struct snpu_queue *q,
 		coll_put_recv(&p, from, COLL_RECV, recv + recv_displs[from] * e,
 			      recv_counts[from] * e);
 	}
-	return run_bytes(c, q, &p, "all_to_allv");
+	ret = run_bytes(c, q, &p, "all_to_allv");
+	if (!ret)
+		called(c);
+	return ret;
 }
 
 static int p2p(struct snpu_coll *c, struct snpu_queue *q, bool send, uint64_t buf, uint64_t count,

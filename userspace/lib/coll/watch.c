@@ -4,9 +4,9 @@
  *
  * A thread of the process looks after all communicators with work outstanding: is the abort word
  * set, has a queue stopped, and, when nothing moves for a while, does the next rank's segment still
- * answer (a rank that died takes its segment along, so a read of it faults). What it finds it tells
- * ranks at distances of powers of two in both directions, whose threads do the same: after a few
- * hops all know, though some of them may be dead.
+ * answer (a rank that died takes its segment along, so a read of it faults; one that was destroyed
+ * has left a mark, see leave.c). What it finds it tells ranks at distances of powers of two in both
+ * directions, whose threads do the same: after a few hops all know, though some of them may be dead.
  *
  * Outstanding packets of a broken communicator are withdrawn: they become packets that stop the
  * queue. One that waits for a counter already is let go by raising all counters of the own segment
@@ -26,7 +26,6 @@
 #define PROBE_NS	1000000000ull	/* no progress for so long: is the next one there? */
 #define TELL_NS		300000000ull	/* for telling all others */
 #define QUEUES		8
-#define BEAT_OFF	(COLL_HEAD_BYTES - 64)	/* where probed words go */
 
 /**
  * struct coll_watch - a communicator as the thread sees it
@@ -37,8 +36,10 @@
  * @moved: when that changed, ns
  * @probe_q: for looking at the next rank
  * @probe_pos: of the probe under way, 0: none
+ * @probed: the rank looked at
  * @wake: event whose setting wakes the NPU
  * @told: others were told
+ * @gone: the rank is about to go, and has passed on what it knew
  * @rounds: how often packets were let go
  * @next: next one
  */
@@ -50,8 +51,10 @@ struct coll_watch {
 	uint64_t moved;
 	struct snpu_queue *probe_q;
 	uint64_t probe_pos;
+	unsigned int probed;
 	struct snpu_event *wake;
 	bool told;
+	bool gone;
 	unsigned int rounds;
 	struct coll_watch *next;
 };
@@ -142,8 +145,7 @@ static bool is_local(struct snpu_coll *c, unsigned int rank)
 	return false;
 }
 
-/* A queue for a packet that may fault; NULL: then there is nobody to be asked */
-static struct snpu_queue *small_queue(struct snpu_coll *c)
+struct snpu_queue *coll_small_queue(struct snpu_coll *c)
 {
 	struct snpu_queue_params p = { .field_mask = SNPU_QUEUE_ENTRIES, .entries = 16 };
 	struct snpu_queue *q;
@@ -158,7 +160,7 @@ static struct snpu_queue *tell(struct snpu_coll *c, unsigned int rank)
 
 	if (coll_connect(c, rank))
 		return NULL;
-	q = small_queue(c);
+	q = coll_small_queue(c);
 	p = snpu_queue_get(q);
 	if (p) {
 		snpu_prep_signal(p, c->peer[rank].va + offsetof(struct coll_head, abort),
@@ -193,6 +195,19 @@ static void tell_others(struct snpu_coll *c, const bool *local)
 	}
 }
 
+/* Under the lock, which nobody needs who is told */
+static void tell_from(struct snpu_coll *c)
+{
+	bool *local = calloc(c->topo.n, sizeof(*local));
+	unsigned int i;
+
+	for (i = 0; local && i < c->topo.n; i++)
+		local[i] = is_local(c, i);
+	if (local)
+		tell_others(c, local);
+	free(local);
+}
+
 /* What the stop of a queue means */
 static int stopped(struct snpu_queue *q)
 {
@@ -210,11 +225,20 @@ static int stopped(struct snpu_queue *q)
 	}
 }
 
+/* A probe found nobody: whoever left set its mark before its segment went */
+static int silent(struct coll_watch *w, int error)
+{
+	if (!coll_has_left(w->c, w->probed))
+		return error;
+	snpu_queue_destroy(w->probe_q);
+	w->probe_q = NULL;
+	return 0;
+}
+
 /* Is the next rank there? 0, or what is wrong. One probe at a time, which is not waited for */
 static int probe(struct coll_watch *w)
 {
 	struct snpu_coll *c = w->c;
-	unsigned int next = (c->rank + 1) % c->topo.n;
 	union snpu_pkt *p;
 	int ret;
 
@@ -223,19 +247,21 @@ static int probe(struct coll_watch *w)
 		if (!ret)
 			return 0;
 		w->probe_pos = 0;
-		return ret < 0 ? stopped(w->probe_q) : 0;
+		return ret < 0 ? silent(w, stopped(w->probe_q)) : 0;
 	}
-	if (next == c->rank)
+	w->probed = coll_next_rank(c);
+	if (w->probed == c->rank)
 		return 0;
 	/* the segment is gone already */
-	if (coll_connect(c, next))
-		return -ECONNRESET;
+	if (coll_connect(c, w->probed))
+		return silent(w, -ECONNRESET);
 	if (!w->probe_q)
-		w->probe_q = small_queue(c);
+		w->probe_q = coll_small_queue(c);
 	p = w->probe_q ? snpu_queue_get(w->probe_q) : NULL;
 	if (!p)
 		return 0;
-	snpu_prep_copy(p, c->va + BEAT_OFF, c->peer[next].va + offsetof(struct coll_head, beat), 8);
+	snpu_prep_copy(p, c->va + COLL_BEAT_OFF,
+		       c->peer[w->probed].va + offsetof(struct coll_head, beat), 8);
 	if (snpu_queue_submit(w->probe_q, &w->probe_pos))
 		w->probe_pos = 0;
 	return 0;
@@ -251,6 +277,8 @@ static int look(struct coll_watch *w, bool ask)
 
 	if (word)
 		return word < 4096 ? -(int)word : -EPROTO;
+	if (coll_left_early(c, __atomic_load_n(&c->head->colls, __ATOMIC_RELAXED)))
+		return -ECONNRESET;
 	if (!outstanding(c)) {
 		w->num_q = 0;
 		w->moved = 0;
@@ -302,15 +330,8 @@ static uint64_t pass(void)
 		if (!error_of(c))
 			wait = wait ? wait : TICK_NS;
 		if (error_of(c) && !w->told) {
-			bool *local = calloc(c->topo.n, sizeof(*local));
-			unsigned int i;
-
 			w->told = true;
-			for (i = 0; local && i < c->topo.n; i++)
-				local[i] = is_local(c, i);
-			if (local)
-				tell_others(c, local);
-			free(local);
+			tell_from(c);
 		}
 	}
 	return wait;
@@ -417,6 +438,46 @@ void coll_break(struct snpu_coll *c, int error)
 	pthread_mutex_lock(&lock);
 	mark(c, error);
 	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+}
+
+void coll_break_now(struct snpu_coll *c, int error)
+{
+	pthread_mutex_lock(&lock);
+	mark(c, error);
+	if (c->watch && !c->watch->told) {
+		c->watch->told = true;
+		tell_from(c);
+	}
+	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+}
+
+bool coll_watch_left(struct snpu_coll *c, unsigned int to, unsigned int rank, uint64_t value)
+{
+	struct coll_watch *w;
+	bool found = false;
+
+	pthread_mutex_lock(&lock);
+	for (w = all; w; w = w->next) {
+		if (w->c == c || w->gone || (to != COLL_ALL && w->c->rank != to) ||
+		    memcmp(&w->c->uid, &c->uid, sizeof(c->uid)))
+			continue;
+		__atomic_store_n(&coll_pairs(w->c)[rank].left, value, __ATOMIC_SEQ_CST);
+		found = true;
+		/* it may sleep, with an operation that the one who leaves has no part in */
+		if (value - 1 < __atomic_load_n(&w->c->head->colls, __ATOMIC_SEQ_CST))
+			mark(w->c, -ECONNRESET);
+	}
+	pthread_cond_signal(&work);
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+void coll_watch_gone(struct snpu_coll *c)
+{
+	pthread_mutex_lock(&lock);
+	c->watch->gone = true;
 	pthread_mutex_unlock(&lock);
 }
 
