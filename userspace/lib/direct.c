@@ -115,6 +115,7 @@ static int map_bars(struct dnpu *n)
 	return ret;
 }
 
+/* Is it an NPU that can be driven? -EPROTO comes with a message */
 static int check_registers(struct dnpu *n)
 {
 	uint32_t magic = 0, version = 0;
@@ -124,9 +125,17 @@ static int check_registers(struct dnpu *n)
 		ret = direct_reg32(n, SNPU_REG_VERSION, &version);
 	if (ret)
 		return ret;
-	if (magic != SNPU_MAGIC || version >> 16 != SNPU_ABI_MAJOR)
-		return snpu_fail(-EPROTO, "%s: magic 0x%x version 0x%x is no snpu of ABI %u",
-				 n->path, magic, version, SNPU_ABI_MAJOR);
+	if (magic != SNPU_MAGIC)
+		return snpu_fail(-EPROTO, "%s: magic 0x%x is not that of an snpu", n->path, magic);
+	if (version >> 16 != SNPU_ABI_MAJOR)
+		return snpu_fail(-EPROTO, "%s: the NPU's hardware ABI is %u.%u, this library knows "
+				 "%u.x: %s is too old", n->path, version >> 16, version & 0xffff,
+				 SNPU_ABI_MAJOR,
+				 version >> 16 < SNPU_ABI_MAJOR ? "snpud" : "libsnpu");
+	/* what a later minor version adds has a capability, or fails with OPNOTSUPP */
+	if ((version & 0xffff) < SNPU_ABI_MINOR)
+		snpu_log(1, "%s: the NPU's hardware ABI is %u.%u, older than the library's %u.%u",
+			 n->path, version >> 16, version & 0xffff, SNPU_ABI_MAJOR, SNPU_ABI_MINOR);
 	ret = direct_reg32(n, SNPU_REG_NUM_QUEUES, &n->num_queues);
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NUM_CTX, &n->num_ctx);
@@ -265,6 +274,7 @@ static int npu_up(struct direct *d, struct dnpu *n)
 {
 	uint16_t command = 0x6;	/* memory space, bus master */
 	uint32_t status = 0;
+	bool said = false;
 	int ret = snpu_vfuc_connect(n->path, NULL, &n->c);
 
 	if (ret)
@@ -273,12 +283,16 @@ static int npu_up(struct direct *d, struct dnpu *n)
 			"%s: no snpud answers there, or another program drives this NPU (%s)",
 			n->path, strerrorname_np(-ret));
 	ret = snpu_vfuc_reset(n->c);
-	if (!ret)
+	if (!ret) {
 		ret = check_registers(n);
+		said = ret == -EPROTO;
+	}
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_STATUS, &status);
-	if (!ret && !(status & SNPU_STATUS_READY))
+	if (!ret && !(status & SNPU_STATUS_READY)) {
 		ret = snpu_fail(-EIO, "%s: the NPU is not ready, status 0x%x", n->path, status);
+		said = true;
+	}
 	if (!ret)
 		ret = snpu_vfuc_write(n->c, VFIO_PCI_CONFIG_REGION_INDEX, 4, &command, 2);
 	if (!ret)
@@ -302,7 +316,7 @@ static int npu_up(struct direct *d, struct dnpu *n)
 		ret = export_hbm(n);
 	if (ret) {
 		npu_down(d, n);
-		return snpu_fail(ret, "%s: the NPU does not come up", n->path);
+		return said ? ret : snpu_fail(ret, "%s: the NPU does not come up", n->path);
 	}
 	/* the interrupt thread looks at it */
 	__atomic_store_n(&n->up, true, __ATOMIC_RELEASE);

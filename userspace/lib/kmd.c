@@ -126,11 +126,46 @@ static int by_node(const void *a, const void *b)
 	return x->node < y->node ? -1 : x->node > y->node;
 }
 
+/* Asked once: a node's driver does not change while it is open */
+static int check_version(struct kmd_npu *k)
+{
+	drmVersionPtr v = drmGetVersion(k->fd);
+	int ret = 0;
+
+	if (!v)
+		return snpu_fail(-errno, ACCEL_DIR "/accel%d: version query", k->minor);
+	if (v->version_major != DRM_SNPU_DRIVER_MAJOR)
+		ret = snpu_fail(-EPROTO, ACCEL_DIR "/accel%d: the driver's ioctl ABI is %d.%d, this "
+				"library knows %d.x: %s is too old", k->minor, v->version_major,
+				v->version_minor, DRM_SNPU_DRIVER_MAJOR,
+				v->version_major < DRM_SNPU_DRIVER_MAJOR ? "snpu.ko" : "libsnpu");
+	k->uapi = v->version_minor;
+	if (!ret && k->uapi < DRM_SNPU_DRIVER_MINOR)
+		snpu_log(1, ACCEL_DIR "/accel%d: the driver's ioctl ABI is %d.%d, older than the "
+			 "library's %d.%d: not all calls work", k->minor, v->version_major,
+			 k->uapi, DRM_SNPU_DRIVER_MAJOR, DRM_SNPU_DRIVER_MINOR);
+	drmFreeVersion(v);
+	return ret;
+}
+
+int kmd_since(const struct snpu_npu *npu, int uapi, const char *what)
+{
+	const struct kmd_npu *k = npu->priv;
+
+	if (k->uapi >= uapi)
+		return 0;
+	return snpu_fail(-EOPNOTSUPP, "%s: " ACCEL_DIR "/accel%d: needs a driver with ioctl ABI "
+			 "%d.%d, this one has %d.%d", what, k->minor, DRM_SNPU_DRIVER_MAJOR, uapi,
+			 DRM_SNPU_DRIVER_MAJOR, k->uapi);
+}
+
 static int open_npu(struct kmd_npu *k)
 {
 	struct drm_snpu_device_info d = { 0 };
 	int ret = open_node(k->minor, &k->fd);
 
+	if (!ret)
+		ret = check_version(k);
 	if (ret)
 		return ret;
 	ret = query(k->fd, DRM_SNPU_QUERY_DEVICE, &d, sizeof(d));
@@ -241,10 +276,13 @@ static int kmd_counters(struct snpu_npu *npu, struct snpu_counters *c)
 static int kmd_ports(struct snpu_npu *npu, struct snpu_port *ports, unsigned int n)
 {
 	struct kmd_npu *k = npu->priv;
-	struct drm_snpu_port *p = calloc(n, sizeof(*p));
+	struct drm_snpu_port *p;
 	unsigned int i;
-	int ret;
+	int ret = kmd_since(npu, KMD_UAPI_FABRIC, "snpu_get_ports");
 
+	if (ret)
+		return ret;
+	p = calloc(n, sizeof(*p));
 	if (!p)
 		return snpu_fail(-ENOMEM, "snpu_get_ports: out of memory");
 	ret = query(k->fd, DRM_SNPU_QUERY_PORTS, p, n * sizeof(*p));

@@ -12,12 +12,18 @@
  * @fd: opened for queries; that of NPU 0 also holds the set's fences and timelines
  * @minor: N of accelN
  * @node: fabric address
+ * @uapi: minor version of the driver's ioctl ABI
  */
 struct kmd_npu {
 	int fd;
 	int minor;
 	uint32_t node;
+	int uapi;
 };
+
+/* Minor versions of the ioctl ABI that brought something */
+#define KMD_UAPI_FABRIC		1	/* segments, ports, virtual time, dies, timing-only queues */
+#define KMD_UAPI_DEADLINE	2	/* QUEUE_VTIME waits */
 
 /* A GEM handle of a context; importing the same memory twice gives the same handle */
 struct kmd_handle {
@@ -59,6 +65,9 @@ static inline int kmd_fd(const struct snpu_ctx *ctx)
 
 /* ioctl() that repeats when interrupted; 0 or a negative errno */
 int kmd_ioctl(int fd, unsigned long request, void *arg);
+
+/* 0, or -EOPNOTSUPP and a message when the driver of @npu is older than @uapi */
+int kmd_since(const struct snpu_npu *npu, int uapi, const char *what);
 
 /* What a call of libdrm that sets errno returned, as 0 or a negative errno */
 static inline int kmd_drm(int ret)

@@ -12,6 +12,9 @@
 
 #include "kmd.h"
 
+#define VTIME_PAUSE_MIN_NS	100000u
+#define VTIME_PAUSE_MAX_NS	10000000u
+
 /**
  * struct kmd_queue - a queue of the driver
  * @id: its number in the client
@@ -44,10 +47,15 @@ int kmd_queue_create(struct snpu_queue *q)
 		.flags = q->flags & SNPU_QF_TIMING ? DRM_SNPU_QUEUE_TIMING : 0,
 		.die = (q->flags & SNPU_QF_DIE_MASK) >> SNPU_QF_DIE_SHIFT,
 	};
-	struct kmd_queue *k = calloc(1, sizeof(*k));
-	int fd = kmd_fd(q->ctx), ret;
+	int fd = kmd_fd(q->ctx), ret = 0;
+	struct kmd_queue *k;
 	void *db, *cpl;
 
+	if (req.flags || req.die)
+		ret = kmd_since(q->ctx->npu, KMD_UAPI_FABRIC, "snpu_queue_create: die, timing-only");
+	if (ret)
+		return ret;
+	k = calloc(1, sizeof(*k));
 	if (!k)
 		return snpu_fail(-ENOMEM, "snpu_queue_create");
 	ret = kmd_ioctl(fd, DRM_IOCTL_SNPU_QUEUE_CREATE, &req);
@@ -176,16 +184,41 @@ int kmd_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadline)
 	return snpu_fail(ret, "snpu_queue_wait: queue %u, NPU %u", q->number, q->ctx->npu->index);
 }
 
+/* A driver before DEADLINE answers at once, and has no event to wait for: it is asked again */
+static int ask_vtime(struct snpu_queue *q, struct drm_snpu_queue_vtime *req, uint64_t deadline)
+{
+	const struct kmd_npu *k = q->ctx->npu->priv;
+	uint64_t now, pause = VTIME_PAUSE_MIN_NS;
+	struct timespec ts = { 0 };
+	int ret;
+
+	if (k->uapi >= KMD_UAPI_DEADLINE) {
+		req->deadline = deadline < INT64_MAX ? (int64_t)deadline : INT64_MAX;
+		return kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, req);
+	}
+	for (;;) {
+		ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, req);
+		now = snpu_now_ns();
+		if (ret != -EBUSY || now >= deadline)
+			return ret;
+		pause = pause < deadline - now ? pause : deadline - now;
+		ts.tv_nsec = (long)pause;
+		nanosleep(&ts, NULL);
+		pause = pause * 2 < VTIME_PAUSE_MAX_NS ? pause * 2 : VTIME_PAUSE_MAX_NS;
+	}
+}
+
 int kmd_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
 		    struct snpu_vtime *vt)
 {
 	struct drm_snpu_queue_vtime req = {
 		.queue_id = kmd_queue_id(q), .position = position,
-		.deadline = deadline < INT64_MAX ? (int64_t)deadline : INT64_MAX,
 	};
-	int ret;
+	int ret = kmd_since(q->ctx->npu, KMD_UAPI_FABRIC, "snpu_queue_vtime");
 
-	ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_VTIME, &req);
+	if (ret)
+		return ret;
+	ret = ask_vtime(q, &req, deadline);
 	if (ret == -EBUSY)
 		ret = -ETIME;
 	if (ret)

@@ -17,8 +17,10 @@ int kmd_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,
 {
 	struct kmd_bo *bo = mem->priv;
 	struct drm_snpu_seg_export req = { .handle = bo->handle, .access = access };
-	int ret;
+	int ret = kmd_since(mem->ctx->npu, KMD_UAPI_FABRIC, "snpu_seg_export");
 
+	if (ret)
+		return ret;
 	/* its length was checked; the rest of the field is zero */
 	if (name)
 		memcpy(req.name, name, strlen(name));
@@ -56,8 +58,10 @@ int kmd_seg_revoke(struct snpu_mem *mem)
 int kmd_seg_lookup(struct snpu_ctx *ctx, const char *name, struct snpu_seg_handle *handle)
 {
 	struct drm_snpu_seg_lookup req = { 0 };
-	int ret;
+	int ret = kmd_since(ctx->npu, KMD_UAPI_FABRIC, "snpu_seg_lookup");
 
+	if (ret)
+		return ret;
 	memcpy(req.name, name, strlen(name));
 	ret = kmd_ioctl(kmd_fd(ctx), DRM_IOCTL_SNPU_SEG_LOOKUP, &req);
 	if (ret)
@@ -76,8 +80,11 @@ int kmd_seg_import(struct snpu_mem *mem, const struct snpu_seg_handle *handle)
 	struct drm_snpu_seg_import req = {
 		.node = handle->node, .seg = handle->seg, .token = handle->token,
 	};
-	int ret = kmd_ioctl(kmd_fd(mem->ctx), DRM_IOCTL_SNPU_SEG_IMPORT, &req);
+	int ret = kmd_since(mem->ctx->npu, KMD_UAPI_FABRIC, "snpu_seg_import");
 
+	if (ret)
+		return ret;
+	ret = kmd_ioctl(kmd_fd(mem->ctx), DRM_IOCTL_SNPU_SEG_IMPORT, &req);
 	if (ret)
 		return snpu_fail(ret, "snpu_seg_import: segment %u of node %u: %s", handle->seg,
 				 handle->node, ret == -EACCES ? "wrong token" :

@@ -55,7 +55,8 @@ static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *
  * @out: receives the set
  *
  * Return: 0; -EINVAL for a bad parameter or variable; -ENODEV when there is no NPU; -EACCES when
- * the device nodes may not be opened; -ENOMEM. Thread-safe.
+ * the device nodes may not be opened; -EPROTO when the driver speaks another major version of its
+ * ioctls; -ENOMEM. Thread-safe.
  */
 SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **out)
 {
