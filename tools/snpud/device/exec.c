@@ -324,6 +324,7 @@ static enum step sem_wait(struct exec *x, unsigned int *err)
 		now = snpu_machine_time(q->npu->m);
 		if (!q->waiting) {
 			q->waiting = true;
+			q->waits_host = x->sem.aperture == SNPU_APERTURE_HOST;
 			q->deadline = 0;
 			if (s->timeout_ns)
 				q->deadline = s->timeout_ns < UINT64_MAX - now ?

@@ -150,6 +150,7 @@ struct snpu_queue {
 	uint32_t ib_count;	/* 0: not inside an indirect buffer */
 	uint32_t ib_pos;
 	bool waiting;		/* the next packet is a wait that has begun */
+	bool waits_host;	/* and its semaphore is in host memory: perhaps a completion index */
 	uint64_t deadline;	/* of that wait, 0: none */
 	uint64_t packets;
 	uint8_t die;		/* 0: all, n: die n - 1; fixed */
@@ -167,6 +168,13 @@ struct snpu_queue {
 };
 
 #define SNPU_INJECT_HANG	0x80000000u
+
+/* machine->sleeping */
+enum snpu_sleeps {
+	SNPU_AWAKE,
+	SNPU_SLEEPS,
+	SNPU_SLEEPS_INDEX,	/* and a queue may wait for the completion index of another */
+};
 
 struct snpu_npu {
 	struct snpu_machine *m;
@@ -264,7 +272,7 @@ struct snpu_machine {
 
 	uint32_t lead SNPU_ALIGNED;	/* 1: there is a leader */
 	uint32_t idle;			/* followers that sleep */
-	uint32_t sleeping SNPU_ALIGNED;	/* the leader sleeps or is about to */
+	uint32_t sleeping SNPU_ALIGNED;	/* the leader sleeps or is about to: enum snpu_sleeps */
 	uint32_t wake_seq;		/* its futex; every kick counts */
 	unsigned int rr;		/* leader: where the next scan starts */
 	uint64_t spin_ns;		/* leader: how long to spin without work */

@@ -73,7 +73,11 @@ void snpu_queue_publish(struct snpu_queue *q)
 	snpu_store(&q->cpl->time_ns, snpu_machine_time(q->npu->m));
 	snpu_store_rel(&q->cpl->completed, q->head);
 	q->published = q->head;
+	/* pairs with who asks for an interrupt, and with the leader that goes to sleep */
 	snpu_mb();
+	/* a queue may wait for this index, and the batch may take long: not only when it ends */
+	if (snpu_load(&q->npu->m->sleeping) == SNPU_SLEEPS_INDEX)
+		snpu_sched_kick(q->npu->m);
 	irq_at = snpu_load(&q->cpl->irq_at);
 	if (irq_at && irq_at != q->irq_done && q->head >= irq_at) {
 		q->irq_done = irq_at;

@@ -10,8 +10,18 @@
  * A queue that waits for a semaphore is just one more thing the leader looks at.
  *
  * Sleeping (see also hardware.rst): need_wake is published in every queue, then @sleeping, full
- * barrier, then everything is looked at once more. A doorbell that was rung too late to be seen
- * finds need_wake; a worker that releases a queue, or signals a semaphore, finds @sleeping.
+ * barrier, then everything is looked at once more. Whoever makes work does the reverse: a store, full
+ * barrier, a look; so one of the two sees the other:
+ *
+ *	doorbell (client)		snpu_mb_wake(), need_wake	look_again(): doorbell
+ *	semaphore (client)		snpu_mb_wake(), need_wake	look_again(): semaphore
+ *	semaphore (worker)		wake_waiters(), @sleeping	look_again(): semaphore
+ *	completed (worker)		snpu_queue_publish(), @sleeping	look_again(): semaphore
+ *	owner = 0 (worker)		visit(), @sleeping		look_again(): owner, armed
+ *	owner = 0 (admin command)	snpu_sched_kick(): wake_seq	futex: wake_seq
+ *
+ * A queue that was owned while the others were armed does not ask to be woken: look_again() finds
+ * that it is free and not armed, and the leader stays up; or its owner finds @sleeping.
  */
 #include <errno.h>
 #include <signal.h>
@@ -151,11 +161,12 @@ static unsigned int visit(struct snpu_worker *w, struct snpu_queue *q)
 	run = snpu_load(&q->run);
 	if (run == SNPU_RUN_READY || run == SNPU_RUN_BLOCKED) {
 		if (q->armed) {
-			q->armed = 0;
+			snpu_store(&q->armed, 0);
 			snpu_store(&q->cpl->need_wake, 0);
 		}
 		n = snpu_exec_queue(w, q);
 	}
+	/* a full barrier, before the look at @sleeping: pairs with lead_sleep() */
 	snpu_queue_unlock(q);
 	/* the leader may have looked at this queue while it was owned, and gone to sleep */
 	if (!w->leader && !w->nested && snpu_load(&m->sleeping))
@@ -226,10 +237,14 @@ void snpu_sched_checkpoint(struct snpu_worker *w)
 	w->last_scan = snpu_clock_ns();
 }
 
-/* Publishes need_wake in all queues that anyone might ring */
-static void arm(struct snpu_worker *w)
+/*
+ * Publishes need_wake in all queues that anyone might ring. Returns what @sleeping shall be: any queue
+ * that begins to wait after this is one whose owner finds @sleeping when it releases it.
+ */
+static uint32_t arm(struct snpu_worker *w)
 {
 	const struct snpu_scan_list *list;
+	uint32_t how = SNPU_SLEEPS;
 	unsigned int i;
 
 	snpu_sec_enter(w);
@@ -237,15 +252,20 @@ static void arm(struct snpu_worker *w)
 	for (i = 0; i < snpu_load_acq(&list->n); i++) {
 		struct snpu_queue *q = snpu_load_acq(&list->q[i]);
 
+		if (w->m->delays)
+			test_delay(w);
 		/* one that is owned now makes its owner kick us */
 		if (!snpu_queue_trylock(q))
 			continue;
 		snpu_mmu_sync(q);
-		q->armed = 1;
+		snpu_store(&q->armed, 1);
 		snpu_store(&q->cpl->need_wake, 1);
+		if (snpu_load(&q->run) == SNPU_RUN_BLOCKED && q->waits_host)
+			how = SNPU_SLEEPS_INDEX;
 		snpu_queue_unlock(q);
 	}
 	snpu_sec_leave(w);
+	return how;
 }
 
 static void disarm(struct snpu_worker *w)
@@ -261,7 +281,7 @@ static void disarm(struct snpu_worker *w)
 		if (!snpu_load(&q->armed) || !snpu_queue_trylock(q))
 			continue;
 		snpu_mmu_sync(q);
-		q->armed = 0;
+		snpu_store(&q->armed, 0);
 		snpu_store(&q->cpl->need_wake, 0);
 		snpu_queue_unlock(q);
 	}
@@ -284,10 +304,16 @@ static uint64_t look_again(struct snpu_worker *w, bool *owned)
 	list = snpu_load_acq(&m->list);
 	for (i = 0; i < snpu_load_acq(&list->n) && wait; i++) {
 		struct snpu_queue *q = snpu_load_acq(&list->q[i]);
+		/* after @sleeping was stored; acquire: with what its last owner did */
+		bool free = !snpu_load_acq(&q->owner);
 		uint32_t run = snpu_load(&q->run);
+		bool runs = run == SNPU_RUN_READY || run == SNPU_RUN_BLOCKED;
 
-		*owned |= snpu_load(&q->owner) != 0;
-		if (run == SNPU_RUN_READY && !snpu_load(&q->owner) && snpu_queue_pending(q)) {
+		*owned |= !free;
+		/* released since arm() went by: nobody would wake us for it */
+		if (runs && free && !snpu_load(&q->armed)) {
+			wait = 0;
+		} else if (run == SNPU_RUN_READY && free && snpu_queue_pending(q)) {
 			wait = 0;
 		} else if (run == SNPU_RUN_BLOCKED && snpu_queue_trylock(q)) {
 			snpu_mmu_sync(q);
@@ -322,14 +348,16 @@ static void lead_sleep(struct snpu_worker *w)
 	struct snpu_machine *m = w->m;
 	uint32_t seq = snpu_load_acq(&m->wake_seq);
 	uint64_t start, wait, look = 0;
+	uint32_t how;
 	bool owned;
 
 	if (w->plog)
 		snpu_plog_flush(w->plog);
 	if (m->plane)
 		look = snpu_plane_look(m->plane);
-	arm(w);
-	snpu_store(&m->sleeping, 1);
+	how = arm(w);
+	snpu_store(&m->sleeping, how);
+	/* pairs with the barriers of all who make work, see the top of this file */
 	snpu_mb();
 	wait = look_again(w, &owned);
 	wait = tell_rest(m, look, wait, owned);

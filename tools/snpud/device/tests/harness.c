@@ -129,20 +129,33 @@ struct snpu_profile *t_profile(void)
 	return p;
 }
 
-struct snpu_machine *t_machine(unsigned int npus, unsigned int workers, struct snpu_plog *plog)
+static struct snpu_machine *machine(struct snpu_machine_opts *o)
 {
-	struct snpu_machine_opts o = { .npus = npus, .workers = workers, .plog = plog };
 	struct snpu_machine *m;
 	char err[512];
 
 	profile = t_profile();
-	o.profile = profile;
-	m = snpu_machine_create(&o, err, sizeof(err));
+	o->profile = profile;
+	m = snpu_machine_create(o, err, sizeof(err));
 	if (!m) {
 		printf("Bail out! %s\n", err);
 		exit(1);
 	}
 	return m;
+}
+
+struct snpu_machine *t_machine(unsigned int npus, unsigned int workers, struct snpu_plog *plog)
+{
+	struct snpu_machine_opts o = { .npus = npus, .workers = workers, .plog = plog };
+
+	return machine(&o);
+}
+
+struct snpu_machine *t_machine_delays(unsigned int npus, unsigned int workers, unsigned int seed)
+{
+	struct snpu_machine_opts o = { .npus = npus, .workers = workers, .delays = seed };
+
+	return machine(&o);
 }
 
 void t_machine_end(struct snpu_machine *m)

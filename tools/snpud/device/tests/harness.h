@@ -101,6 +101,8 @@ struct t_queue {
 struct snpu_profile *t_profile(void);
 /* Machine of these */
 struct snpu_machine *t_machine(unsigned int npus, unsigned int workers, struct snpu_plog *plog);
+/* Its workers pause at random; 0: they do not */
+struct snpu_machine *t_machine_delays(unsigned int npus, unsigned int workers, unsigned int seed);
 void t_machine_end(struct snpu_machine *m);
 
 void t_drv_init(struct t_drv *d, struct snpu_machine *m, unsigned int npu);
