@@ -42,7 +42,10 @@ enum step {
 
 bool snpu_queue_pending(const struct snpu_queue *q)
 {
-	return snpu_load(q->db) != snpu_load(&q->head) || snpu_load(&q->inject);
+	uint32_t inject = snpu_load(&q->inject);
+
+	/* it hangs in a packet, and so has nothing to do before there is one */
+	return snpu_load(q->db) != snpu_load(&q->head) || (inject && inject != SNPU_INJECT_HANG);
 }
 
 /* A piece of what the packet moves between two NPUs */
