@@ -641,7 +641,7 @@ TEST_F_TIMEOUT(queue, semaphore_by_cpu, SNPU_TEST_S)
 		EXPECT_EQ(SNPU_QSTATE_BLOCKED, info.state);
 		EXPECT_EQ(i - 1, info.completed);
 		*sem = i;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		snpu_mb_wake();
 		if (self->q.cpl->need_wake)
 			ASSERT_EQ(0, snpu_ctrl(&self->q, DRM_SNPU_CTRL_WAKE));
 		ASSERT_EQ(0, snpu_wait(&self->q, i));

@@ -63,7 +63,7 @@ static int close_gate(FIXTURE_DATA(sync) *self, struct snpu_queue *q)
 static int open_gate(FIXTURE_DATA(sync) *self, struct snpu_queue *q)
 {
 	*self->gate = 1;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	snpu_mb_wake();
 	if (q->cpl->need_wake)
 		return snpu_ctrl(q, DRM_SNPU_CTRL_WAKE);
 	return 0;

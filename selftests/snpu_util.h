@@ -158,6 +158,19 @@ int snpu_wait_state(struct snpu_queue *q, uint32_t state);
 int snpu_want_fault(struct snpu_queue *q, uint32_t error, uint64_t index, uint64_t va);
 int snpu_works(unsigned int index);
 
+/*
+ * Between a store that a sleeping device has to see and the look at need_wake. On x86 a fence of the
+ * compiler is a locked instruction, which QEMU's TCG takes for a plain one in a guest of one CPU.
+ */
+static inline void snpu_mb_wake(void)
+{
+#ifdef __x86_64__
+	__asm__ volatile("mfence" : : : "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 static inline union snpu_pkt snpu_pkt_nop(void)
 {
 	return (union snpu_pkt){ .misc = { .hdr.op = SNPU_OP_NOP } };

@@ -131,7 +131,7 @@ int snpu_ring(struct snpu_queue *q)
 	/* write-combined stores too */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	*q->db = q->wr;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	snpu_mb_wake();
 	if (q->cpl->need_wake)
 		return snpu_ctrl(q, DRM_SNPU_CTRL_WAKE);
 	return 0;

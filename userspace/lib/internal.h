@@ -331,10 +331,19 @@ static inline void snpu_wmb_doorbell(void)
 	atomic_thread_fence(memory_order_release);
 }
 
-/* The doorbell (or semaphore) store is visible before need_wake is read; pairs with the device */
+/*
+ * The doorbell (or semaphore) store is visible before need_wake is read; pairs with the barrier of the
+ * device that goes to sleep. On x86 compilers make a locked instruction of such a fence, which QEMU's
+ * TCG takes for a plain one in a guest of one CPU: nothing there runs at the same time, but the device
+ * does. It honours mfence.
+ */
 static inline void snpu_mb_wake(void)
 {
+#if defined(__x86_64__)
+	__asm__ volatile("mfence" : : : "memory");
+#else
 	atomic_thread_fence(memory_order_seq_cst);
+#endif
 }
 
 /* Effects of a packet are read after the completion index that counts it */
