@@ -22,11 +22,11 @@ static uint32_t res_of_link(const struct snpu_cost *c, const struct snpu_topo_li
 	bool to_ep = l->to_kind == SNPU_TOPO_DIE || l->to_kind == SNPU_TOPO_CPU;
 
 	if (from_ep && to_ep)
-		return ep_res(l->from, DIE);
+		return ep_res(c, l->from, DIE);
 	if (from_ep)
-		return ep_res(l->from, UP);
+		return ep_res(c, l->from, UP);
 	if (to_ep)
-		return ep_res(l->to, DOWN);
+		return ep_res(c, l->to, DOWN);
 	if (l->from_kind == SNPU_TOPO_L1)
 		return host_res(c, c->t->switches[l->from].host, HOST_UP);
 	return host_res(c, c->t->switches[l->to].host, HOST_DOWN);
@@ -38,7 +38,7 @@ void snpu_cost_reset_links(struct snpu_cost *c)
 
 	for (i = 0; i < c->t->endpoints; i++)
 		for (k = UP; k <= DIE; k++)
-			c->cap[ep_res(i, k)] = 0;
+			c->cap[ep_res(c, i, k)] = 0;
 	for (i = c->t->endpoints * EP_RES; i < c->num; i++)
 		c->cap[i] = 0;
 	for (i = 0; i < c->t->num_links; i++) {
@@ -138,10 +138,10 @@ struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err
 		double hbm = p->npu.hbm_bandwidth.value / t->dies * c->p.hbm_eff;
 
 		/* engines are counted in seconds of work a second */
-		c->cap[ep_res(i, MATRIX)] = 1;
-		c->cap[ep_res(i, VECTOR)] = 1;
-		c->cap[ep_res(i, DMA)] = hbm / 2;
-		c->cap[ep_res(i, HBM)] = hbm;
+		c->cap[ep_res(c, i, MATRIX)] = 1;
+		c->cap[ep_res(c, i, VECTOR)] = 1;
+		c->cap[ep_res(c, i, DMA)] = hbm / 2;
+		c->cap[ep_res(c, i, HBM)] = hbm;
 	}
 	return c;
 }
@@ -199,16 +199,16 @@ const char *snpu_cost_name(const struct snpu_cost *c, uint32_t res, char *buf, s
 {
 	static const char *const ep_names[] = { "matrix", "vector", "dma", "hbm", "up", "down",
 						"die" };
-	uint32_t dies = c->t->nodes * c->t->dies, ep = res / EP_RES, h;
+	uint32_t dies = c->t->nodes * c->t->dies, ep = res % c->t->endpoints, h;
 
 	if (ep >= c->t->endpoints) {
 		h = res - c->t->endpoints * EP_RES;
 		snprintf(buf, len, "host%u %s", h / HOST_RES, h % HOST_RES ? "down" : "up");
 	} else if (ep >= dies) {
-		snprintf(buf, len, "cpu%u %s", ep - dies, ep_names[res % EP_RES]);
+		snprintf(buf, len, "cpu%u %s", ep - dies, ep_names[res / c->t->endpoints]);
 	} else {
 		snprintf(buf, len, "npu%u.%u %s", ep / c->t->dies, ep % c->t->dies,
-			 ep_names[res % EP_RES]);
+			 ep_names[res / c->t->endpoints]);
 	}
 	return buf;
 }

@@ -12,11 +12,11 @@ static int die_covers(const struct snpu_cost *c, struct snpu_mm *m, uint32_t ep)
 	int rc = 0;
 
 	for (k = 0; !rc && die && k < DIE; k++)
-		rc = snpu_mm_cover(m, ep_res(ep, k), ep_res(first, k));
+		rc = snpu_mm_cover(m, ep_res(c, ep, k), ep_res(c, first, k));
 	for (k = 0; !rc && k < 2; k++) {
-		rc = snpu_mm_cover(m, ep_res(ep, behind_links[k]), ep_res(ep, UP));
+		rc = snpu_mm_cover(m, ep_res(c, ep, behind_links[k]), ep_res(c, ep, UP));
 		if (!rc)
-			rc = snpu_mm_cover(m, ep_res(ep, behind_links[k]), ep_res(ep, DOWN));
+			rc = snpu_mm_cover(m, ep_res(c, ep, behind_links[k]), ep_res(c, ep, DOWN));
 	}
 	return rc;
 }
@@ -30,9 +30,9 @@ int snpu_cost_covers(const struct snpu_cost *c, struct snpu_mm *m)
 		rc = die_covers(c, m, ep);
 		host = snpu_topo_ep_host(c->t, ep);
 		if (!rc)
-			rc = snpu_mm_cover(m, host_res(c, host, HOST_UP), ep_res(ep, UP));
+			rc = snpu_mm_cover(m, host_res(c, host, HOST_UP), ep_res(c, ep, UP));
 		if (!rc)
-			rc = snpu_mm_cover(m, host_res(c, host, HOST_DOWN), ep_res(ep, DOWN));
+			rc = snpu_mm_cover(m, host_res(c, host, HOST_DOWN), ep_res(c, ep, DOWN));
 	}
 	return rc;
 }

@@ -33,7 +33,7 @@ static void cpu_port(const struct snpu_cost *c, struct snpu_activity *a, uint32_
 
 	if (cpu == SNPU_TOPO_NONE)
 		return;
-	snpu_cost_use(a, ep_res(cpu, kind), 1 / (c->p.cpu_eff[path] * share));
+	snpu_cost_use(a, ep_res(c, cpu, kind), 1 / (c->p.cpu_eff[path] * share));
 	a->limit = fmin(a->limit, c->p.cpu_rate * c->p.cpu_eff[path] * share);
 }
 

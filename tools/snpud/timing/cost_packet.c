@@ -2,6 +2,8 @@
 /* Cost of packets: which resources each takes, and how much. */
 #include <errno.h>
 #include <math.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "snpu_hw.h"
 #include "timing/cost_priv.h"
@@ -30,10 +32,10 @@ void snpu_cost_use_node(const struct snpu_cost *c, struct snpu_activity *a, uint
 
 	for (d = 0; d < c->t->dies; d++) {
 		if (!die)
-			snpu_cost_use(a, ep_res(snpu_topo_die(c->t, node, d), kind),
+			snpu_cost_use(a, ep_res(c, snpu_topo_die(c->t, node, d), kind),
 				      weight / c->t->dies);
 		else if (d == die - 1)
-			snpu_cost_use(a, ep_res(snpu_topo_die(c->t, node, d), kind), weight);
+			snpu_cost_use(a, ep_res(c, snpu_topo_die(c->t, node, d), kind), weight);
 	}
 }
 
@@ -90,7 +92,10 @@ int snpu_cost_packet(const struct snpu_cost *c, const struct snpu_plog_rec *r,
 	if (r->node >= n || (reads && r->read_node >= n) || (writes && r->write_node >= n) ||
 	    r->die > c->t->dies || (r->sem_kind && r->sem_node >= n))
 		return -EINVAL;
-	*a = (struct snpu_activity){ .issue = snpu_cost_ps(c->p.issue), .limit = INFINITY };
+	/* uses have room for the worst packet: most take few of them, so they are left as they are */
+	memset(a, 0, offsetof(struct snpu_activity, uses));
+	a->issue = snpu_cost_ps(c->p.issue);
+	a->limit = INFINITY;
 	if (r->op == SNPU_OP_CLOCK || r->op == SNPU_OP_INDIRECT || r->op == SNPU_OP_SEM_WAIT)
 		a->issue = 0;
 	a->async = copy || r->op == SNPU_OP_SEM_SIGNAL;

@@ -46,9 +46,10 @@ struct snpu_cost {
 	uint32_t *link_next;		/* and the next one; SNPU_TOPO_NONE: no more */
 };
 
-static inline uint32_t ep_res(uint32_t ep, uint32_t kind)
+/* By kind first: sharing looks at links of all endpoints again and again, and hardly at the rest */
+static inline uint32_t ep_res(const struct snpu_cost *c, uint32_t ep, uint32_t kind)
 {
-	return ep * EP_RES + kind;
+	return kind * c->t->endpoints + ep;
 }
 
 static inline uint32_t host_res(const struct snpu_cost *c, uint32_t host, uint32_t kind)
