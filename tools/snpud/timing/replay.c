@@ -16,9 +16,11 @@
 enum { EV_ARRIVE, EV_FLOW, EV_STEP };
 
 struct event {
-	uint64_t at, rec;
-	uint32_t class, rank;
+	uint64_t at;
+	uint64_t order;		/* class, then rank of the queue */
+	uint64_t rec;
 	uint32_t q;
+	uint32_t act;		/* of EV_FLOW: what it is */
 };
 
 enum state {
@@ -56,6 +58,9 @@ struct snpu_replay {
 	uint8_t *ended;		/* [record] */
 	struct event *heap;
 	size_t num, room;
+	struct snpu_activity *acts;	/* of packets that are issued, their flows not begun */
+	uint32_t *idle_acts;
+	uint32_t num_idle, room_acts;
 	uint64_t now;
 	uint32_t depth;
 	uint32_t left;		/* queues that have something to issue or to end */
@@ -64,20 +69,18 @@ struct snpu_replay {
 
 /* ---- events ---- */
 
+/* Without a branch: which of two comes first is anybody's guess */
 static bool before(const struct event *a, const struct event *b)
 {
-	if (a->at != b->at)
-		return a->at < b->at;
-	if (a->class != b->class)
-		return a->class < b->class;
-	if (a->rank != b->rank)
-		return a->rank < b->rank;
-	return a->rec < b->rec;
+	return (a->at < b->at) |
+	       ((a->at == b->at) & ((a->order < b->order) |
+				    ((a->order == b->order) & (a->rec < b->rec))));
 }
 
-static void push(struct snpu_replay *r, uint64_t at, uint32_t class, uint32_t q, uint64_t rec)
+static void push_act(struct snpu_replay *r, uint64_t at, uint32_t class, uint32_t q, uint64_t rec,
+		     uint32_t act)
 {
-	struct event e = { at, rec, class, r->t->queues[q].rank, q };
+	struct event e = { at, (uint64_t)class << 32 | r->t->queues[q].rank, rec, q, act };
 	size_t i = r->num;
 
 	if (r->num == r->room) {
@@ -99,14 +102,19 @@ static void push(struct snpu_replay *r, uint64_t at, uint32_t class, uint32_t q,
 	r->heap[i] = e;
 }
 
+static void push(struct snpu_replay *r, uint64_t at, uint32_t class, uint32_t q, uint64_t rec)
+{
+	push_act(r, at, class, q, rec, NONE);
+}
+
 static struct event pop(struct snpu_replay *r)
 {
 	struct event top = r->heap[0], e = r->heap[--r->num];
 	size_t i = 0, c;
 
 	while ((c = 2 * i + 1) < r->num) {
-		if (c + 1 < r->num && before(&r->heap[c + 1], &r->heap[c]))
-			c++;
+		if (c + 1 < r->num)
+			c += before(&r->heap[c + 1], &r->heap[c]);
 		if (!before(&r->heap[c], &e))
 			break;
 		r->heap[i] = r->heap[c];
@@ -128,6 +136,35 @@ static void step_at(struct snpu_replay *r, uint32_t q, uint64_t at)
 }
 
 /* ---- packets ---- */
+
+/* A place for an activity, NONE without memory */
+static uint32_t new_act(struct snpu_replay *r)
+{
+	uint32_t room = r->room_acts ? 2 * r->room_acts : 64, i;
+	void *p;
+
+	if (!r->num_idle) {
+		p = realloc(r->acts, room * sizeof(*r->acts));
+		if (p)
+			r->acts = p;
+		if (p)
+			p = realloc(r->idle_acts, room * sizeof(*r->idle_acts));
+		if (!p) {
+			r->rc = -ENOMEM;
+			return NONE;
+		}
+		r->idle_acts = p;
+		for (i = room; i-- > r->room_acts;)
+			r->idle_acts[r->num_idle++] = i;
+		r->room_acts = room;
+	}
+	return r->idle_acts[--r->num_idle];
+}
+
+static void put_act(struct snpu_replay *r, uint32_t act)
+{
+	r->idle_acts[r->num_idle++] = act;
+}
 
 static uint32_t direction(const struct snpu_plog_rec *p)
 {
@@ -219,41 +256,35 @@ static void arrive(struct snpu_replay *r, uint32_t q, size_t rec)
 	}
 }
 
-static void start_flow(struct snpu_replay *r, uint32_t q, size_t rec)
+static void start_flow(struct snpu_replay *r, uint32_t q, size_t rec, uint32_t act)
 {
-	struct snpu_activity a;
+	const struct snpu_activity *a = &r->acts[act];
 	int64_t f;
 
-	/* checked when it was added */
-	(void)snpu_cost_packet(r->t->cost, &r->t->recs[rec], &a);
-	f = snpu_mm_start(r->mm, r->now, a.work, a.limit, a.uses, a.num_uses,
+	f = snpu_mm_start(r->mm, r->now, a->work, a->limit, a->uses, a->num_uses,
 			  (uint64_t)q << 40 | (rec - r->t->queues[q].first));
 	if (f < 0)
 		r->rc = (int)f;
 	/* until it arrives: what it takes from the last byte to that */
-	r->t->end[rec] = a.after;
-	r->t->stats.flows += a.bytes != 0;
+	r->t->end[rec] = a->after;
+	r->t->stats.flows += a->bytes != 0;
+	put_act(r, act);
 }
 
-/* Begins a packet. false: it is not its time yet */
-static bool issue(struct snpu_replay *r, uint32_t q)
+/* Begins the next packet, which is activity @act. false: it has to wait for those before it */
+static bool begin(struct snpu_replay *r, uint32_t q, uint32_t act)
 {
+	const struct snpu_activity *a = &r->acts[act];
 	struct rq *rq = &r->q[q];
 	size_t rec = rq->next;
 	const struct snpu_plog_rec *p = &r->t->recs[rec];
-	struct snpu_activity a;
-	uint32_t dir;
+	uint32_t dir = a->async ? direction(p) : DIR_NONE;
 	uint64_t at;
 
-	(void)snpu_cost_packet(r->t->cost, p, &a);
-	dir = a.async ? direction(p) : DIR_NONE;
 	if (rq->active && dir != DIR_ANY && (dir == DIR_NONE || dir != rq->dir) &&
 	    !(dir == DIR_NONE && passes_writes(p) && rq->dir != DIR_READ)) {
 		rq->state = ST_DRAIN;
-		return false;
-	}
-	if (rq->active >= r->depth) {
-		rq->state = ST_FULL;
+		put_act(r, act);
 		return false;
 	}
 	r->t->begin[rec] = r->now;
@@ -265,18 +296,39 @@ static bool issue(struct snpu_replay *r, uint32_t q)
 		rq->dir = (uint8_t)dir;
 	else if (rq->active == 1)
 		rq->dir = DIR_ANY;
-	at = r->now + (dir == DIR_NONE ? a.issue : 0) + a.before;
-	if (a.work > 0)
-		push(r, at, EV_FLOW, q, rec);
-	else
-		push(r, at + (dir == DIR_NONE ? 0 : a.issue) + a.after, EV_ARRIVE, q, rec);
 	if (dir == DIR_NONE) {
 		rq->state = ST_BUSY;
 		rq->runs = rec;
+	} else {
+		rq->ready = r->now + a->issue;
+	}
+	at = r->now + (dir == DIR_NONE ? a->issue : 0) + a->before;
+	if (a->work > 0) {
+		push_act(r, at, EV_FLOW, q, rec, act);
+	} else {
+		push(r, at + (dir == DIR_NONE ? 0 : a->issue) + a->after, EV_ARRIVE, q, rec);
+		put_act(r, act);
+	}
+	return dir != DIR_NONE;
+}
+
+/* The same. false: nothing more can be issued now */
+static bool issue(struct snpu_replay *r, uint32_t q)
+{
+	struct rq *rq = &r->q[q];
+	uint32_t act;
+
+	/* first, as it is what most packets meet: they are looked at again when one has ended */
+	if (rq->active >= r->depth) {
+		rq->state = ST_FULL;
 		return false;
 	}
-	rq->ready = r->now + a.issue;
-	return true;
+	act = new_act(r);
+	if (act == NONE)
+		return false;
+	/* checked when it was added */
+	(void)snpu_cost_packet(r->t->cost, &r->t->recs[rq->next], &r->acts[act]);
+	return begin(r, q, act);
 }
 
 /* At a semaphore. false: it waits */
@@ -397,10 +449,10 @@ static void instant(struct snpu_replay *r)
 
 			r->t->stats.events++;
 			more = true;
-			if (e.class == EV_ARRIVE) {
+			if (e.order >> 32 == EV_ARRIVE) {
 				arrive(r, e.q, e.rec);
-			} else if (e.class == EV_FLOW) {
-				start_flow(r, e.q, e.rec);
+			} else if (e.order >> 32 == EV_FLOW) {
+				start_flow(r, e.q, e.rec, e.act);
 			} else if (r->q[e.q].step_at == e.at) {
 				r->q[e.q].step_at = NEVER;
 				if (r->q[e.q].state == ST_IDLE)
@@ -503,6 +555,8 @@ void snpu_replay_free(struct snpu_replay *r)
 	free(r->q);
 	free(r->ended);
 	free(r->heap);
+	free(r->acts);
+	free(r->idle_acts);
 	free(r);
 }
 
