@@ -14,16 +14,18 @@ struct snpu_mm *snpu_mm_new(uint32_t n)
 	if (!m)
 		return NULL;
 	m->num_res = n;
-	m->res = calloc(n + 1, sizeof(*m->res));
+	m->res = aligned_alloc(_Alignof(struct mm_res), (n + 1) * sizeof(*m->res));
+	if (m->res)
+		memset(m->res, 0, (n + 1) * sizeof(*m->res));
 	m->active = calloc(n + 1, 1);
 	m->pool = calloc(n + 1, sizeof(*m->pool));
 	m->fill = calloc(n + 1, sizeof(*m->fill));
-	m->used = calloc(n + 1, sizeof(*m->used));
+	m->looked_at = calloc(MM_WORDS(n) + 1, sizeof(*m->looked_at));
 	m->dirty = calloc(n + 1, sizeof(*m->dirty));
 	m->parts = calloc(n + 1, sizeof(*m->parts));
 	m->ends = calloc(n + 1, sizeof(*m->ends));
 	m->end_pos = malloc((n + 1) * sizeof(*m->end_pos));
-	if (!m->res || !m->active || !m->pool || !m->fill || !m->used || !m->dirty ||
+	if (!m->res || !m->active || !m->pool || !m->fill || !m->looked_at || !m->dirty ||
 	    !m->parts || !m->ends || !m->end_pos) {
 		snpu_mm_free(m);
 		return NULL;
@@ -45,15 +47,14 @@ void snpu_mm_free(struct snpu_mm *m)
 		free(m->res[i].covers);
 	}
 	for (i = 0; i < m->num_flows; i++)
-		free(m->hot[i].uses);
+		free(m->flows[i].uses);
 	free(m->res);
 	free(m->active);
 	free(m->pool);
 	free(m->fill);
-	free(m->used);
+	free(m->looked_at);
 	free(m->flows);
 	free(m->hot);
-	free(m->stopped);
 	free(m->idle);
 	free(m->lim);
 	free(m->limits);
@@ -101,37 +102,33 @@ static void forget_limit(struct snpu_mm *m, uint32_t id)
 	f->lim = MM_NONE;
 }
 
-/* Whether a flow's limit may bound it: no resource it uses does so by itself */
-static void set_limited(struct snpu_mm *m, uint32_t id)
+/*
+ * Whether a flow's limit may bound it: no resource it uses does so by itself. Those that are not
+ * looked at let pass whatever their covers do.
+ */
+void snpu_mm_set_limited(struct snpu_mm *m, uint32_t id)
 {
 	struct mm_flow *f = &m->flows[id];
-	double most = INFINITY;
+	bool limited = true;
 	uint32_t i;
 
-	for (i = 0; i < f->n; i++)
-		most = fmin(most, m->res[m->hot[id].uses[i].res].cap / m->hot[id].uses[i].weight);
-	if (f->limit * (1 + MM_EPS) < most || !f->n) {
-		if (f->lim == MM_NONE) {
-			f->lim = m->num_lim;
-			m->lim[m->num_lim++] = id;
-		}
-	} else {
+	for (i = 0; i < f->live; i++)
+		limited &= f->limit * (1 + MM_EPS) * f->uses[i].weight < m->res[f->uses[i].res].cap;
+	if (!limited) {
 		forget_limit(m, id);
+	} else if (f->lim == MM_NONE) {
+		f->lim = m->num_lim;
+		m->lim[m->num_lim++] = id;
 	}
 }
 
 void snpu_mm_capacity(struct snpu_mm *m, uint64_t now, uint32_t r, double cap)
 {
-	struct mm_res *res = &m->res[r];
-	uint32_t i;
-
 	(void)now;
-	res->cap = cap;
-	res->changed = true;
+	m->res[r].cap = cap;
+	m->res[r].changed = true;
 	m->recheck = true;
 	set_dirty(m, r);
-	for (i = 0; i < res->num; i++)
-		set_limited(m, res->users[i]);
 }
 
 /* ---- covers ---- */
@@ -150,49 +147,107 @@ int snpu_mm_cover(struct snpu_mm *m, uint32_t r, uint32_t by)
 	return 0;
 }
 
-static void copy_need(struct mm_hot *h, uint32_t i)
-{
-	if (i < MM_NEEDS)
-		h->needs[i] = (struct mm_need){ h->uses[i].weight, h->uses[i].res };
-}
-
 /* Uses @i and @k of flow @id change places */
 static void swap_uses(struct snpu_mm *m, uint32_t id, uint32_t i, uint32_t k)
 {
-	struct mm_use *u = m->hot[id].uses, tmp = u[i];
+	struct mm_use *u = m->flows[id].uses, tmp = u[i];
 
 	u[i] = u[k];
 	u[k] = tmp;
-	m->res[u[i].res].refs[u[i].at].use = i;
-	m->res[u[k].res].refs[u[k].at].use = k;
-	copy_need(&m->hot[id], i);
-	copy_need(&m->hot[id], k);
+	if (u[i].at != MM_NONE)
+		m->res[u[i].res].refs[u[i].at].use = i;
+	if (u[k].at != MM_NONE)
+		m->res[u[k].res].refs[u[k].at].use = k;
+}
+
+/* Tells the resources that are looked at which the others are, after these have changed */
+static void tell_others(struct snpu_mm *m, uint32_t id)
+{
+	const struct mm_use *u = m->flows[id].uses;
+	uint32_t live = m->flows[id].live, i;
+
+	for (i = 0; i < live; i++) {
+		struct mm_user *user = &m->res[u[i].res].users[u[i].at];
+
+		user->other = live > 2 ? MM_NONE : live == 2 ? u[1 - i].res : m->num_res;
+		user->weight = live == 2 ? u[1 - i].weight : 0;
+	}
+}
+
+/* Sets what filling all looks at. An active resource has no flows for a while */
+static void look_at(struct snpu_mm *m, uint32_t r)
+{
+	uint64_t bit = 1ull << r % 64;
+
+	if (m->active[r] && m->res[r].num)
+		m->looked_at[r / 64] |= bit;
+	else
+		m->looked_at[r / 64] &= ~bit;
+}
+
+static int make_lists(struct mm_res *r, uint32_t room)
+{
+	if (!grow((void **)&r->users, room, sizeof(*r->users)) ||
+	    !grow((void **)&r->refs, room, sizeof(*r->refs)))
+		return -ENOMEM;
+	r->room = room;
+	return 0;
+}
+
+/*
+ * Most of what flows use is covered from begin to end, so the flows of a resource are listed from
+ * when it is first looked at. All are searched for them, but that is once for each resource.
+ */
+static int list_users(struct snpu_mm *m, uint32_t r)
+{
+	struct mm_res *res = &m->res[r];
+	uint32_t id, i, n = 0;
+
+	if (make_lists(res, 2 * res->num + 16))
+		return -ENOMEM;
+	for (id = 0; id < m->num_flows; id++) {
+		struct mm_flow *f = &m->flows[id];
+
+		for (i = 0; f->runs && i < f->n; i++) {
+			if (f->uses[i].res != r)
+				continue;
+			f->uses[i].at = n;
+			res->users[n] = (struct mm_user){ .flow = id, .other = MM_NONE };
+			res->refs[n++] = (struct mm_ref){ f->uses[i].weight, i };
+		}
+	}
+	res->listed = true;
+	res->weigh = true;
+	return 0;
 }
 
 /*
  * A resource that cannot become full before others that its flows use is covered, and left alone.
  * When it no longer is, what its flows take is summed.
  */
-void snpu_mm_set_active(struct snpu_mm *m, uint32_t r)
+void snpu_mm_turn(struct snpu_mm *m, uint32_t r, bool on)
 {
 	struct mm_res *res = &m->res[r];
-	bool on = res->open || res->bound || res->most > res->cap * (1 + MM_EPS);
 	uint32_t i;
 
-	if (on == m->active[r])
+	/* snpu_mm_solve() tells */
+	if (!res->listed && list_users(m, r)) {
+		m->failed = true;
 		return;
+	}
 	m->active[r] = on;
+	look_at(m, r);
 	res->load = 0;
 	for (i = 0; i < res->num; i++) {
 		const struct mm_ref *f = &res->refs[i];
-		uint32_t id = res->users[i];
-		struct mm_hot *h = &m->hot[id];
+		uint32_t id = res->users[i].flow;
 
 		res->load += f->weight * snpu_mm_rate_of(m, id);
 		if (on)
-			swap_uses(m, id, f->use, h->live++);
+			swap_uses(m, id, f->use, m->flows[id].live++);
 		else
-			swap_uses(m, id, f->use, --h->live);
+			swap_uses(m, id, f->use, --m->flows[id].live);
+		tell_others(m, id);
 	}
 }
 
@@ -213,7 +268,7 @@ void snpu_mm_set_most(struct snpu_mm *m, uint32_t r)
 static void add_covers(struct snpu_mm *m, uint32_t id, uint64_t stamp)
 {
 	uint32_t n = m->flows[id].n, num = 0, i, k;
-	struct mm_use *uses = m->hot[id].uses;
+	struct mm_use *uses = m->flows[id].uses;
 
 	for (i = 0; i < n; i++) {
 		m->res[uses[i].res].stamp = stamp;
@@ -259,20 +314,6 @@ static void drop_cover(struct snpu_mm *m, uint32_t res, uint32_t cover)
 
 /* ---- flows ---- */
 
-/* realloc() does not know of alignment */
-static bool grow_hot(struct snpu_mm *m, uint32_t n)
-{
-	struct mm_hot *p = aligned_alloc(_Alignof(struct mm_hot), n * sizeof(*p));
-
-	if (!p)
-		return false;
-	if (m->num_flows)
-		memcpy(p, m->hot, m->num_flows * sizeof(*p));
-	free(m->hot);
-	m->hot = p;
-	return true;
-}
-
 static uint32_t new_slot(struct snpu_mm *m)
 {
 	uint32_t n = m->room_flows ? 2 * m->room_flows : 256, i;
@@ -282,8 +323,7 @@ static uint32_t new_slot(struct snpu_mm *m)
 		return m->idle[--m->num_idle];
 	if (m->num_flows == m->room_flows) {
 		if (!grow((void **)&m->flows, n, sizeof(*m->flows)) ||
-		    !grow_hot(m, n) ||
-		    !grow((void **)&m->stopped, n, sizeof(*m->stopped)) ||
+		    !grow((void **)&m->hot, n, sizeof(*m->hot)) ||
 		    !grow((void **)&m->idle, n, sizeof(*m->idle)) ||
 		    !grow((void **)&m->lim, n, sizeof(*m->lim)) ||
 		    !grow((void **)&m->limits, n, sizeof(*m->limits)) ||
@@ -301,14 +341,13 @@ static uint32_t new_slot(struct snpu_mm *m)
 	}
 	memset(&m->flows[m->num_flows], 0, sizeof(*m->flows));
 	memset(&m->hot[m->num_flows], 0, sizeof(*m->hot));
-	m->stopped[m->num_flows] = 0;
 	return m->num_flows++;
 }
 
 /* Room for @n uses, and for one more flow of each */
 static int make_room(struct snpu_mm *m, const struct snpu_mm_use *uses, uint32_t n)
 {
-	uint32_t i, room;
+	uint32_t i;
 
 	if (m->room_again < n) {
 		if (!grow((void **)&m->again, n, sizeof(*m->again)))
@@ -318,13 +357,11 @@ static int make_room(struct snpu_mm *m, const struct snpu_mm_use *uses, uint32_t
 	for (i = 0; i < n; i++) {
 		struct mm_res *r = &m->res[uses[i].res];
 
-		if (r->num < r->room)
-			continue;
-		room = r->room ? 2 * r->room : 8;
-		if (!grow((void **)&r->users, room, sizeof(*r->users)) ||
-		    !grow((void **)&r->refs, room, sizeof(*r->refs)))
+		/* without a cover it is looked at in any case */
+		if (!r->num_covers)
+			r->listed = true;
+		if (r->listed && r->num >= r->room && make_lists(r, r->room ? 2 * r->room : 16))
 			return -ENOMEM;
-		r->room = room;
 	}
 	return 0;
 }
@@ -332,21 +369,22 @@ static int make_room(struct snpu_mm *m, const struct snpu_mm_use *uses, uint32_t
 static void add_use(struct snpu_mm *m, uint64_t now, uint32_t id, uint32_t i,
 		    const struct snpu_mm_use *use)
 {
-	struct mm_hot *h = &m->hot[id];
 	struct mm_res *r = &m->res[use->res];
 
-	h->uses[i] = (struct mm_use){ use->weight, use->res, r->num, MM_NONE };
-	copy_need(h, i);
-	if (!r->num) {
+	m->flows[id].uses[i] = (struct mm_use){ use->weight, use->res,
+						r->listed ? r->num : MM_NONE, MM_NONE };
+	if (!r->num)
 		r->since = now;
-		r->used = m->num_used;
-		m->used[m->num_used++] = use->res;
+	if (r->listed) {
+		r->refs[r->num] = (struct mm_ref){ use->weight, i };
+		r->users[r->num] = (struct mm_user){ .flow = id, .other = MM_NONE };
+		r->weigh = true;
 	}
-	r->refs[r->num] = (struct mm_ref){ use->weight, i };
-	r->users[r->num++] = id;
-	r->weigh = true;
-	if (m->active[use->res])
-		swap_uses(m, id, i, h->live++);
+	r->num++;
+	if (m->active[use->res]) {
+		look_at(m, use->res);
+		swap_uses(m, id, i, m->flows[id].live++);
+	}
 	if (r->bound)
 		set_dirty(m, use->res);
 }
@@ -365,12 +403,12 @@ int64_t snpu_mm_start(struct snpu_mm *m, uint64_t now, double work, double limit
 		return -ENOMEM;
 	f = &m->flows[id];
 	if (f->room < n) {
-		room = realloc(m->hot[id].uses, n * sizeof(*room));
+		room = realloc(f->uses, n * sizeof(*room));
 		if (!room) {
 			m->idle[m->num_idle++] = id;
 			return -ENOMEM;
 		}
-		m->hot[id].uses = room;
+		f->uses = room;
 		f->room = n;
 	}
 	f->work = work;
@@ -380,11 +418,13 @@ int64_t snpu_mm_start(struct snpu_mm *m, uint64_t now, double work, double limit
 	f->rest = MM_NONE;
 	f->lim = MM_NONE;
 	m->hot[id].neck = MM_NONE;
-	m->hot[id].live = 0;
+	f->live = 0;
 	for (i = 0; i < n; i++)
 		add_use(m, now, id, i, &uses[i]);
-	set_limited(m, id);
+	f->runs = true;
 	add_covers(m, id, ++m->order);
+	tell_others(m, id);
+	snpu_mm_set_limited(m, id);
 	m->fresh[m->num_fresh++] = id;
 	m->running++;
 	return id;
@@ -396,19 +436,20 @@ static void drop_use(struct snpu_mm *m, uint64_t now, const struct mm_use *u, do
 	struct mm_res *r = &m->res[u->res];
 	uint32_t last = --r->num;
 
-	/* nothing of rounding is left on a resource that nobody uses */
-	r->load = r->num ? r->load - u->weight * rate : 0;
-	r->refs[u->at] = r->refs[last];
-	r->users[u->at] = r->users[last];
-	m->hot[r->users[last]].uses[r->refs[last].use].at = u->at;
-	r->weigh = true;
-	if (!r->num) {
-		m->used[r->used] = m->used[--m->num_used];
-		m->res[m->used[r->used]].used = r->used;
+	r->amount += u->weight * work;
+	if (u->at != MM_NONE) {
+		/* nothing of rounding is left on a resource that nobody uses */
+		r->load = last ? r->load - u->weight * rate : 0;
+		r->refs[u->at] = r->refs[last];
+		r->users[u->at] = r->users[last];
+		m->flows[r->users[last].flow].uses[r->refs[last].use].at = u->at;
+		r->weigh = true;
+	}
+	if (!last) {
+		look_at(m, u->res);
 		r->busy += now - r->since;
 	}
 	drop_cover(m, u->res, u->cover);
-	r->amount += u->weight * work;
 	if (r->bound)
 		set_dirty(m, u->res);
 }
@@ -425,8 +466,9 @@ static void drop(struct snpu_mm *m, uint64_t now, uint32_t id)
 		snpu_mm_set_active(m, neck);
 	}
 	for (i = 0; i < f->n; i++)
-		drop_use(m, now, &m->hot[id].uses[i], f->work, rate);
+		drop_use(m, now, &f->uses[i], f->work, rate);
 	forget_limit(m, id);
+	f->runs = false;
 	m->idle[m->num_idle++] = id;
 	m->running--;
 }

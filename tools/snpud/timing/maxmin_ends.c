@@ -12,9 +12,10 @@
 
 /* ---- heap of ends ---- */
 
-static bool sooner(const struct mm_end *a, const struct mm_end *b)
+/* Without a branch: which of two is sooner is anybody's guess */
+static uint32_t sooner(const struct mm_end *a, const struct mm_end *b)
 {
-	return a->at != b->at ? a->at < b->at : a->item < b->item;
+	return (a->at < b->at) | ((a->at == b->at) & (a->item < b->item));
 }
 
 static void put(struct snpu_mm *m, uint32_t pos, struct mm_end e)
@@ -29,8 +30,8 @@ static void sink(struct snpu_mm *m, uint32_t pos)
 	uint32_t c;
 
 	while ((c = 2 * pos + 1) < m->num_ends) {
-		if (c + 1 < m->num_ends && sooner(&m->ends[c + 1], &m->ends[c]))
-			c++;
+		if (c + 1 < m->num_ends)
+			c += sooner(&m->ends[c + 1], &m->ends[c]);
 		if (!sooner(&m->ends[c], &e))
 			break;
 		put(m, pos, m->ends[c]);
@@ -119,8 +120,8 @@ static void fix_bound(struct snpu_mm *m, struct mm_res *r, uint32_t pos)
 		pos = (pos - 1) / 2;
 	}
 	while ((c = 2 * pos + 1) < r->num_bounds) {
-		if (c + 1 < r->num_bounds && r->bounds[c + 1].done < r->bounds[c].done)
-			c++;
+		if (c + 1 < r->num_bounds)
+			c += r->bounds[c + 1].done < r->bounds[c].done;
 		if (r->bounds[c].done >= b.done)
 			break;
 		put_bound(m, r, pos, r->bounds[c]);
@@ -205,10 +206,10 @@ void snpu_mm_leave(struct snpu_mm *m, uint32_t id)
 	}
 }
 
-int snpu_mm_move(struct snpu_mm *m, uint64_t now, uint32_t id)
+int snpu_mm_move(struct snpu_mm *m, uint64_t now, struct mm_move move)
 {
+	uint32_t id = move.flow, to = move.to, room;
 	struct mm_flow *f = &m->flows[id];
-	uint32_t to = m->hot[id].to, room;
 	double left = left_of(m, now, id);
 	struct mm_res *r = to < MM_OWN ? &m->res[to] : NULL;
 

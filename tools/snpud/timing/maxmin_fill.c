@@ -50,58 +50,66 @@ static void enter(struct snpu_mm *m, uint32_t id, uint32_t b)
 
 static bool lower(const struct mm_level *a, const struct mm_level *b)
 {
-	return a->level != b->level ? a->level < b->level : a->id < b->id;
+	return a->bits != b->bits ? a->bits < b->bits : a->id < b->id;
 }
 
-static void sink(struct snpu_mm *m, uint32_t pos)
+/* Shell's way: they are few, and many of them are in order already */
+static void sort_levels(struct mm_level *h, uint32_t n)
 {
-	struct mm_level *h = m->levels, l = h[pos];
-	uint32_t n = m->num_levels, c;
+	static const uint32_t gaps[] = { 701, 301, 132, 57, 23, 10, 4, 1 };
+	uint32_t g, i, k;
 
-	while ((c = 2 * pos + 1) < n) {
-		if (c + 1 < n && lower(&h[c + 1], &h[c]))
-			c++;
-		if (!lower(&h[c], &l))
-			break;
-		h[pos] = h[c];
-		pos = c;
+	for (g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++) {
+		uint32_t gap = gaps[g];
+
+		for (i = gap; i < n; i++) {
+			struct mm_level l = h[i];
+
+			for (k = i; k >= gap && lower(&l, &h[k - gap]); k -= gap)
+				h[k] = h[k - gap];
+			h[k] = l;
+		}
 	}
-	h[pos] = l;
 }
 
-static void drop_top(struct snpu_mm *m)
+/* The lowest level has become @level, but is still in this bucket */
+static void rise(struct snpu_mm *m, double level)
 {
-	m->levels[0] = m->levels[--m->num_levels];
-	if (m->num_levels)
-		sink(m, 0);
+	struct mm_level *h = m->levels, l = { bits_of(level), h[m->level].id };
+	uint32_t i = m->level;
+
+	for (; i + 1 < m->num_levels && lower(&h[i + 1], &l); i++)
+		h[i] = h[i + 1];
+	h[i] = l;
 }
 
-/* Opens bucket @b: who is still there becomes the heap of levels */
+/* Opens bucket @b: who is still there becomes the list of levels */
 static void open_bucket(struct snpu_mm *m, uint32_t b)
 {
 	uint32_t id, next;
 
+	m->level = 0;
+	m->num_levels = 0;
 	m->in_use[b / 64] &= ~(1ull << b % 64);
 	for (id = m->buckets[b]; id != MM_NONE; id = next) {
-		struct mm_level l = { .id = id };
 		uint32_t to = b;
+		double level;
 
 		next = *next_of(m, id);
 		if (id < m->num_res) {
 			if (!(m->pool[id].weight > 0))
 				continue;
-			l.level = level_of(&m->pool[id]);
-			to = bucket_of(m, l.level);
+			level = level_of(&m->pool[id]);
+			to = bucket_of(m, level);
 		} else {
-			l.level = m->flows[id - m->num_res].limit;
+			level = m->flows[id - m->num_res].limit;
 		}
 		if (to > b)
 			enter(m, id, to);
 		else
-			m->levels[m->num_levels++] = l;
+			m->levels[m->num_levels++] = (struct mm_level){ bits_of(level), id };
 	}
-	for (id = m->num_levels / 2; id-- > 0;)
-		sink(m, id);
+	sort_levels(m->levels, m->num_levels);
 }
 
 /* The lowest bucket that holds somebody, or MM_NONE */
@@ -132,6 +140,7 @@ static int start(struct snpu_mm *m, const uint32_t *lim, uint32_t n)
 	}
 	m->round++;
 	m->num_moved = 0;
+	m->level = 0;
 	m->num_levels = 0;
 	for (i = 0; i < m->num_parts; i++) {
 		p = &m->pool[m->parts[i]];
@@ -154,7 +163,8 @@ static int start(struct snpu_mm *m, const uint32_t *lim, uint32_t n)
 	/* half of the buckets for those that rise above what is the highest now */
 	while (high > low && (bits_of(high) - m->low) >> m->shift >= MM_BUCKETS / 2)
 		m->shift++;
-	for (i = 0; i < m->num_parts; i++) {
+	/* from behind, as the last one that enters comes first */
+	for (i = m->num_parts; i-- > 0;) {
 		p = &m->pool[m->parts[i]];
 		if (p->weight > 0)
 			enter(m, m->parts[i], bucket_of(m, level_of(p)));
@@ -166,40 +176,32 @@ static int start(struct snpu_mm *m, const uint32_t *lim, uint32_t n)
 
 /* ---- flows ---- */
 
-static inline void stop(struct snpu_mm *m, uint32_t id, double level, uint32_t neck,
+static inline void give(struct snpu_mm *m, uint32_t r, double weight, double level,
 			const bool all)
 {
-	struct mm_hot *h = &m->hot[id];
-	uint32_t live = h->live, i;
-
-	for (i = 0; i < live; i++) {
-		double weight = i < MM_NEEDS ? h->needs[i].weight : h->uses[i].weight;
-		uint32_t r = i < MM_NEEDS ? h->needs[i].res : h->uses[i].res;
-
-		m->pool[r].left -= weight * level;
-		m->pool[r].weight -= weight;
-		/* levels rise: the last one is the fastest */
-		if (!all)
-			m->fill[r].fastest = level;
-	}
-	m->stopped[id] = m->round;
-	h->to = neck;
-	if (h->neck != neck)
-		m->moved[m->num_moved++] = id;
+	m->pool[r].left -= weight * level;
+	m->pool[r].weight -= weight;
+	/* levels rise: the last one is the fastest */
+	if (!all)
+		m->fill[r].fastest = level;
 }
 
 /* It stops at a rate of its own */
 static void stop_alone(struct snpu_mm *m, uint32_t id, double rate, uint32_t rest)
 {
 	struct mm_flow *f = &m->flows[id];
-	bool same = m->hot[id].neck == MM_OWN && f->rest == rest &&
+	struct mm_hot *h = &m->hot[id];
+	bool same = h->neck == MM_OWN && f->rest == rest &&
 		    fabs(rate - f->rate) <= MM_ROUNDING * f->rate;
+	uint32_t i;
 
 	f->next_rate = rate;
 	f->to_rest = rest;
-	stop(m, id, rate, MM_OWN, false);
-	if (m->hot[id].neck == MM_OWN && !same)
-		m->moved[m->num_moved++] = id;
+	for (i = 0; i < f->live; i++)
+		give(m, f->uses[i].res, f->uses[i].weight, rate, false);
+	h->stopped = m->round;
+	if (!same)
+		m->moved[m->num_moved++] = (struct mm_move){ id, MM_OWN };
 }
 
 /*
@@ -208,18 +210,38 @@ static void stop_alone(struct snpu_mm *m, uint32_t id, double rate, uint32_t res
  */
 static inline uint32_t stop_at(struct snpu_mm *m, uint32_t r, double level, const bool all)
 {
-	const struct mm_res *res = &m->res[r];
-	uint32_t *pick = m->picked, round = m->round, i, n = 0;
+	const struct mm_user *users = m->res[r].users;
+	uint32_t num = m->res[r].num, round = m->round, mark = m->mark;
+	uint32_t num_moved = m->num_moved, *pick = m->picked, i, k, n = 0;
+	struct mm_move *moved = m->moved;
+	struct mm_hot *hot = m->hot;
 
-	for (i = 0; i < res->num; i++) {
-		uint32_t id = res->users[i];
+	for (i = 0; i < num; i++) {
+		uint32_t id = users[i].flow;
 
-		__builtin_prefetch(&m->hot[id], 1);
-		pick[n] = id;
-		n += (m->stopped[id] != round) & (all || m->hot[id].mark == m->mark);
+		pick[n] = i;
+		n += (hot[id].stopped != round) & (all || m->flows[id].mark == mark);
 	}
-	for (i = 0; i < n; i++)
-		stop(m, pick[i], level, r, all);
+	/* what @r itself gives is told below, for all of them */
+	for (i = 0; i < n; i++) {
+		const struct mm_user *user = &users[pick[i]];
+		uint32_t id = user->flow;
+
+		if (user->other != MM_NONE) {
+			give(m, user->other, user->weight, level, all);
+		} else {
+			const struct mm_flow *f = &m->flows[id];
+
+			for (k = 0; k < f->live; k++)
+				if (f->uses[k].res != r)
+					give(m, f->uses[k].res, f->uses[k].weight, level, all);
+		}
+		hot[id].stopped = round;
+		moved[num_moved] = (struct mm_move){ id, r };
+		num_moved += hot[id].neck != r;
+	}
+	m->num_moved = num_moved;
+	give(m, r, m->pool[r].weight, level, all);
 	if (n) {
 		m->fill[r].filled = round;
 		m->fill[r].level = level;
@@ -229,17 +251,17 @@ static inline uint32_t stop_at(struct snpu_mm *m, uint32_t r, double level, cons
 
 static void take_rest(struct snpu_mm *m, uint32_t id)
 {
-	const struct mm_hot *h = &m->hot[id];
+	const struct mm_use *u = m->flows[id].uses;
 	double rate = m->flows[id].limit;
 	uint32_t i, neck = MM_NONE;
 
-	for (i = 0; i < h->live; i++) {
-		const struct mm_pool *p = &m->pool[h->uses[i].res];
-		double most = fmax(p->left, 0) / h->uses[i].weight;
+	for (i = 0; i < m->flows[id].live; i++) {
+		const struct mm_pool *p = &m->pool[u[i].res];
+		double most = fmax(p->left, 0) / u[i].weight;
 
 		if (most < rate) {
 			rate = most;
-			neck = h->uses[i].res;
+			neck = u[i].res;
 		}
 	}
 	stop_alone(m, id, rate, neck);
@@ -251,15 +273,21 @@ static void fill_rest(struct snpu_mm *m, const bool all)
 	uint32_t i, k;
 
 	for (i = 0; !all && i < m->num_set; i++)
-		if (m->stopped[m->set[i]] != m->round)
+		if (m->hot[m->set[i]].stopped != m->round)
 			take_rest(m, m->set[i]);
 	for (i = 0; all && i < m->num_parts; i++) {
 		const struct mm_res *r = &m->res[m->parts[i]];
 
 		for (k = 0; k < r->num; k++)
-			if (m->stopped[r->users[k]] != m->round)
-				take_rest(m, r->users[k]);
+			if (m->hot[r->users[k].flow].stopped != m->round)
+				take_rest(m, r->users[k].flow);
 	}
+}
+
+static inline void prefetch_users(const struct snpu_mm *m, uint32_t pos)
+{
+	if (pos < m->num_levels && m->levels[pos].id < m->num_res)
+		__builtin_prefetch(m->res[m->levels[pos].id].users);
 }
 
 /* @todo flows are filled */
@@ -268,43 +296,45 @@ static inline void fill(struct snpu_mm *m, uint32_t todo, const bool all)
 	uint32_t b = 0;
 
 	while (todo) {
+		double level, top_level;
 		struct mm_level top;
 		struct mm_pool *p;
-		double level;
 
-		if (!m->num_levels) {
+		if (m->level == m->num_levels) {
 			b = next_bucket(m, b);
 			if (b == MM_NONE)
 				break;
 			open_bucket(m, b);
 			continue;
 		}
-		top = m->levels[0];
+		top = m->levels[m->level];
+		prefetch_users(m, m->level + 2);
 		if (top.id >= m->num_res) {
-			if (m->stopped[top.id - m->num_res] != m->round) {
-				stop_alone(m, top.id - m->num_res, top.level, MM_NONE);
+			if (m->hot[top.id - m->num_res].stopped != m->round) {
+				stop_alone(m, top.id - m->num_res,
+					   m->flows[top.id - m->num_res].limit, MM_NONE);
 				todo--;
 			}
-			drop_top(m);
+			m->level++;
 			continue;
 		}
 		p = &m->pool[top.id];
 		if (p->weight > 0) {
 			/* it only rises while others fill: look whether it has */
 			level = level_of(p);
-			if (level > top.level * (1 + MM_ROUNDING)) {
+			memcpy(&top_level, &top.bits, sizeof(top_level));
+			if (level > top_level * (1 + MM_ROUNDING)) {
 				if (bucket_of(m, level) > b) {
-					drop_top(m);
+					m->level++;
 					enter(m, top.id, bucket_of(m, level));
 				} else {
-					m->levels[0].level = level;
-					sink(m, 0);
+					rise(m, level);
 				}
 				continue;
 			}
-			todo -= stop_at(m, top.id, top.level, all);
+			todo -= stop_at(m, top.id, top_level, all);
 		}
-		drop_top(m);
+		m->level++;
 	}
 	memset(m->in_use, 0, sizeof(m->in_use));
 	if (todo)
@@ -323,22 +353,21 @@ static void weigh(struct mm_res *r)
 
 int snpu_mm_fill_all(struct snpu_mm *m)
 {
-	uint32_t i;
+	uint32_t i, r;
+	uint64_t bits;
 	int rc;
 
 	m->num_parts = 0;
-	for (i = 0; i < m->num_used; i++) {
-		struct mm_res *r = &m->res[m->used[i]];
-		struct mm_fill *p = &m->fill[m->used[i]];
-
-		if (!m->active[m->used[i]])
-			continue;
-		if (r->weigh)
-			weigh(r);
-		p->avail = r->cap;
-		p->total = r->weight;
-		p->held = 0;
-		m->parts[m->num_parts++] = m->used[i];
+	for (i = 0; i < MM_WORDS(m->num_res); i++) {
+		for (bits = m->looked_at[i]; bits; bits &= bits - 1) {
+			r = i * 64 + (uint32_t)__builtin_ctzll(bits);
+			if (m->res[r].weigh)
+				weigh(&m->res[r]);
+			m->fill[r].avail = m->res[r].cap;
+			m->fill[r].total = m->res[r].weight;
+			m->fill[r].held = 0;
+			m->parts[m->num_parts++] = r;
+		}
 	}
 	rc = start(m, m->lim, m->num_lim);
 	if (rc)

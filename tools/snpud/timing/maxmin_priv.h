@@ -20,7 +20,18 @@
 #define MM_OWN		0xfffffffeu	/* &mm_hot.neck: none, it has a rate of its own */
 #define MM_EPS		1e-9		/* relative; what is closer is the same */
 #define MM_ROUNDING	1e-12		/* and this is no change at all */
-#define MM_BUCKETS	2048u
+#define MM_BUCKETS	8192u
+#define MM_WORDS(n)	(((n) + 63) / 64)
+
+/*
+ * A flow that uses a resource. Mostly just one other resource that it uses is looked at: then all
+ * that filling needs of it is here, in the order in which it is needed.
+ */
+struct mm_user {
+	uint32_t flow;
+	uint32_t other;		/* the other one, &snpu_mm.num_res: there is none; MM_NONE: several */
+	double weight;		/* taken of that */
+};
 
 /* Which use of a flow it is, and its weight */
 struct mm_ref {
@@ -53,10 +64,11 @@ struct mm_bound {
  * @open: flows without a cover
  * @most: that flows with a cover can take
  * @stamp: the flow that is looked at uses this, with @stamp_weight
- * @users: flows that use it; apart from @refs, as filling looks at all of them
+ * @listed: flows that use it are listed
+ * @users: which they are; apart from @refs, as filling looks at all of them
+ * @num: how many use it, with room for @room in the lists
  * @refs: and how
  * @weight: of all of them; summed anew when @weigh says so
- * @used: place in the list of resources that have flows
  * @mark: it is part of the fill of this number
  * @dirty: flows came or went since rates were settled
  * @changed: its capacity is another
@@ -65,27 +77,27 @@ struct mm_bound {
  * @amount: taken by flows that have ended
  */
 struct mm_res {
-	double cap, load, level;
-	double clock;
-	uint64_t clock_at;
-	struct mm_bound *bounds;
-	uint32_t num_bounds, room_bounds;
-	uint32_t bound;
+	/* of covered ones, flows that come and go touch this line alone; */
+	uint32_t num, open;
 	struct mm_cover *covers;
 	uint32_t num_covers, room_covers;
-	uint32_t open;
-	double most;
 	uint64_t stamp;
-	double stamp_weight;
-	uint32_t *users;
+	double stamp_weight, amount;
+	uint32_t bound, mark;
+	bool listed, dirty, changed, weigh;
+	uint32_t room;
+	/* this is for filling, */
+	struct mm_user *users;
 	struct mm_ref *refs;
-	uint32_t num, room;
-	double weight;
-	uint32_t used, mark;
-	bool dirty, changed, weigh;
+	double cap, load, level, weight;
+	struct mm_bound *bounds;
+	uint32_t num_bounds, room_bounds;
+	/* and this for settling */
+	double clock;
+	uint64_t clock_at;
+	double most;
 	uint64_t since, busy;
-	double amount;
-};
+} __attribute__((aligned(64)));
 
 /* A resource while flows are filled: not given yet, and weight of flows that go on */
 struct mm_pool {
@@ -116,22 +128,16 @@ struct mm_use {
 	uint32_t cover;		/* of the resource, or MM_NONE */
 };
 
-struct mm_need {
-	double weight;
-	uint32_t res;
+/* What is looked at of a flow again and again */
+struct mm_hot {
+	uint32_t stopped;	/* it has, in the round of this number */
+	uint32_t neck;		/* resource, MM_OWN, or MM_NONE: it has just begun */
 };
 
-#define MM_NEEDS	2u	/* mostly an end at each side; what does not fit is in the uses */
-
-/* What filling looks at of a flow: a cache line, since it looks at all flows again and again */
-struct mm_hot {
-	struct mm_need needs[MM_NEEDS];	/* copies of the first uses */
-	uint32_t live;		/* that many uses are of resources that are looked at: the first */
-	uint32_t mark;		/* it is filled in the fill of this number */
-	uint32_t neck;		/* resource, MM_OWN, or MM_NONE: it has just begun */
-	uint32_t to;		/* its next neck */
-	struct mm_use *uses;
-} __attribute__((aligned(64)));
+/* A flow that gets another neck */
+struct mm_move {
+	uint32_t flow, to;
+};
 
 /**
  * struct mm_flow - a flow
@@ -141,7 +147,10 @@ struct mm_hot {
  * @next_rate: and the next one
  * @rest: it got what a resource had left over, and waits for more of it; MM_NONE: no
  * @to_rest: the same, after this round
- * @n: length of &mm_hot.uses, with room for @room
+ * @uses: first those of resources that are looked at, @live
+ * @mark: it is filled in the fill of this number
+ * @runs: it does; else the slot is idle
+ * @n: length of @uses, with room for @room
  * @pos: in the heap of its neck
  * @lim: place in the list of those that have a limit that may bound them, or MM_NONE
  */
@@ -149,6 +158,9 @@ struct mm_flow {
 	double work, left, rate, next_rate, limit;
 	uint64_t at, cookie;
 	uint32_t rest, to_rest;
+	struct mm_use *uses;
+	uint32_t live, mark;
+	bool runs;
 	uint32_t n, room;
 	uint32_t pos, lim;
 };
@@ -160,27 +172,27 @@ struct mm_end {
 };
 
 struct mm_level {
-	double level;
+	uint64_t bits;		/* of the level: these numbers are positive, so they compare alike */
 	uint32_t id;		/* resource, or resources + flow for its limit */
 };
 
 struct snpu_mm {
 	struct mm_res *res;
 	uint8_t *active;		/* [resource] 0: covered, see snpu_mm_set_active() */
-	struct mm_pool *pool;		/* [resource] */
-	struct mm_fill *fill;		/* [resource] */
+	struct mm_pool *pool;		/* [resource], and one for no resource */
+	struct mm_fill *fill;		/* the same */
 	uint32_t num_res;
-	uint32_t *used, num_used;	/* resources with flows */
+	uint64_t *looked_at;		/* bit of a resource: it has flows, and is active */
 	struct mm_flow *flows;
-	struct mm_hot *hot;		/* [flow]; aligned as its type says */
-	uint32_t *stopped;		/* [flow]: it has stopped in this round */
+	struct mm_hot *hot;		/* [flow] */
 	uint32_t num_flows, room_flows, running;
 	uint32_t *idle, num_idle;	/* flow slots to reuse; this and what follows: room_flows */
 	uint32_t *lim, num_lim;		/* flows that their limit may bound */
 	uint32_t *limits;		/* those of the set */
 	uint32_t *fresh, num_fresh;	/* new flows */
 	uint32_t *set, num_set;		/* flows that are filled; not used when all are */
-	uint32_t *moved, num_moved;	/* of them, those that get another neck */
+	struct mm_move *moved;		/* of them */
+	uint32_t num_moved;
 	uint32_t *picked;		/* those that stop at a resource */
 	uint32_t *next;			/* [flow]: in the bucket of its limit */
 	struct mm_end *ends;		/* heap; num_res more */
@@ -189,15 +201,16 @@ struct snpu_mm {
 	uint32_t *dirty, num_dirty;	/* resources */
 	uint32_t *parts, num_parts;	/* resources of the fill */
 	uint32_t *again, room_again;	/* scratch of snpu_mm_start() */
-	struct mm_level *levels;	/* heap of the lowest bucket */
-	uint32_t num_levels, room_levels;
+	struct mm_level *levels;	/* of the lowest bucket, in order: from @level on */
+	uint32_t level, num_levels, room_levels;
 	uint32_t buckets[MM_BUCKETS];
 	uint64_t in_use[MM_BUCKETS / 64];
 	uint64_t low;			/* where buckets begin */
 	unsigned int shift;
 	uint32_t mark, round;
 	uint32_t wide, vain;		/* see snpu_mm_solve() */
-	bool recheck;			/* of what covers are worth */
+	bool recheck;			/* of what covers are worth, and of limits */
+	bool failed;			/* no memory for lists: it cannot go on */
 	uint64_t order, solved;
 };
 
@@ -215,14 +228,25 @@ static inline double snpu_mm_rate_of(const struct snpu_mm *m, uint32_t id)
 }
 
 /* maxmin.c */
-void snpu_mm_set_active(struct snpu_mm *m, uint32_t r);
+void snpu_mm_turn(struct snpu_mm *m, uint32_t r, bool on);
 void snpu_mm_set_most(struct snpu_mm *m, uint32_t r);
+void snpu_mm_set_limited(struct snpu_mm *m, uint32_t id);
+
+/* Whether a resource is looked at, see snpu_mm_turn() */
+static inline void snpu_mm_set_active(struct snpu_mm *m, uint32_t r)
+{
+	const struct mm_res *res = &m->res[r];
+	bool on = res->open || res->bound || res->most > res->cap * (1 + MM_EPS);
+
+	if (on != m->active[r])
+		snpu_mm_turn(m, r, on);
+}
 
 /* maxmin_ends.c */
 /** snpu_mm_set_level() - flows that have their neck on @r run at @level from @now on */
 void snpu_mm_set_level(struct snpu_mm *m, uint64_t now, uint32_t r, double level);
-/** snpu_mm_move() - a flow goes where &mm_hot.to says. 0, or -ENOMEM: nothing has changed */
-int snpu_mm_move(struct snpu_mm *m, uint64_t now, uint32_t id);
+/** snpu_mm_move() - a flow gets another neck. 0, or -ENOMEM: nothing has changed */
+int snpu_mm_move(struct snpu_mm *m, uint64_t now, struct mm_move move);
 /** snpu_mm_leave() - a flow has no end any more */
 void snpu_mm_leave(struct snpu_mm *m, uint32_t id);
 /** snpu_mm_reckon() - end of the first flow of @r, after its level or its flows changed */

@@ -18,7 +18,7 @@
 #include "timing/maxmin_priv.h"
 
 #define FEW	64u	/* flows: whatever the share of all that they are */
-#define WIDE	64u	/* times, at most, that all are filled before some are tried again */
+#define WIDE	256u	/* times, at most, that all are filled before some are tried again */
 
 static struct mm_fill *part_of(struct snpu_mm *m, uint32_t r)
 {
@@ -37,20 +37,21 @@ static struct mm_fill *part_of(struct snpu_mm *m, uint32_t r)
 /* Flow @id is filled, too */
 static void take(struct snpu_mm *m, uint32_t id)
 {
-	struct mm_hot *h = &m->hot[id];
+	struct mm_flow *f = &m->flows[id];
+	const struct mm_use *u = f->uses;
 	uint32_t neck = snpu_mm_neck(m, id), i;
 	double rate;
 
-	if (h->mark == m->mark)
+	if (f->mark == m->mark)
 		return;
-	h->mark = m->mark;
+	f->mark = m->mark;
 	m->set[m->num_set++] = id;
 	rate = snpu_mm_rate_of(m, id);
-	for (i = 0; i < h->live; i++) {
-		struct mm_fill *p = part_of(m, h->uses[i].res);
+	for (i = 0; i < f->live; i++) {
+		struct mm_fill *p = part_of(m, u[i].res);
 
-		p->avail += h->uses[i].weight * rate;
-		p->total += h->uses[i].weight;
+		p->avail += u[i].weight * rate;
+		p->total += u[i].weight;
 	}
 	if (neck != MM_NONE)
 		part_of(m, neck)->held--;
@@ -63,7 +64,7 @@ static void take_of(struct snpu_mm *m, uint32_t r, double rate, bool bound)
 	uint32_t i;
 
 	for (i = 0; i < res->num; i++) {
-		uint32_t id = res->users[i];
+		uint32_t id = res->users[i].flow;
 
 		if ((bound && snpu_mm_neck(m, id) == r) || snpu_mm_rate_of(m, id) > rate)
 			take(m, id);
@@ -98,10 +99,12 @@ static void raise_held(struct snpu_mm *m, uint32_t r, double more)
 	uint32_t i, k;
 
 	for (i = 0; i < res->num; i++) {
-		const struct mm_hot *h = &m->hot[res->users[i]];
+		const struct mm_flow *f = &m->flows[res->users[i].flow];
 
-		for (k = 0; h->neck == r && h->mark != m->mark && k < h->live; k++)
-			m->res[h->uses[k].res].load += h->uses[k].weight * more;
+		if (m->hot[res->users[i].flow].neck != r || f->mark == m->mark)
+			continue;
+		for (k = 0; k < f->live; k++)
+			m->res[f->uses[k].res].load += f->uses[k].weight * more;
 	}
 }
 
@@ -150,7 +153,8 @@ static int fill_some(struct snpu_mm *m)
 	for (i = 0; i < m->num_fresh; i++)
 		take(m, m->fresh[i]);
 	for (i = 0; i < m->num_dirty; i++)
-		take_of(m, m->dirty[i], m->res[m->dirty[i]].changed ? -1 : INFINITY, true);
+		if (m->active[m->dirty[i]])
+			take_of(m, m->dirty[i], m->res[m->dirty[i]].changed ? -1 : INFINITY, true);
 	do {
 		if (m->num_set > FEW && m->num_set > m->running / 4)
 			return 1;
@@ -167,7 +171,12 @@ int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
 
 	for (i = 0; m->recheck && i < m->num_res; i++)
 		snpu_mm_set_most(m, i);
+	for (i = 0; m->recheck && i < m->num_flows; i++)
+		if (m->flows[i].runs)
+			snpu_mm_set_limited(m, i);
 	m->recheck = false;
+	if (m->failed)
+		return -ENOMEM;
 	if (!m->num_fresh && !m->num_dirty)
 		return 0;
 	if (m->wide) {
