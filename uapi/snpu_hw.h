@@ -43,7 +43,9 @@
 #define SNPU_REG_STATUS		0x028	/* RO 32: SNPU_STATUS_* */
 #define SNPU_REG_NUM_CTX	0x02c	/* RO 32: address spaces, ids 1 .. NUM_CTX - 1 */
 #define SNPU_REG_NUM_SEGS	0x030	/* RO 32: export slots, ids 0 .. NUM_SEGS - 1 */
-#define SNPU_REG_NUM_IMPORTS	0x034	/* RO 32: import slots, ids 0 .. NUM_IMPORTS - 1 */
+#define SNPU_REG_NUM_IMPORTS	0x034	/* RO 32: import slots, ids 0 .. NUM_IMPORTS - 1, at
+					 * most 1024; see ALL_IMPORTS
+					 */
 #define SNPU_REG_RESET		0x038	/* WO 32: SNPU_RESET_MAGIC resets the function */
 #define SNPU_REG_WAKE		0x03c	/* WO 32: any value: poll the doorbells again */
 #define SNPU_REG_ADMIN_ADDR	0x040	/* RW 64: DMA address of struct snpu_admin_mbox */
@@ -54,6 +56,9 @@
 #define SNPU_REG_RAS_CE		0x060	/* RO 64: corrected HBM errors since power on */
 #define SNPU_REG_RAS_UE		0x068	/* RO 64: uncorrected HBM errors since power on */
 #define SNPU_REG_RESETS		0x070	/* RO 32: function resets since power on */
+#define SNPU_REG_ALL_IMPORTS	0x074	/* RO 32: import slots for who uses all bits of the slot in
+					 * a PTE; 0: as NUM_IMPORTS; minor 3
+					 */
 /* Facts of the machine profile the function was built from */
 #define SNPU_REG_PROFILE_NAME	0x100	/* RO 4 x 64: NUL-padded ASCII, 32 bytes */
 #define SNPU_REG_FLOPS_BF16	0x120	/* RO 64: dense bf16 flop/s */
@@ -68,7 +73,7 @@
 
 #define SNPU_MAGIC		0x55504e53u	/* "SNPU" */
 #define SNPU_ABI_MAJOR		1
-#define SNPU_ABI_MINOR		2
+#define SNPU_ABI_MINOR		3
 #define SNPU_ABI_VECTOR_0	2		/* minor since which queues may use vector 0 */
 #define SNPU_RESET_MAGIC	0x52455345u
 
@@ -116,8 +121,17 @@
 #define SNPU_PTE_APERTURE_SHIFT	4
 #define SNPU_PTE_APERTURE_MASK	(3ull << SNPU_PTE_APERTURE_SHIFT)
 #define SNPU_PTE_ADDR_MASK	0x000ffffffffff000ull	/* bits 51..12 */
-#define SNPU_PTE_IMPORT_SHIFT	52			/* bits 61..52: import slot, FABRIC only */
+/*
+ * FABRIC only: the import slot. Bits 61..52 are its bits 9..0. Bits 51..48 are its bits 13..10,
+ * since minor version 3; a segment is smaller than 2^48, so that they are no part of its ADDR.
+ */
+#define SNPU_PTE_IMPORT_SHIFT	52
+#define SNPU_PTE_IMPORT_BITS	10
 #define SNPU_PTE_IMPORT_MASK	(0x3ffull << SNPU_PTE_IMPORT_SHIFT)
+#define SNPU_PTE_IMPORT_HIGH_SHIFT	48
+#define SNPU_PTE_IMPORT_HIGH_MASK	(0xfull << SNPU_PTE_IMPORT_HIGH_SHIFT)
+#define SNPU_PTE_SEG_ADDR_MASK	(SNPU_PTE_ADDR_MASK & ~SNPU_PTE_IMPORT_HIGH_MASK)
+#define SNPU_MAX_IMPORTS	16384
 #define SNPU_PTE_RSVD_MASK	(~(SNPU_PTE_VALID | SNPU_PTE_READ | SNPU_PTE_WRITE | \
 				   SNPU_PTE_LEAF | SNPU_PTE_APERTURE_MASK | \
 				   SNPU_PTE_ADDR_MASK | SNPU_PTE_IMPORT_MASK))

@@ -44,7 +44,16 @@ static inline __u64 snpu_pte_leaf(unsigned int aperture, __u64 addr, unsigned in
 {
 	return SNPU_PTE_VALID | SNPU_PTE_LEAF | access |
 	       ((__u64)aperture << SNPU_PTE_APERTURE_SHIFT) | (addr & SNPU_PTE_ADDR_MASK) |
-	       ((__u64)import << SNPU_PTE_IMPORT_SHIFT);
+	       (((__u64)import << SNPU_PTE_IMPORT_SHIFT) & SNPU_PTE_IMPORT_MASK) |
+	       ((__u64)(import >> SNPU_PTE_IMPORT_BITS) << SNPU_PTE_IMPORT_HIGH_SHIFT);
+}
+
+/** snpu_pte_import() - import slot of a FABRIC leaf */
+static inline unsigned int snpu_pte_import(__u64 pte)
+{
+	return ((pte & SNPU_PTE_IMPORT_MASK) >> SNPU_PTE_IMPORT_SHIFT) |
+	       ((pte & SNPU_PTE_IMPORT_HIGH_MASK) >> SNPU_PTE_IMPORT_HIGH_SHIFT <<
+		SNPU_PTE_IMPORT_BITS);
 }
 
 /** snpu_pte_table() - encode a link to the next table at HBM offset @table */
