@@ -70,13 +70,15 @@ int snpu_facts_read(struct snpu_device *sdev, struct snpu_facts *facts)
 	facts->serial = snpu_read64(sdev, SNPU_REG_SERIAL);
 	facts->num_ctx = snpu_read32(sdev, SNPU_REG_NUM_CTX);
 	facts->num_segs = snpu_read32(sdev, SNPU_REG_NUM_SEGS);
-	facts->num_imports = snpu_read32(sdev, SNPU_REG_NUM_IMPORTS);
+	/* 0 on a device before minor version 3 */
+	facts->num_imports = snpu_read32(sdev, SNPU_REG_ALL_IMPORTS) ?:
+			     snpu_read32(sdev, SNPU_REG_NUM_IMPORTS);
 
 	ret = snpu_fact_check(sdev, "NUM_QUEUES", facts->num_queues, 1, SNPU_MAX_QUEUES);
 	ret = ret ?: snpu_fact_check(sdev, "HBM_SIZE", facts->hbm_size, SZ_4M, window);
 	ret = ret ?: snpu_fact_check(sdev, "NUM_CTX", facts->num_ctx, 2, SZ_1M);
 	ret = ret ?: snpu_fact_check(sdev, "NUM_IMPORTS", facts->num_imports, 0,
-				     (SNPU_PTE_IMPORT_MASK >> SNPU_PTE_IMPORT_SHIFT) + 1);
+				     SNPU_MAX_IMPORTS);
 	if (ret)
 		return ret;
 	if (!IS_ALIGNED(facts->hbm_size, SNPU_PAGE_SIZE)) {

@@ -122,8 +122,12 @@ static void snpu_test_pte(struct kunit *test)
 			0x12345601full);
 	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_FABRIC, 0, 1023, rw),
 			0x3ff000000000002full);
+	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_FABRIC, 0x1000, 1025, rw),
+			0x001100000000102full);
+	KUNIT_EXPECT_EQ(test, snpu_pte_import(snpu_pte_leaf(SNPU_APERTURE_FABRIC, 0x1000, 16382,
+							    rw)), 16382);
 	KUNIT_EXPECT_EQ(test, snpu_pte_table(0x7000), 0x7001ull);
-	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_FABRIC, SNPU_PTE_ADDR_MASK, 1023, rw) &
+	KUNIT_EXPECT_EQ(test, snpu_pte_leaf(SNPU_APERTURE_FABRIC, SNPU_PTE_ADDR_MASK, 16383, rw) &
 			SNPU_PTE_RSVD_MASK, 0ull);
 }
 

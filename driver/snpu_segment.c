@@ -279,7 +279,7 @@ void snpu_exports_close(struct snpu_client *client)
 /* What an exporter says of its segment goes into page tables */
 static int snpu_seg_answer_check(struct snpu_device *sdev, u64 bytes, u64 access)
 {
-	if (bytes && IS_ALIGNED(bytes, SNPU_PAGE_SIZE) && bytes <= SNPU_PTE_ADDR_MASK &&
+	if (bytes && IS_ALIGNED(bytes, SNPU_PAGE_SIZE) && bytes <= SNPU_PTE_SEG_ADDR_MASK &&
 	    access && !(access & ~SNPU_SEG_ACCESS))
 		return 0;
 	drm_err_ratelimited(&sdev->drm, "segment of %#llx bytes, access %#llx: cannot be\n", bytes,

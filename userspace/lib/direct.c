@@ -142,6 +142,9 @@ static int check_registers(struct dnpu *n)
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NUM_SEGS, &n->num_segs);
 	if (!ret)
+		ret = direct_reg32(n, SNPU_REG_ALL_IMPORTS, &n->num_imports);
+	/* before minor version 3 */
+	if (!ret && !n->num_imports)
 		ret = direct_reg32(n, SNPU_REG_NUM_IMPORTS, &n->num_imports);
 	if (!ret)
 		ret = direct_reg32(n, SNPU_REG_NODE_ID, &n->node);
@@ -149,7 +152,7 @@ static int check_registers(struct dnpu *n)
 		ret = reg_read(n, SNPU_REG_HBM_SIZE, &n->hbm_bytes, 8);
 	if (!ret && (!n->num_queues || n->num_queues > SNPU_MAX_QUEUES || n->num_ctx < 2 ||
 		     n->num_ctx > 65536 || !n->num_segs || n->num_segs > 65536 ||
-		     n->num_imports > 1024 || n->hbm_bytes < SNPU_HUGE_SIZE ||
+		     n->num_imports > SNPU_MAX_IMPORTS || n->hbm_bytes < SNPU_HUGE_SIZE ||
 		     n->hbm_bytes > 1ull << 46))
 		ret = snpu_fail(-EPROTO, "%s: a size register is out of its range", n->path);
 	return ret;

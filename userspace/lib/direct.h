@@ -111,6 +111,7 @@ struct dmem {
  * @share: export and import slots; taken before lock and admin
  * @segs: export slots in use; slot 0 is all HBM, for this process only
  * @imports: import slots
+ * @imports_top: slots from here on were never used
  * @exported: blocks with an export slot; under lock
  * @irqs: interrupts taken; under lock
  * @evfd: events (0), completions (1)
@@ -148,6 +149,7 @@ struct dnpu {
 	pthread_mutex_t share;
 	bool *segs;
 	struct dimport *imports;
+	uint32_t imports_top;
 	struct dblock *exported;
 	uint64_t irqs;
 	int evfd[2];

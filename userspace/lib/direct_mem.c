@@ -325,28 +325,31 @@ static int unmap(struct snpu_ctx *ctx, uint64_t va, uint64_t bytes)
 static int import_get(struct dnpu *n, struct dmem *m)
 {
 	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_IMPORT };
-	unsigned int i, slot = n->num_imports;
+	unsigned int i, slot, top;
 	int ret = 0;
 
 	pthread_mutex_lock(&n->share);
-	for (i = 0; i < n->num_imports; i++) {
+	slot = top = n->imports_top;
+	for (i = 0; i < top; i++) {
 		const struct dimport *im = &n->imports[i];
 
 		if (!im->refs)
-			slot = slot == n->num_imports ? i : slot;
+			slot = slot == top ? i : slot;
 		else if (im->node == m->node && im->seg == m->seg && im->token == m->token)
 			break;
 	}
-	if (i == n->num_imports && slot == i) {
+	if (i == top && slot == n->num_imports) {
 		ret = -ENOSPC;
-	} else if (i == n->num_imports) {
+	} else if (i == top) {
 		cmd.import.slot = i = slot;
 		cmd.import.node = m->node;
 		cmd.import.seg = m->seg;
 		cmd.import.token = m->token;
 		ret = direct_admin(n, &cmd, NULL);
-		if (!ret)
+		if (!ret) {
 			n->imports[i] = (struct dimport){ m->node, m->seg, m->token, 0 };
+			n->imports_top += i == top;
+		}
 	}
 	if (!ret) {
 		n->imports[i].refs++;

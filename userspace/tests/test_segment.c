@@ -155,6 +155,61 @@ static void permission(void)
 	end();
 }
 
+/*
+ * As many segments as a rank of 384 has to do with when each registers four windows, mapped at once:
+ * more than the ten bits of a slot that the first page tables had. Each is read, and has its own.
+ */
+#define MANY	(5u * 383u)
+#define EACH	640u
+
+static void many(void)
+{
+	static struct snpu_mem *own[MANY], *far[MANY];
+	static struct snpu_seg_handle h[MANY];
+	unsigned int exporters = snpu_count(t_snpu()) - 1, n, i, bad = 0;
+	struct t_dev d[3];
+	void *ptr;
+
+	exporters = exporters < 3 ? exporters : 3;
+	/* one rank of a guest that is emulated has time for what takes an eleventh bit */
+	n = t_direct() ? MANY : 1100;
+	n = n < EACH * exporters ? n : EACH * exporters;
+	NEED(!t_dev_open(&a, 0, n * 8, SNPU_MEM_HBM));
+	for (i = 0; i < exporters; i++)
+		NEED(!t_dev_open(&d[i], i + 1, 0, 0));
+	for (i = 0; i < n; i++) {
+		NEED(!snpu_mem_alloc(d[i % exporters].ctx, 4096, SNPU_MEM_HBM | SNPU_MEM_CONTIG,
+				     &own[i]));
+		NEED(!snpu_mem_map(own[i], &ptr));
+		*(uint64_t *)ptr = 0x1000000 + i;
+		NEED(!snpu_seg_export(own[i], SNPU_SEG_READ, NULL, &h[i]));
+		NEED(!snpu_seg_import(a.ctx, &h[i], SNPU_MEM_READ_ONLY, &far[i]));
+	}
+	for (i = 0; i < n; i++) {
+		snpu_prep_copy(t_pkt(a.q), a.va + i * 8, snpu_mem_va(far[i]), 8);
+		if (i % 256 == 255 || i == n - 1)
+			CHECK_EQ(t_run(a.q), 0);
+	}
+	for (i = 0; i < n; i++)
+		bad += ((uint64_t *)a.p)[i] != 0x1000000 + i;
+	CHECK_EQ(bad, 0);
+	/* the last ones go, and come again where they were */
+	for (i = 0; i < n; i += 3)
+		CHECK_EQ(snpu_mem_free(far[i]), 0);
+	for (i = 0; i < n; i += 3)
+		CHECK_EQ(snpu_seg_import(a.ctx, &h[i], SNPU_MEM_READ_ONLY, &far[i]), 0);
+	snpu_prep_copy(t_pkt(a.q), a.va, snpu_mem_va(far[(n - 1) / 3 * 3]), 8);
+	CHECK_EQ(t_run(a.q), 0);
+	CHECK_EQ(*(uint64_t *)a.p, 0x1000000 + (n - 1) / 3 * 3);
+	for (i = 0; i < n; i++) {
+		CHECK_EQ(snpu_mem_free(far[i]), 0);
+		CHECK_EQ(snpu_mem_free(own[i]), 0);
+	}
+	for (i = 0; i < exporters; i++)
+		t_dev_close(&d[i]);
+	t_dev_close(&a);
+}
+
 int main(void)
 {
 	static const struct t_case cases[] = {
@@ -162,6 +217,7 @@ int main(void)
 		{ "refused", refused, T_BOTH },
 		{ "revoked", revoked, T_BOTH },
 		{ "permission", permission, T_BOTH },
+		{ "more segments than ten bits name", many, T_BOTH },
 	};
 
 	return t_main(cases, sizeof(cases) / sizeof(cases[0]));

@@ -153,8 +153,10 @@ void snpu_fabric_reset(struct snpu_npu *n)
 		n->exports[i].named = 0;
 		snpu_store_rel(&n->exports[i].valid, 0);
 	}
+	/* pages of the table that nobody used stay untouched */
 	for (i = 0; n->imports && i < n->num_imports; i++)
-		snpu_store_rel(&n->imports[i].valid, 0);
+		if (n->imports[i].valid)
+			snpu_store_rel(&n->imports[i].valid, 0);
 	if (n->exports || n->imports)
 		snpu_quiesce(n->m);
 }

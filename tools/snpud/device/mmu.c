@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "npu_priv.h"
+#include "snpu_pt.h"
 
 /* Up to how many equal, consecutive 4 KiB leaves one entry of the TLB may span */
 #define COALESCE	32
@@ -100,7 +101,7 @@ static unsigned int pte_load(struct snpu_npu *n, uint64_t table, unsigned int id
 
 static unsigned int leaf_check(const struct snpu_npu *n, uint64_t pte, unsigned int level)
 {
-	uint64_t addr = pte & SNPU_PTE_ADDR_MASK;
+	uint64_t addr = pte & SNPU_PTE_ADDR_MASK;	/* FABRIC: slot bits do no harm */
 	uint64_t size = 1ull << (SNPU_PAGE_SHIFT + 9 * level);
 	unsigned int ap = (pte & SNPU_PTE_APERTURE_MASK) >> SNPU_PTE_APERTURE_SHIFT;
 
@@ -153,10 +154,15 @@ static unsigned int tlb_fill(struct snpu_queue *q, uint64_t va, bool write, stru
 		return err;
 	size = 1ull << (SNPU_PAGE_SHIFT + 9 * level);
 	e->va = va & ~(size - 1);
-	e->addr = pte & SNPU_PTE_ADDR_MASK;
 	e->access = pte & (SNPU_PTE_READ | SNPU_PTE_WRITE);
-	e->import = (pte & SNPU_PTE_IMPORT_MASK) >> SNPU_PTE_IMPORT_SHIFT;
 	e->aperture = (pte & SNPU_PTE_APERTURE_MASK) >> SNPU_PTE_APERTURE_SHIFT;
+	if (e->aperture == SNPU_APERTURE_FABRIC) {
+		e->addr = pte & SNPU_PTE_SEG_ADDR_MASK;
+		e->import = (uint16_t)snpu_pte_import(pte);
+	} else {
+		e->addr = pte & SNPU_PTE_ADDR_MASK;
+		e->import = 0;
+	}
 	e->host = NULL;
 	if (!level) {
 		/* neighbours that continue this leaf join it: long runs make fast copies */

@@ -84,6 +84,10 @@ static uint32_t reg_read32(struct snpu_npu *n, uint64_t off)
 	case SNPU_REG_NUM_SEGS:
 		return n->num_segs;
 	case SNPU_REG_NUM_IMPORTS:
+		/* who knows of no more puts no more into a PTE */
+		return n->num_imports < 1u << SNPU_PTE_IMPORT_BITS ?
+		       n->num_imports : 1u << SNPU_PTE_IMPORT_BITS;
+	case SNPU_REG_ALL_IMPORTS:
 		return n->num_imports;
 	case SNPU_REG_EVENT_SIZE:
 		pthread_mutex_lock(&n->ev_lock);

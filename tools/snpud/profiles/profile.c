@@ -77,7 +77,7 @@ static const struct snpu_profile_key profile_keys[] = {
 	KEY(device, queues, "", 1, 256, 1, 1),
 	KEY(device, contexts, "", 2, 1024, 1, 1),
 	KEY(device, segments, "", 1, 4096, 1, 1),
-	KEY(device, imports, "", 1, 1024, 1, 1),
+	KEY(device, imports, "", 1, 16384, 1, 1),
 	SNPU_PROFILE_TIMING(TIMING_KEY)
 };
 

@@ -82,6 +82,14 @@ static void encodings(void)
 	CHECK_EQ(leaf & SNPU_PTE_RSVD_MASK, 0);
 	CHECK_EQ(snpu_pte_addr(leaf), 0x123456789000ull);
 	CHECK_EQ((leaf & SNPU_PTE_IMPORT_MASK) >> SNPU_PTE_IMPORT_SHIFT, 0x155);
+	CHECK_EQ(leaf & SNPU_PTE_IMPORT_HIGH_MASK, 0);
+	CHECK_EQ(snpu_pte_import(leaf), 0x155);
+	leaf = snpu_pte_leaf(SNPU_APERTURE_FABRIC, 0x923456789000ull, 0x2d55, SNPU_PTE_READ);
+	CHECK_EQ((leaf & SNPU_PTE_IMPORT_MASK) >> SNPU_PTE_IMPORT_SHIFT, 0x155);
+	CHECK_EQ((leaf & SNPU_PTE_IMPORT_HIGH_MASK) >> SNPU_PTE_IMPORT_HIGH_SHIFT, 0xb);
+	CHECK_EQ(snpu_pte_import(leaf), 0x2d55);
+	CHECK_EQ(leaf & SNPU_PTE_SEG_ADDR_MASK, 0x923456789000ull);
+	CHECK_EQ(leaf & SNPU_PTE_RSVD_MASK, 0);
 	CHECK_EQ((leaf & SNPU_PTE_APERTURE_MASK) >> SNPU_PTE_APERTURE_SHIFT, 2);
 	CHECK_EQ(leaf & 0xf, 0xb);
 	CHECK_EQ(snpu_pte_table(0x7000), 0x7001);
