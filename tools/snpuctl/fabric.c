@@ -72,13 +72,14 @@ static void print_show(json_object *r)
 	       str(r, "profile"), str(r, "nodes"), str(r, "dies"), str(r, "hosts"),
 	       str(r, "switches"), str(r, "links"), str(r, "routing"));
 	printf("bisection %.1f GB/s, %s faults set\n", giga(r, "bisection"), str(r, "faults"));
-	printf("%5s %6s %6s %8s %8s %6s %12s %18s %14s\n", "plane", "links", "up", "degraded",
-	       "flapping", "down", "GB/s", "bytes", "dropped");
+	printf("%5s %6s %6s %8s %8s %6s %12s %18s %14s %8s\n", "plane", "links", "up", "degraded",
+	       "flapping", "down", "GB/s", "bytes", "dropped", "downs");
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(a, i);
-		printf("%5s %6s %6s %8s %8s %6s %12.1f %18s %14s\n", str(o, "plane"),
+		printf("%5s %6s %6s %8s %8s %6s %12.1f %18s %14s %8s\n", str(o, "plane"),
 		       str(o, "links"), str(o, "up"), str(o, "degraded"), str(o, "flapping"),
-		       str(o, "down"), giga(o, "rate"), str(o, "bytes"), str(o, "dropped"));
+		       str(o, "down"), giga(o, "rate"), str(o, "bytes"), str(o, "dropped"),
+		       str(o, "downs"));
 	}
 }
 
@@ -87,12 +88,13 @@ static void print_links(json_object *r)
 	size_t i, n;
 	json_object *a = list(r, "links", &n), *o;
 
-	printf("%-24s %-9s %8s %16s %16s %12s\n", "link", "state", "GB/s", "bytes in", "bytes out",
-	       "dropped");
+	printf("%-24s %-9s %8s %16s %16s %12s %8s\n", "link", "state", "GB/s", "bytes in",
+	       "bytes out", "dropped", "downs");
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(a, i);
-		printf("%-24s %-9s %8.2f %16s %16s %12s\n", str(o, "name"), str(o, "state"),
-		       giga(o, "rate"), str(o, "bytes_in"), str(o, "bytes_out"), str(o, "dropped"));
+		printf("%-24s %-9s %8.2f %16s %16s %12s %8s\n", str(o, "name"), str(o, "state"),
+		       giga(o, "rate"), str(o, "bytes_in"), str(o, "bytes_out"), str(o, "dropped"),
+		       str(o, "downs"));
 	}
 }
 
@@ -101,11 +103,12 @@ static void print_switches(json_object *r)
 	size_t i, n;
 	json_object *a = list(r, "switches", &n), *o;
 
-	printf("%-12s %18s %14s %6s %7s\n", "switch", "bytes", "dropped", "links", "not up");
+	printf("%-12s %18s %14s %8s %6s %7s\n", "switch", "bytes", "dropped", "downs", "links",
+	       "not up");
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(a, i);
-		printf("%-12s %18s %14s %6s %7s\n", str(o, "name"), str(o, "bytes"),
-		       str(o, "dropped"), str(o, "links"), str(o, "links_not_up"));
+		printf("%-12s %18s %14s %8s %6s %7s\n", str(o, "name"), str(o, "bytes"),
+		       str(o, "dropped"), str(o, "downs"), str(o, "links"), str(o, "links_not_up"));
 	}
 }
 
@@ -114,13 +117,13 @@ static void print_ports(json_object *r)
 	size_t i, n;
 	json_object *a = list(r, "ports", &n), *o;
 
-	printf("%3s %5s %-9s %8s %16s %16s %12s\n", "die", "plane", "state", "GB/s", "sent",
-	       "received", "dropped");
+	printf("%3s %5s %-9s %8s %16s %16s %12s %8s\n", "die", "plane", "state", "GB/s", "sent",
+	       "received", "dropped", "downs");
 	for (i = 0; i < n; i++) {
 		o = json_object_array_get_idx(a, i);
-		printf("%3s %5s %-9s %8.2f %16s %16s %12s\n", str(o, "die"), str(o, "plane"),
+		printf("%3s %5s %-9s %8.2f %16s %16s %12s %8s\n", str(o, "die"), str(o, "plane"),
 		       str(o, "state"), giga(o, "rate"), str(o, "tx_bytes"), str(o, "rx_bytes"),
-		       str(o, "dropped"));
+		       str(o, "dropped"), str(o, "downs"));
 	}
 }
 

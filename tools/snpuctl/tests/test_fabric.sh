@@ -100,6 +100,14 @@ ok 'clear: nothing left' run 0 fault list
 ok 'clear: only a headline' [ "$(wc -l <"$dir/out")" = 1 ]
 ok 'clear: the plane is back' run 0 fabric show
 ok 'clear: the plane is back: all its links' has '^ *2 +3168 +3168 +0 +0 +0 '
+ok 'clear: it had gone down once, 3168 links' has '^ *2 +3168 .* 0 +3168$'
+ok 'a port that has been down' run 0 fabric ports 1
+ok 'a port that has been down: once' has '^ *1 +2 up .* 0 +0 +0 +1$'
+ok 'a port that has been slow: never' has '^ *0 +4 up .* 0 +0 +0 +0$'
+ok 'as JSON' run 0 --json fabric ports 1
+ok 'as JSON: both dies of the plane' [ "$(grep -c '"downs": *1' "$dir/out")" = 2 ]
+ok 'links that have been down' run 0 fabric links
+ok 'links that have been down: all of the plane' [ "$(wc -l <"$dir/out")" = 3169 ]
 ok 'top once' run 0 top once
 ok 'top once: planes' has '^ *6 '
 ok 'top as JSON' run 0 --json top

@@ -33,6 +33,7 @@ static void add_counters(json_object *o, const struct snpu_fabric_counters *c)
 	rpc_add_u64(o, "bytes_in", c->in);
 	rpc_add_u64(o, "bytes_out", c->out);
 	rpc_add_u64(o, "dropped", c->dropped);
+	rpc_add_u64(o, "downs", c->downs);
 }
 
 int rpc_fabric_show(struct rpc *r)
@@ -41,6 +42,7 @@ int rpc_fabric_show(struct rpc *r)
 	const struct snpu_topo *t = snpu_fabric_topo(f);
 	uint64_t states[SNPU_TOPO_MAX_PLANES][4] = { { 0 } };
 	uint64_t bytes[SNPU_TOPO_MAX_PLANES] = { 0 }, dropped[SNPU_TOPO_MAX_PLANES] = { 0 };
+	uint64_t downs[SNPU_TOPO_MAX_PLANES] = { 0 };
 	double rate[SNPU_TOPO_MAX_PLANES] = { 0 };
 	struct snpu_fabric_counters c;
 	json_object *list, *o;
@@ -56,6 +58,7 @@ int rpc_fabric_show(struct rpc *r)
 		snpu_fabric_link_counters(f, i, &c);
 		states[l->plane][snpu_fabric_link_state(f, i)]++;
 		dropped[l->plane] += c.dropped;
+		downs[l->plane] += c.downs;
 		if (l->from_kind != SNPU_TOPO_DIE && l->from_kind != SNPU_TOPO_CPU)
 			continue;
 		bytes[l->plane] += c.in;
@@ -82,6 +85,7 @@ int rpc_fabric_show(struct rpc *r)
 			rpc_add_u64(o, rpc_port_name(i), states[p][i]);
 		rpc_add_u64(o, "bytes", bytes[p]);
 		rpc_add_u64(o, "dropped", dropped[p]);
+		rpc_add_u64(o, "downs", downs[p]);
 		rpc_add_u64(o, "rate", (uint64_t)rate[p]);
 		json_object_array_add(list, o);
 	}
@@ -114,7 +118,7 @@ static json_object *link_object(struct rpc *r, uint32_t id, const struct snpu_fa
 	return o;
 }
 
-/* Those of one node; or from @first on those that carried something or are not up, or all */
+/* Those of one node; or from @first on those that carried something, are not up or were down, or all */
 int rpc_fabric_links(struct rpc *r)
 {
 	static const char *const known[] = { "node", "first", "all", NULL };
@@ -139,7 +143,7 @@ int rpc_fabric_links(struct rpc *r)
 		if (by_node && !link_of_node(t, &t->links[i], node))
 			continue;
 		snpu_fabric_link_counters(fabric(r), (uint32_t)i, &c);
-		if (!by_node && !all && !c.in &&
+		if (!by_node && !all && !c.in && !c.downs &&
 		    snpu_fabric_link_state(fabric(r), (uint32_t)i) == SNPU_PORT_UP)
 			continue;
 		json_object_array_add(list, link_object(r, (uint32_t)i, &c));
@@ -156,7 +160,7 @@ int rpc_fabric_switches(struct rpc *r)
 	struct snpu_fabric *f = fabric(r);
 	const struct snpu_topo *t = snpu_fabric_topo(f);
 	json_object *list = add_list(r->result, "switches"), *o;
-	struct use { uint64_t bytes, dropped, links, bad; } *use;
+	struct use { uint64_t bytes, dropped, downs, links, bad; } *use;
 	struct snpu_fabric_counters c;
 	char name[32];
 	uint32_t i;
@@ -175,6 +179,7 @@ int rpc_fabric_switches(struct rpc *r)
 			continue;
 		snpu_fabric_link_counters(f, i, &c);
 		use[sw].dropped += c.dropped;
+		use[sw].downs += c.downs;
 		use[sw].links++;
 		use[sw].bad += snpu_fabric_link_state(f, i) != SNPU_PORT_UP;
 		if (l->to_kind >= SNPU_TOPO_L1)
@@ -191,6 +196,7 @@ int rpc_fabric_switches(struct rpc *r)
 			    s->host == SNPU_TOPO_NONE ? 0 : s->host);
 		rpc_add_u64(o, "bytes", use[i].bytes);
 		rpc_add_u64(o, "dropped", use[i].dropped);
+		rpc_add_u64(o, "downs", use[i].downs);
 		rpc_add_u64(o, "links", use[i].links);
 		rpc_add_u64(o, "links_not_up", use[i].bad);
 		json_object_array_add(list, o);
@@ -231,6 +237,8 @@ int rpc_fabric_ports(struct rpc *r)
 			rpc_add_u64(o, "tx_bytes", tx.in);
 			rpc_add_u64(o, "rx_bytes", rx.out);
 			rpc_add_u64(o, "dropped", tx.dropped + rx.dropped);
+			/* most go down both ways at once */
+			rpc_add_u64(o, "downs", tx.downs > rx.downs ? tx.downs : rx.downs);
 			json_object_array_add(list, o);
 		}
 	}

@@ -124,6 +124,8 @@ static void apply(struct snpu_fabric *f)
 		bad += sum.state != SNPU_PORT_UP;
 		if (f->link[i].state == sum.state && f->link[i].rate == rate)
 			continue;
+		if (sum.state == SNPU_PORT_DOWN && f->link[i].state != SNPU_PORT_DOWN)
+			fab_link_fell(f, i);
 		__atomic_store(&f->link[i].rate, &rate, __ATOMIC_RELAXED);
 		__atomic_store_n(&f->link[i].state, sum.state, __ATOMIC_RELAXED);
 		if (changed)

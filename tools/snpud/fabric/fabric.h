@@ -51,9 +51,10 @@ struct snpu_fabric_fault {
  * @in: bytes that entered
  * @out: bytes that left
  * @dropped: bytes that were lost: @in is always @out + @dropped
+ * @downs: how often it went down: by a fault that was set, and flapping, under a packet
  */
 struct snpu_fabric_counters {
-	uint64_t in, out, dropped;
+	uint64_t in, out, dropped, downs;
 };
 
 /**

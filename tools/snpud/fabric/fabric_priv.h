@@ -49,4 +49,12 @@ static inline void fab_link_unlock(struct fab_link *l)
 	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
 }
 
+/* The link has gone down once more */
+static inline void fab_link_fell(struct snpu_fabric *f, uint32_t link)
+{
+	fab_link_lock(&f->link[link]);
+	f->link[link].c.downs++;
+	fab_link_unlock(&f->link[link]);
+}
+
 #endif

@@ -155,6 +155,12 @@ static void lane_lose(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 	for (k = 0; k + 1 < hops && (up || !link_down(f, links[k], w->key, false)); k++)
 		pass(f, links[k], bytes, false);
 	pass(f, links[k], bytes, true);
+	/* the packet at which a bad phase begins: the link has just gone down, both ways */
+	if (snpu_fabric_link_state(f, links[k]) == SNPU_PORT_FLAPPING &&
+	    w->key % SNPU_FABRIC_FLAP == 0 && flap_down(links[k], w->key)) {
+		fab_link_fell(f, links[k]);
+		fab_link_fell(f, f->topo->links[links[k]].reverse);
+	}
 }
 
 /*

@@ -345,6 +345,20 @@ static uint64_t flapping_run(void)
 	CHECK_EQ(c.out, 32 * 4096);
 	CHECK_EQ(c.dropped, 4 * 4096);
 	CHECK_EQ(dropped, c.dropped);
+	CHECK_EQ(c.downs, 4);
+	snpu_fabric_link_counters(f, t->links[t->ep_up[1]].reverse, &c);
+	CHECK_EQ(c.downs, 4);
+	/* a fault counts once on top, ending it does not, and a worse plane changes nothing */
+	CHECK_EQ(set(SNPU_FABRIC_LINK, t->ep_up[1], SNPU_PORT_DOWN, 0), 0);
+	CHECK_EQ(set(SNPU_FABRIC_PLANE, 1, SNPU_PORT_DOWN, 0), 0);
+	CHECK_EQ(snpu_fabric_clear(f), 2);
+	snpu_fabric_link_counters(f, t->ep_up[1], &c);
+	CHECK_EQ(c.downs, 5);
+	/* its neighbour in the plane fell with that alone, one of another plane did not */
+	snpu_fabric_link_counters(f, t->ep_up[t->planes + 1], &c);
+	CHECK_EQ(c.downs, 1);
+	snpu_fabric_link_counters(f, t->ep_up[2], &c);
+	CHECK_EQ(c.downs, 0);
 	/* every plane flaps: what finds one up goes, none hangs */
 	for (i = 0; i < 7; i++)
 		CHECK_EQ(set(SNPU_FABRIC_PLANE, i, SNPU_PORT_FLAPPING, 0), 0);
