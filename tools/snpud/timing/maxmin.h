@@ -12,6 +12,7 @@
 #ifndef SNPU_MAXMIN_H
 #define SNPU_MAXMIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SNPU_MM_NEVER	UINT64_MAX
@@ -82,5 +83,8 @@ void snpu_mm_use_of(const struct snpu_mm *m, uint64_t now, uint32_t res, uint64_
 
 /** snpu_mm_solved() - flows looked at so far, a measure of effort */
 uint64_t snpu_mm_solved(const struct snpu_mm *m);
+
+/** snpu_mm_fills() - how often all flows were filled at once (@all), or some of them */
+uint64_t snpu_mm_fills(const struct snpu_mm *m, bool all);
 
 #endif

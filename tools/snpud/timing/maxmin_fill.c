@@ -373,6 +373,7 @@ int snpu_mm_fill_all(struct snpu_mm *m)
 	if (rc)
 		return rc;
 	m->solved += m->running;
+	m->fills[1]++;
 	fill(m, m->running, true);
 	return 0;
 }
@@ -389,6 +390,7 @@ int snpu_mm_fill_set(struct snpu_mm *m)
 	if (rc)
 		return rc;
 	m->solved += m->num_set;
+	m->fills[0]++;
 	fill(m, m->num_set, false);
 	return 0;
 }

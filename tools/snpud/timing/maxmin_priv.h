@@ -212,6 +212,7 @@ struct snpu_mm {
 	bool recheck;			/* of what covers are worth, and of limits */
 	bool failed;			/* no memory for lists: it cannot go on */
 	uint64_t order, solved;
+	uint64_t fills[2];	/* of some flows; of all */
 };
 
 /* Resource whose bottleneck the flow has, MM_NONE: its limit, or it has just begun */

@@ -209,3 +209,8 @@ uint64_t snpu_mm_solved(const struct snpu_mm *m)
 {
 	return m->solved;
 }
+
+uint64_t snpu_mm_fills(const struct snpu_mm *m, bool all)
+{
+	return m->fills[all];
+}
