@@ -33,6 +33,20 @@ struct snpu_mm_use {
 struct snpu_mm *snpu_mm_new(uint32_t n);
 void snpu_mm_free(struct snpu_mm *m);
 
+/**
+ * snpu_mm_set_grain() - settle rates less often while many flows run
+ * @m: solver
+ * @ps: for each flow that runs; 0, as it is at first: every ps counts
+ * @most: of all together
+ *
+ * Settling takes as long as flows are many, and the more there are, the longer each of them takes.
+ * With a grain their ends are rounded up to the largest power of two that is not above @ps times
+ * their number, nor above @most, so that many of them end at once.
+ */
+void snpu_mm_set_grain(struct snpu_mm *m, uint32_t ps, uint32_t most);
+/** snpu_mm_round() - @at, rounded up as the end of a flow would be now */
+uint64_t snpu_mm_round(const struct snpu_mm *m, uint64_t at);
+
 /** snpu_mm_capacity() - capacity of a resource from @now on; 0: its flows stand still */
 void snpu_mm_capacity(struct snpu_mm *m, uint64_t now, uint32_t res, double cap);
 

@@ -135,18 +135,35 @@ static double clock_of(const struct mm_res *r, uint64_t now)
 	return r->clock + r->level * ((double)(now - r->clock_at) * 1e-12);
 }
 
+void snpu_mm_set_grain(struct snpu_mm *m, uint32_t ps, uint32_t most)
+{
+	m->grain = ps;
+	m->most_grain = most;
+}
+
+uint64_t snpu_mm_round(const struct snpu_mm *m, uint64_t at)
+{
+	uint64_t grain = (uint64_t)m->grain * m->running, mask;
+
+	grain = grain < m->most_grain ? grain : m->most_grain;
+	if (grain < 2)
+		return at;
+	mask = (1ull << (63 - __builtin_clzll(grain))) - 1;
+	return at <= UINT64_MAX - mask ? (at + mask) & ~mask : at;
+}
+
 /* @work at @rate, from @at on */
-static uint64_t end_of(uint64_t at, double work, double rate)
+static uint64_t end_of(const struct snpu_mm *m, uint64_t at, double work, double rate)
 {
 	double ps;
 
 	if (work <= 0)
-		return rate > 0 ? at : SNPU_MM_NEVER;
+		return rate > 0 ? snpu_mm_round(m, at) : SNPU_MM_NEVER;
 	ps = work / rate * 1e12;
 	if (!((double)at + ps < 9e18))
 		return SNPU_MM_NEVER;
-	/* rounded up */
-	return at + (uint64_t)ps + ((double)(uint64_t)ps < ps);
+	/* up, to a whole ps at least */
+	return snpu_mm_round(m, at + (uint64_t)ps + ((double)(uint64_t)ps < ps));
 }
 
 void snpu_mm_reckon(struct snpu_mm *m, uint32_t id)
@@ -154,7 +171,7 @@ void snpu_mm_reckon(struct snpu_mm *m, uint32_t id)
 	const struct mm_res *r = &m->res[id];
 
 	set_end(m, id, !r->num_bounds ? SNPU_MM_NEVER :
-		end_of(r->clock_at, r->bounds[0].done - r->clock, r->level));
+		end_of(m, r->clock_at, r->bounds[0].done - r->clock, r->level));
 }
 
 void snpu_mm_set_level(struct snpu_mm *m, uint64_t now, uint32_t id, double level)
@@ -232,7 +249,7 @@ int snpu_mm_move(struct snpu_mm *m, uint64_t now, struct mm_move move)
 		f->rest = f->to_rest;
 		if (f->rest != MM_NONE)
 			m->res[f->rest].bound++;
-		set_end(m, m->num_res + id, end_of(now, left, f->rate));
+		set_end(m, m->num_res + id, end_of(m, now, left, f->rate));
 		return 0;
 	}
 	/* nobody else: the clock begins anew, so that it stays short and exact */
