@@ -12,8 +12,8 @@
 
 static int usage(const char *what)
 {
-	fprintf(stderr, "snpuctl: timing: %s\nsnpuctl timing summary | links | trace FILE | reset [MS]\n",
-		what);
+	fprintf(stderr, "snpuctl: timing: %s\nsnpuctl timing summary | links | "
+		"trace FILE [counters] | reset [MS]\n", what);
 	return CTL_USAGE;
 }
 
@@ -60,6 +60,7 @@ int ctl_timing(const char *socket, int argc, char **argv, bool json)
 	unsigned long ms = 10000;
 	json_object *params, *result = NULL;
 	const char *file = NULL;
+	bool counters = false;
 	char method[32], *end;
 	int i, at = 1, fd = -1, ret;
 
@@ -71,6 +72,8 @@ int ctl_timing(const char *socket, int argc, char **argv, bool json)
 		if (argc < 2)
 			return usage("trace needs a FILE");
 		file = argv[at++];
+		counters = argc > at && !strcmp(argv[at], "counters");
+		at += counters;
 	}
 	if (argc > at) {
 		errno = 0;
@@ -91,6 +94,8 @@ int ctl_timing(const char *socket, int argc, char **argv, bool json)
 	snprintf(method, sizeof(method), "timing.%s", argv[0]);
 	params = json_object_new_object();
 	json_object_object_add(params, "timeout_ms", json_object_new_uint64(ms));
+	if (counters)
+		json_object_object_add(params, "counters", json_object_new_boolean(true));
 	/* replaying and writing come on top of the wait */
 	ret = ctl_call_fd(socket, method, params, fd, (unsigned int)(ms / 1000 + 120), &result);
 	json_object_put(params);

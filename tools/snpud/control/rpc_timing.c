@@ -76,19 +76,27 @@ int rpc_timing_summary(struct rpc *r)
 int rpc_timing_trace(struct rpc *r)
 {
 	static const char how[] = "a descriptor of a file, sent along (SCM_RIGHTS), open for writing";
-	static const char *const known[] = { "timeout_ms", NULL };
+	static const char *const known[] = { "timeout_ms", "counters", NULL };
+	json_object *o = NULL;
+	bool counters = false;
 	char err[256] = "";
 	uint64_t timeout;
 	struct stat st;
 
-	if (rpc_only(r, known, "timeout_ms") || timing_start(r, &timeout))
+	if (rpc_only(r, known, "timeout_ms, counters") || timing_start(r, &timeout))
 		return -1;
+	if (r->params && json_object_object_get_ex(r->params, "counters", &o)) {
+		if (!json_object_is_type(o, json_type_boolean))
+			return rpc_fail(r, SNPU_RPC_PARAMS, "true, false",
+					"counters: must be boolean");
+		counters = json_object_get_boolean(o);
+	}
 	if (r->fd < 0)
 		return rpc_fail(r, SNPU_RPC_PARAMS, how, "no descriptor came with the request");
 	if (fstat(r->fd, &st) || !S_ISREG(st.st_mode))
 		return rpc_fail(r, SNPU_RPC_PARAMS, how, "the descriptor is not one of a file");
-	return timing_result(r, snpu_plane_trace(r->opts->plane, r->fd, timeout, err, sizeof(err)),
-			     err);
+	return timing_result(r, snpu_plane_trace(r->opts->plane, r->fd, counters, timeout, err,
+						 sizeof(err)), err);
 }
 
 int rpc_timing_reset(struct rpc *r)

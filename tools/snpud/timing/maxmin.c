@@ -69,6 +69,7 @@ void snpu_mm_free(struct snpu_mm *m)
 	free(m->parts);
 	free(m->again);
 	free(m->levels);
+	snpu_mm_note_free(m);
 	free(m);
 }
 
@@ -467,6 +468,8 @@ static void drop(struct snpu_mm *m, uint64_t now, uint32_t id)
 	}
 	for (i = 0; i < f->n; i++)
 		drop_use(m, now, &f->uses[i], f->work, rate);
+	if (m->note)
+		snpu_mm_note_drop(m, id);
 	forget_limit(m, id);
 	f->runs = false;
 	m->idle[m->num_idle++] = id;

@@ -95,6 +95,18 @@ double snpu_mm_rate(const struct snpu_mm *m, int64_t flow);
 void snpu_mm_use_of(const struct snpu_mm *m, uint64_t now, uint32_t res, uint64_t *busy,
 		    double *amount);
 
+/*
+ * ---- for who shows what is taken of resources over time ----
+ */
+
+/** snpu_mm_note() - keep it from here on; before the first flow, once. 0 or -ENOMEM */
+int snpu_mm_note(struct snpu_mm *m);
+/** snpu_mm_noted() - the @i-th resource that changed since snpu_mm_note_clear(), each once; UINT32_MAX: no more */
+uint32_t snpu_mm_noted(const struct snpu_mm *m, uint32_t i);
+void snpu_mm_note_clear(struct snpu_mm *m);
+/** snpu_mm_taken() - what all flows take of a resource now; after snpu_mm_solve() */
+double snpu_mm_taken(const struct snpu_mm *m, uint32_t res);
+
 /** snpu_mm_solved() - flows looked at so far, a measure of effort */
 uint64_t snpu_mm_solved(const struct snpu_mm *m);
 

@@ -213,7 +213,8 @@ struct snpu_mm {
 	bool recheck;			/* of what covers are worth, and of limits */
 	bool failed;			/* no memory for lists: it cannot go on */
 	uint64_t order, solved;
-	uint64_t fills[2];	/* of some flows; of all */
+	uint64_t fills[2];		/* of some flows; of all */
+	struct mm_note *note;		/* mostly NULL */
 };
 
 /* Resource whose bottleneck the flow has, MM_NONE: its limit, or it has just begun */
@@ -228,6 +229,13 @@ static inline double snpu_mm_rate_of(const struct snpu_mm *m, uint32_t id)
 
 	return neck < MM_OWN ? m->res[neck].level : neck == MM_OWN ? m->flows[id].rate : 0;
 }
+
+/* maxmin_note.c */
+/** snpu_mm_note_solved() - rates of all flows, or of those in the set, are settled. 0 or -ENOMEM */
+int snpu_mm_note_solved(struct snpu_mm *m, bool all);
+/** snpu_mm_note_drop() - a flow is gone, its uses are still there */
+void snpu_mm_note_drop(struct snpu_mm *m, uint32_t id);
+void snpu_mm_note_free(struct snpu_mm *m);
 
 /* maxmin.c */
 void snpu_mm_turn(struct snpu_mm *m, uint32_t r, bool on);

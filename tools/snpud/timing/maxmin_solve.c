@@ -194,6 +194,8 @@ int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
 		rc = snpu_mm_fill_all(m);
 	if (!rc)
 		rc = keep(m, now, all);
+	if (!rc && m->note)
+		rc = snpu_mm_note_solved(m, all);
 	if (rc)
 		return rc;
 	m->num_fresh = 0;

@@ -445,7 +445,7 @@ static void run_job(struct snpu_plane *p, struct job *j)
 		};
 	} else if (!j->ret && j->kind == JOB_TRACE) {
 		pthread_mutex_unlock(&p->lock);
-		j->ret = snpu_timing_trace(p->timing, j->fd, j->err, j->err_len);
+		j->ret = snpu_timing_trace(p->timing, j->fd, j->counters, j->err, j->err_len);
 		pthread_mutex_lock(&p->lock);
 	}
 	j->done = true;

@@ -178,7 +178,8 @@ struct snpu_plane_summary {
 
 int snpu_plane_summary(struct snpu_plane *p, uint64_t timeout_ns, struct snpu_plane_summary *out);
 /** snpu_plane_trace() - write a Perfetto-readable trace of everything kept to @fd */
-int snpu_plane_trace(struct snpu_plane *p, int fd, uint64_t timeout_ns, char *err, size_t err_len);
+int snpu_plane_trace(struct snpu_plane *p, int fd, bool counters, uint64_t timeout_ns, char *err,
+		     size_t err_len);
 /** snpu_plane_reset() - virtual time starts again at 0, with no records */
 int snpu_plane_reset(struct snpu_plane *p, uint64_t timeout_ns);
 /** snpu_plane_replay() - bring snpu_plane_link_use() up to date */

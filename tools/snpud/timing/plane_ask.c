@@ -221,9 +221,11 @@ int snpu_plane_replay(struct snpu_plane *p, uint64_t timeout_ns)
 	return snpu_plane_summary(p, timeout_ns, &sum);
 }
 
-int snpu_plane_trace(struct snpu_plane *p, int fd, uint64_t timeout_ns, char *err, size_t err_len)
+int snpu_plane_trace(struct snpu_plane *p, int fd, bool counters, uint64_t timeout_ns, char *err,
+		     size_t err_len)
 {
-	struct job j = { .kind = JOB_TRACE, .fd = fd, .err = err, .err_len = err_len };
+	struct job j = { .kind = JOB_TRACE, .fd = fd, .counters = counters, .err = err,
+			 .err_len = err_len };
 
 	if (err_len)
 		*err = 0;

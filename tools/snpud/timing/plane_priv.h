@@ -71,6 +71,7 @@ enum job_kind {
 struct job {
 	enum job_kind kind;
 	int fd;				/* TRACE */
+	bool counters;
 	char *err;
 	size_t err_len;
 	uint64_t after;

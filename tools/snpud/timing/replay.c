@@ -71,6 +71,8 @@ struct snpu_replay {
 	uint64_t now;
 	uint32_t depth;
 	uint32_t left;		/* queues that have something to issue or to end */
+	snpu_replay_fn settled;
+	void *settled_ctx;
 	int rc;
 };
 
@@ -487,6 +489,8 @@ int snpu_replay_run(struct snpu_replay *r)
 			r->rc = snpu_mm_solve(r->mm, r->now);
 		if (r->rc)
 			break;
+		if (r->settled)
+			r->settled(r->settled_ctx, r->now, r->mm);
 		next = snpu_mm_next(r->mm);
 		at = r->num ? r->heap[0].at : NEVER;
 		if (at < next)
@@ -552,6 +556,13 @@ struct snpu_replay *snpu_replay_new(struct snpu_timing *t)
 	}
 	r->left = t->num_queues;
 	return r;
+}
+
+int snpu_replay_watch(struct snpu_replay *r, snpu_replay_fn settled, void *ctx)
+{
+	r->settled = settled;
+	r->settled_ctx = ctx;
+	return snpu_mm_note(r->mm);
 }
 
 void snpu_replay_free(struct snpu_replay *r)

@@ -86,7 +86,17 @@ struct snpu_timing_stats {
 
 void snpu_timing_stats(const struct snpu_timing *t, struct snpu_timing_stats *out);
 
-/** snpu_timing_trace() - write a JSON trace for ui.perfetto.dev to @fd. 0 or negative errno */
-int snpu_timing_trace(const struct snpu_timing *t, int fd, char *err, size_t err_len);
+/**
+ * snpu_timing_trace() - write a JSON trace for ui.perfetto.dev to @fd
+ * @t: records, after a run
+ * @fd: open for writing, stays open
+ * @counters: with a track for each resource that says how much of it is taken; takes another replay
+ * @err: receives one line on failure
+ * @err_len: size of @err
+ *
+ * Return: 0 or negative errno.
+ */
+int snpu_timing_trace(const struct snpu_timing *t, int fd, bool counters, char *err,
+		      size_t err_len);
 
 #endif

@@ -97,8 +97,23 @@ struct snpu_replay *snpu_replay_new(struct snpu_timing *t);
 void snpu_replay_free(struct snpu_replay *r);
 /** snpu_replay_run() - fills in begin, end and busy of @t, and statistics. 0 or negative errno */
 int snpu_replay_run(struct snpu_replay *r);
+/** snpu_replay_fn - rates of flows are settled for @now */
+typedef void (*snpu_replay_fn)(void *ctx, uint64_t now, struct snpu_mm *mm);
+/** snpu_replay_watch() - before the run: call @settled after each instant. 0 or -ENOMEM */
+int snpu_replay_watch(struct snpu_replay *r, snpu_replay_fn settled, void *ctx);
 void snpu_replay_link_use(const struct snpu_replay *r, uint32_t link, uint64_t *busy_ps,
 			  uint64_t *bytes);
+
+/* trace_counters.c */
+
+/**
+ * snpu_trace_fn - the share of a resource that is taken is another from @at on
+ * @at: virtual ps; never less than the one before
+ * @share: of its capacity, 0..1
+ */
+typedef void (*snpu_trace_fn)(void *ctx, uint64_t at, uint32_t res, double share);
+/** snpu_trace_counters() - replays once more, and tells of all changes. 0 or negative errno */
+int snpu_trace_counters(const struct snpu_timing *t, snpu_trace_fn fn, void *ctx);
 
 static inline uint64_t snpu_mix(uint64_t h, uint64_t v)
 {

@@ -2,7 +2,8 @@
 /*
  * A replay as JSON for ui.perfetto.dev: one process for each NPU with a track for each queue, and one
  * for the fabric and the engines with a track for each resource that was used. Packets stand on
- * their queue; a transfer, or the work of an engine, on every resource it used. Times are virtual.
+ * their queue; a transfer, or the work of an engine, on every resource it used. On request a counter
+ * for each resource shows how much of it is taken. Times are virtual.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@ struct out {
 	FILE *f;
 	uint64_t id;		/* of the packet; counts them in canonical order */
 	bool first;
+	const struct snpu_timing *t;
 };
 
 static const char *op_name(unsigned int op)
@@ -116,12 +118,26 @@ static void put_uses(struct out *o, const struct snpu_timing *t, size_t i, uint8
 	}
 }
 
-static int write_trace(struct out *o, const struct snpu_timing *t, const struct snpu_tq **order)
+static void put_share(void *ctx, uint64_t at, uint32_t res, double share)
+{
+	struct out *o = ctx;
+	char name[64];
+
+	sep(o);
+	fprintf(o->f, "{\"ph\":\"C\",\"name\":\"%s %%\",\"pid\":%u",
+		snpu_cost_name(o->t->cost, res, name, sizeof(name)), PID_RES);
+	put_us(o, "ts", at);
+	fprintf(o->f, ",\"args\":{\"taken\":%.6g}}", share * 100);
+}
+
+static int write_trace(struct out *o, const struct snpu_timing *t, const struct snpu_tq **order,
+		       bool counters)
 {
 	uint8_t *named = calloc(snpu_cost_resources(t->cost) + 1, 1);
 	uint32_t q, node = SNPU_PLOG_NO_NODE;
 	uint64_t tid = 0;
 	char name[64];
+	int rc = 0;
 	size_t i;
 
 	if (!named)
@@ -148,15 +164,18 @@ static int write_trace(struct out *o, const struct snpu_timing *t, const struct 
 		}
 		tid++;
 	}
+	if (counters)
+		rc = snpu_trace_counters(t, put_share, o);
 	fputs("\n]}\n", o->f);
 	free(named);
-	return 0;
+	return rc;
 }
 
-int snpu_timing_trace(const struct snpu_timing *t, int fd, char *err, size_t err_len)
+int snpu_timing_trace(const struct snpu_timing *t, int fd, bool counters, char *err,
+		      size_t err_len)
 {
 	const struct snpu_tq **order;
-	struct out o = { .first = true };
+	struct out o = { .first = true, .t = t };
 	uint32_t q;
 	int rc, own;
 
@@ -177,7 +196,7 @@ int snpu_timing_trace(const struct snpu_timing *t, int fd, char *err, size_t err
 	}
 	for (q = 0; q < t->num_queues; q++)
 		order[t->queues[q].rank] = &t->queues[q];
-	rc = write_trace(&o, t, order);
+	rc = write_trace(&o, t, order, counters);
 	if (!rc && ferror(o.f))
 		rc = -EIO;
 	if (fclose(o.f) && !rc)

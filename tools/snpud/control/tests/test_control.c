@@ -432,6 +432,7 @@ static void slow_methods(void)
 	CHECK_EQ(ask(RPC("timing.reset", "{\"timeout_ms\":600001}")), SNPU_RPC_PARAMS);
 	CHECK_EQ(ask(RPC("timing.trace", "{\"timeout_ms\":1}")), SNPU_RPC_PARAMS);
 	CHECK_EQ(ask(RPC("timing.trace", "{\"path\":\"/tmp/x\"}")), SNPU_RPC_PARAMS);
+	CHECK_EQ(ask(RPC("timing.trace", "{\"counters\":1}")), SNPU_RPC_PARAMS);
 
 	CHECK(mkdtemp(path), "mkdtemp");
 	snprintf(sock, sizeof(sock), "%s/control.sock", path);
@@ -460,7 +461,7 @@ static void slow_methods(void)
 	say_fds(other, RPC("daemon.ping", "{}") "\n", pipes[1], 4);
 	CHECK(answer(other, buf, sizeof(buf)) && strstr(buf, "version"), "%s", buf);
 	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	say_fds(other, RPC("timing.trace", "{\"timeout_ms\":1}") "\n", fd, 1);
+	say_fds(other, RPC("timing.trace", "{\"timeout_ms\":1,\"counters\":true}") "\n", fd, 1);
 	CHECK(answer(other, buf, sizeof(buf)) && strstr(buf, "did not come to rest"), "%s", buf);
 	close(pipes[1]);
 	/* all of ours were closed there */

@@ -114,6 +114,35 @@ static void brute(struct net *w)
 	}
 }
 
+/* What is noted as taken: of each resource the sum of rates, and of none that is not noted another */
+static int other_taken(struct snpu_mm *m, const struct net *w, int nr)
+{
+	static double last[RES];
+	static int of = -1;
+	bool noted[RES] = { false };
+	uint32_t i, res;
+	int f, r, bad = 0;
+
+	for (i = 0; (res = snpu_mm_noted(m, i)) != UINT32_MAX; i++)
+		noted[res] = true;
+	snpu_mm_note_clear(m);
+	for (r = 0; r < w->res; r++) {
+		double sum = 0, got = snpu_mm_taken(m, (uint32_t)r);
+
+		for (f = 0; f < w->flows; f++)
+			sum += w->work[f] > 0 ? w->weight[f][r] * w->rate[f] : 0;
+		if (fabs(got - sum) > 1e-6 * w->cap[r] || (!sum && got != 0) ||
+		    (of == nr && !noted[r] && got != last[r])) {
+			printf("# case %d: %.9g taken of resource %d, expected %.9g\n", nr, got, r,
+			       sum);
+			bad = 1;
+		}
+		last[r] = got;
+	}
+	of = nr;
+	return bad;
+}
+
 /* Rates after all started, and after some ended; work is conserved */
 static int one(int nr)
 {
@@ -130,6 +159,7 @@ static int one(int nr)
 	m = snpu_mm_new((uint32_t)w.res);
 	for (r = 0; r < w.res; r++)
 		snpu_mm_capacity(m, 0, (uint32_t)r, w.cap[r]);
+	bad = snpu_mm_note(m) != 0;
 	for (r = 0; r < w.res; r++)
 		if (w.cover[r] >= 0 && snpu_mm_cover(m, (uint32_t)r, (uint32_t)w.cover[r]))
 			bad = 1;
@@ -157,6 +187,7 @@ static int one(int nr)
 				bad = 1;
 			}
 		}
+		bad |= other_taken(m, &part, nr);
 		now = snpu_mm_next(m);
 		if (now == SNPU_MM_NEVER || bad)
 			break;

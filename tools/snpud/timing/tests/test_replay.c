@@ -371,7 +371,7 @@ static void t_canonical(void)
 }
 
 /* The trace as text, to be freed */
-static char *trace_text(struct snpu_timing *t)
+static char *trace_text(struct snpu_timing *t, bool counters)
 {
 	FILE *f = tmpfile();
 	char err[256] = "", *text = NULL;
@@ -380,7 +380,7 @@ static char *trace_text(struct snpu_timing *t)
 	CHECK(f, "%s", strerror(errno));
 	if (!f)
 		exit(1);
-	CHECK(!snpu_timing_trace(t, fileno(f), err, sizeof(err)), "%s", err);
+	CHECK(!snpu_timing_trace(t, fileno(f), counters, err, sizeof(err)), "%s", err);
 	fseek(f, 0, SEEK_END);
 	n = ftell(f);
 	rewind(f);
@@ -428,6 +428,128 @@ static void check_trace(const char *text)
 	json_object_put(root);
 }
 
+static double number_of(struct json_object *o, const char *key)
+{
+	return json_object_get_double(json_object_object_get(o, key));
+}
+
+/* One resource's counter: its area is what the resource gave, and it ends at nothing */
+struct track {
+	char name[64];
+	double at, share, area, cap, most;
+	size_t samples;
+};
+
+static void check_track(const struct track *k, struct snpu_timing *t, const struct snpu_cost *cost)
+{
+	uint64_t busy, bytes;
+	double share, amount = 0;
+	uint32_t i, links = 0;
+	char buf[64];
+
+	CHECK(k->share == 0 && k->samples > 1, "%s: ends at %g", k->name, k->share);
+	CHECK(k->most <= 100.001, "%s: %g %%", k->name, k->most);
+	for (i = 0; i < topo->num_links; i++) {
+		uint32_t res = snpu_cost_link_resource(cost, i, &share);
+
+		if (topo->links[i].plane == SNPU_TOPO_NONE ||
+		    strcmp(snpu_cost_name(cost, res, buf, sizeof(buf)), k->name))
+			continue;
+		snpu_timing_link_use(t, i, &busy, &bytes);
+		amount += (double)bytes;
+		links++;
+	}
+	if (links)
+		CHECK(k->area * k->cap > amount * 0.9999 - 64 && k->area * k->cap <
+		      amount * 1.0001 + 64, "%s: area %.9g, links %.9g", k->name, k->area * k->cap,
+		      amount);
+}
+
+/* Only the last events are counters; without them the trace is as without being asked for */
+static size_t check_counters(struct snpu_timing *t, const char *with, const char *without)
+{
+	struct json_object *root = json_tokener_parse(with), *events = NULL;
+	static struct track track[512];
+	struct snpu_cost *cost;
+	size_t i, k, n, tracks = 0, links = 0, all = 0;
+	double last = 0;
+	char err[256], name_of[64];
+	uint32_t res;
+
+	cost = snpu_cost_new(topo, false, err, sizeof(err));
+	CHECK(cost, "%s", err);
+	memset(track, 0, sizeof(track));
+	CHECK(!strncmp(with, without, strlen(without) - 5), "events other than counters");
+	CHECK(root && json_object_object_get_ex(root, "traceEvents", &events), "no JSON");
+	n = events ? json_object_array_length(events) : 0;
+	for (i = 0; i < n; i++) {
+		struct json_object *e = json_object_array_get_idx(events, i);
+		double ts = number_of(e, "ts");
+		double share = number_of(json_object_object_get(e, "args"), "taken");
+		struct track *c;
+
+		if (strcmp(text_of(e, "ph"), "C"))
+			continue;
+		all++;
+		CHECK(ts >= last, "sample %zu: %g after %g", i, ts, last);
+		last = ts;
+		snprintf(name_of, sizeof(name_of), "%s", text_of(e, "name"));
+		name_of[strlen(name_of) - 2] = '\0';
+		for (k = 0; k < tracks && strcmp(track[k].name, name_of); k++)
+			;
+		if (k == 512)
+			break;
+		c = &track[k];
+		if (k == tracks) {
+			tracks++;
+			strcpy(c->name, name_of);
+			for (res = 0; res < snpu_cost_resources(cost); res++)
+				if (!strcmp(snpu_cost_name(cost, res, err, 64), name_of))
+					c->cap = snpu_cost_capacity(cost, res);
+		}
+		c->area += c->share / 100 * (ts - c->at) * 1e-6;
+		c->most = c->most > share ? c->most : share;
+		c->at = ts;
+		c->share = share;
+		c->samples++;
+	}
+	for (k = 0; k < tracks; k++) {
+		check_track(&track[k], t, cost);
+		links += strstr(track[k].name, " up") != NULL;
+	}
+	CHECK(tracks > 4 && links, "%zu tracks, %zu of links", tracks, links);
+	json_object_put(root);
+	snpu_cost_free(cost);
+	return all;
+}
+
+static void t_counters(void)
+{
+	struct snpu_timing *t;
+	char *a, *b, *c;
+	uint64_t hash;
+	size_t n;
+
+	random_program(8);
+	t = replay();
+	hash = stats(t).hash;
+	a = trace_text(t, false);
+	b = trace_text(t, true);
+	n = check_counters(t, b, a);
+	printf("# %zu packets, %zu samples, %zu and %zu bytes\n", len, n, strlen(a), strlen(b));
+	/* they change nothing of the run, and are the same again */
+	CHECK(stats(t).hash == hash, "hash");
+	c = trace_text(t, true);
+	CHECK(!strcmp(b, c), "other counters");
+	free(c);
+	c = trace_text(t, false);
+	CHECK(!strcmp(a, c), "another trace");
+	snpu_timing_free(t);
+	free(a);
+	free(b);
+	free(c);
+}
+
 static void t_trace(void)
 {
 	struct snpu_timing *t;
@@ -437,14 +559,14 @@ static void t_trace(void)
 
 	random_program(8);
 	t = snpu_timing_new(topo, NULL, err, sizeof(err));
-	CHECK(snpu_timing_trace(t, 1, err, sizeof(err)) == -ENODATA, "before a run");
+	CHECK(snpu_timing_trace(t, 1, false, err, sizeof(err)) == -ENODATA, "before a run");
 	snpu_timing_free(t);
 	t = replay();
-	a = trace_text(t);
+	a = trace_text(t, false);
 	check_trace(a);
 	/* a disk that is full is said */
 	err[0] = 0;
-	CHECK(full < 0 || snpu_timing_trace(t, full, err, sizeof(err)) < 0, "/dev/full");
+	CHECK(full < 0 || snpu_timing_trace(t, full, true, err, sizeof(err)) < 0, "/dev/full");
 	CHECK(full < 0 || err[0], "no message");
 	snpu_timing_free(t);
 	/* other numbers and addresses, the same bytes */
@@ -454,7 +576,7 @@ static void t_trace(void)
 		prog[i].sem_addr += prog[i].sem_kind ? 4096 : 0;
 	}
 	t = replay();
-	b = trace_text(t);
+	b = trace_text(t, false);
 	CHECK(!strcmp(a, b), "another trace");
 	snpu_timing_free(t);
 	free(a);
@@ -531,7 +653,7 @@ int main(void)
 		{ "order", t_order }, { "semaphore", t_semaphore }, { "freed", t_freed },
 		{ "sharing", t_sharing }, { "links", t_links }, { "clock", t_clock },
 		{ "refused", t_refused }, { "canonical", t_canonical },
-		{ "trace", t_trace }, { "huge", t_huge }, { "all-to-all", t_all_to_all },
+		{ "trace", t_trace }, { "counters", t_counters }, { "huge", t_huge }, { "all-to-all", t_all_to_all },
 	};
 	char err[512];
 	size_t i;
