@@ -201,7 +201,7 @@ const char *snpu_cost_name(const struct snpu_cost *c, uint32_t res, char *buf, s
 						"die" };
 	uint32_t dies = c->t->nodes * c->t->dies, ep = res % c->t->endpoints, h;
 
-	if (ep >= c->t->endpoints) {
+	if (res >= c->t->endpoints * EP_RES) {
 		h = res - c->t->endpoints * EP_RES;
 		snprintf(buf, len, "host%u %s", h / HOST_RES, h % HOST_RES ? "down" : "up");
 	} else if (ep >= dies) {
