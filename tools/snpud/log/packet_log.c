@@ -196,6 +196,29 @@ void snpu_plog_sort(struct snpu_plog_rec *recs, size_t n)
 		qsort(recs, n, sizeof(*recs), rec_cmp);
 }
 
+void snpu_plog_sort_more(struct snpu_plog_rec *recs, size_t sorted, size_t n)
+{
+	struct snpu_plog_rec *more;
+	size_t k = n - sorted;
+
+	snpu_plog_sort(recs + sorted, k);
+	if (!sorted || !k || rec_cmp(&recs[sorted - 1], &recs[sorted]) <= 0)
+		return;
+	more = malloc(k * sizeof(*more));
+	if (!more) {
+		snpu_plog_sort(recs, n);
+		return;
+	}
+	memcpy(more, recs + sorted, k * sizeof(*more));
+	/* from the back: a record of the first part moves once, at most, and none before the first new */
+	while (k)
+		if (sorted && rec_cmp(&recs[sorted - 1], &more[k - 1]) > 0)
+			recs[--n] = recs[--sorted];
+		else
+			recs[--n] = more[--k];
+	free(more);
+}
+
 uint64_t snpu_plog_hash(const struct snpu_plog_rec *recs, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)recs;

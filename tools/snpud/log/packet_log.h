@@ -197,6 +197,8 @@ int snpu_plog_read(const char *path, struct snpu_plog_head *head, struct snpu_pl
 
 /** snpu_plog_sort() - bring records into canonical order */
 void snpu_plog_sort(struct snpu_plog_rec *recs, size_t n);
+/** snpu_plog_sort_more() - likewise, the first @sorted of them being in order: takes linear time */
+void snpu_plog_sort_more(struct snpu_plog_rec *recs, size_t sorted, size_t n);
 
 /** snpu_plog_hash() - 64-bit FNV-1a of sorted records */
 uint64_t snpu_plog_hash(const struct snpu_plog_rec *recs, size_t n);

@@ -177,7 +177,7 @@ int snpu_timing_run(struct snpu_timing *t)
 	snpu_timing_forget(t);
 	memset(&t->stats, 0, sizeof(t->stats));
 	if (t->num > t->sorted) {
-		snpu_plog_sort(t->recs, t->num);
+		snpu_plog_sort_more(t->recs, t->sorted, t->num);
 		t->sorted = t->num;
 	}
 	rc = snpu_canon_queues(t);
