@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,8 +16,6 @@
 #define RING		1024u
 #define START_MS	60000
 #define RUN_NS		(600ull * 1000000000u)
-
-extern char **environ;
 
 /* ---- the daemon ---- */
 
@@ -70,14 +68,30 @@ static int wait_ready(int fd, const char *dir)
 	return -EIO;
 }
 
+/* posix_spawn() cannot say that the daemon is to end with this process, however that ends */
+static pid_t spawn(char *const argv[], int fd, int as)
+{
+	pid_t parent = getpid(), pid = fork();
+	int null;
+
+	if (pid)
+		return pid;
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(fd, as) < 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent)
+		_exit(127);
+	execv(argv[0], argv);
+	dprintf(STDERR_FILENO, "snpu-bench: %s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
 static int start(struct model *m, const struct model_opts *o, const struct model_cfg *cfg)
 {
 	char bin[4200], npus[16], log[80], ready[16];
 	char *argv[] = { bin, "--socket-dir", m->dir, "--profile", (char *)o->profile, "--log",
 			 log, "--ready-fd", ready, cfg->ideal ? "--ideal" : "--timing",
 			 cfg->npus ? "--npus" : NULL, npus, NULL };
-	posix_spawn_file_actions_t fa;
-	int fds[2], ret;
+	int fds[2], as, ret;
 
 	ret = find_snpud(o, bin, sizeof(bin));
 	if (ret)
@@ -92,12 +106,10 @@ static int start(struct model *m, const struct model_opts *o, const struct model
 		return -errno;
 	snprintf(npus, sizeof(npus), "%u", cfg->npus);
 	snprintf(log, sizeof(log), "%s/log", m->dir);
-	snprintf(ready, sizeof(ready), "%d", fds[1] == 200 ? 201 : 200);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, fds[1], atoi(ready));
-	posix_spawn_file_actions_addopen(&fa, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	ret = -posix_spawn(&m->pid, bin, &fa, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
+	as = fds[1] == 200 ? 201 : 200;
+	snprintf(ready, sizeof(ready), "%d", as);
+	m->pid = spawn(argv, fds[1], as);
+	ret = m->pid < 0 ? -errno : 0;
 	close(fds[1]);
 	if (ret) {
 		m->pid = 0;
