@@ -10,7 +10,8 @@
 limit=300		# seconds for each wait; a guest boots in a few
 program=/opt/snpu/tests/snpu-test-guests
 npus=16 profile='' timing=0 packet_log='' stage=''
-dir=$(mktemp -d /tmp/snpu-vm.XXXXXX) || die "cannot create a directory in /tmp"
+sweep /tmp/snpu-vm
+own_dir dir /tmp/snpu-vm
 pids=()
 
 finish()

@@ -58,6 +58,33 @@ take_lock()
 	fi
 }
 
+# own_dir NAME PREFIX: sets NAME to a new directory PREFIX-XXXXXX. It is locked for as long as this
+# script lives, or anything that it has started; before it has that name, so that nobody finds it
+# without.
+own_dir()
+{
+	local new fd
+
+	new=$(mktemp -d "$2.XXXXXX") || die "cannot create a directory in ${2%/*}"
+	exec {fd}<"$new" && flock -n "$fd" && mv -T -- "$new" "$2-${new##*.}" ||
+		{ rmdir -- "$new"; die "cannot lock a directory in ${2%/*}"; }
+	printf -v "$1" '%s' "$2-${new##*.}"
+}
+
+# sweep PREFIX...: removes the directories of own_dir whose owners were killed
+sweep()
+{
+	local prefix d
+
+	for prefix; do
+		for d in "$prefix"-??????; do
+			[[ -d $d && ! -L $d && -O $d ]] || continue
+			{ flock -n 9 && rm -rf --one-file-system -- "$d"; } 9<"$d"
+		done
+	done 2>/dev/null
+	return 0
+}
+
 # Work that is waited for is put in the background, with a process group of its
 # own: only so does a signal end this script, and the work with it, at once.
 # start_job CMD...: $job is the group. stop_job ends it, if it still runs.
