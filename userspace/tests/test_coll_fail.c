@@ -101,6 +101,44 @@ static void abort_one(void)
 	world_close(&w);
 }
 
+/* Takes all of the HBM; returns how many pieces */
+static unsigned int fill(struct snpu_ctx *ctx, struct snpu_mem **mem, unsigned int max)
+{
+	unsigned int n = 0;
+	uint64_t bytes;
+
+	for (bytes = 1ull << 40; bytes >= SNPU_PAGE_SIZE; bytes /= 2)
+		while (n < max && !snpu_mem_alloc(ctx, bytes, SNPU_MEM_HBM, &mem[n]))
+			n++;
+	return n;
+}
+
+/* The same with no memory left: it must not take any to wake an NPU that sleeps */
+static void abort_full(void)
+{
+	static struct snpu_mem *mem[RANKS][256];
+	unsigned int n[RANKS], r, i;
+	static struct world w;
+	uint64_t begin;
+
+	NEED(world_open(&w, T_LONG));
+	for (r = 0; r < RANKS; r += 2)
+		CHECK_EQ(start(&w, r), 0);
+	for (r = 0; r < RANKS; r++)
+		n[r] = fill(w.dev[r].ctx, mem[r], 256);
+	/* the NPUs go to sleep within a millisecond or two */
+	t_sleep_ms(50);
+	begin = t_now();
+	CHECK_EQ(snpu_coll_abort(w.comm[2]), 0);
+	for (r = 0; r < RANKS; r += 2)
+		CHECK_EQ(snpu_queue_wait(w.dev[r].q, w.pos[r], T_LONG), -EIO);
+	CHECK(t_now() - begin < SNPU_COLL_NOTICE_NS);
+	for (r = 0; r < RANKS; r++)
+		for (i = 0; i < n[r]; i++)
+			CHECK_EQ(snpu_mem_free(mem[r][i]), 0);
+	world_close(&w);
+}
+
 /* A rank never comes: the wait of another runs out, and all know */
 static void late(void)
 {
@@ -253,6 +291,7 @@ int main(void)
 {
 	static const struct t_case cases[] = {
 		{ "an abort reaches all ranks and ends what is outstanding", abort_one, T_BOTH },
+		{ "an abort wakes NPUs that sleep, and needs no memory for it", abort_full, T_DIRECT },
 		{ "a rank that does not come in time", late, T_BOTH },
 		{ "a queue that faults", fault, T_BOTH },
 		{ "a rank that vanishes", vanish, T_BOTH },

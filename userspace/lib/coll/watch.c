@@ -108,8 +108,6 @@ static void release(struct coll_watch *w)
 		__atomic_store_n(&pair[i].came, UINT64_MAX, __ATOMIC_RELAXED);
 		__atomic_store_n(&pair[i].taken, UINT64_MAX, __ATOMIC_RELAXED);
 	}
-	if (!w->wake && snpu_event_create(c->ctx, &w->wake))
-		return;
 	/* a full barrier, and a wake-up if any queue of the context needs it */
 	snpu_event_set(w->wake, snpu_event_read(w->wake) + 1);
 }
@@ -371,6 +369,12 @@ int coll_watch_add(struct snpu_coll *c)
 
 	if (!w)
 		return coll_fail(-ENOMEM, "communicator");
+	/* who lets packets go must not need memory for it */
+	ret = snpu_event_create(c->ctx, &w->wake);
+	if (ret) {
+		free(w);
+		return coll_fail_snpu(ret, "communicator: its event");
+	}
 	pthread_once(&once, init);
 	w->c = c;
 	c->watch = w;
