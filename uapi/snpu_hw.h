@@ -84,6 +84,10 @@
 #define SNPU_CAP_TIMING		(1u << 4)	/* virtual time is kept: VTIME, timing-only queues,
 						 * PF_VIRTUAL
 						 */
+#define SNPU_CAP_MULTI		(1u << 5)	/* REDUCE_PULL, MULTICAST; minor 3 */
+#define SNPU_CAP_IN_SWITCH	(1u << 6)	/* the switches add up and copy for these: operands
+						 * and copies do not share the issuer's links
+						 */
 
 #define SNPU_STATUS_READY	(1u << 0)	/* commands are accepted */
 #define SNPU_STATUS_FATAL	(1u << 1)	/* only a reset helps */
@@ -458,6 +462,8 @@ struct snpu_admin_mbox {
 #define SNPU_OP_FILL		0x03
 #define SNPU_OP_ATOMIC		0x04
 #define SNPU_OP_REDUCE_ADD	0x05
+#define SNPU_OP_REDUCE_PULL	0x06
+#define SNPU_OP_MULTICAST	0x07
 #define SNPU_OP_MATMUL		0x10
 #define SNPU_OP_ELTWISE		0x11
 #define SNPU_OP_CONVERT		0x12
@@ -484,12 +490,12 @@ struct snpu_admin_mbox {
 #define SNPU_DT_F16		3
 #define SNPU_DT_I8		4
 #define SNPU_DT_I32		5
-#define SNPU_DT_I64		6	/* ELTWISE only */
+#define SNPU_DT_I64		6	/* ELTWISE, REDUCE_PULL only */
 #define SNPU_DT_MAX		6
 
 /* Limits */
 #define SNPU_MAX_GROUPS		4096u		/* MATMUL arg, batch of ATTENTION */
-#define SNPU_MAX_BYTES		(1ull << 40)	/* COPY, FILL, CRC32C */
+#define SNPU_MAX_BYTES		(1ull << 40)	/* COPY, FILL, CRC32C, MULTICAST */
 #define SNPU_MAX_DIM		(1u << 24)	/* each of rows, cols, M, N, K */
 #define SNPU_MAX_LD		(1u << 28)	/* leading dimension, elements */
 #define SNPU_MAX_ELEMS		(1ull << 32)	/* elements of one operand, gaps included */
@@ -497,6 +503,7 @@ struct snpu_admin_mbox {
 #define SNPU_MAX_IB_PKTS	65536u
 #define SNPU_MAX_ROWS		65536u		/* ATTENTION: query rows */
 #define SNPU_MAX_DK		4096u		/* ATTENTION: dk */
+#define SNPU_MAX_LIST		512u		/* addresses of REDUCE_PULL, MULTICAST */
 #define SNPU_MAX_CLOCK		(1ull << 62)	/* CLOCK: about 146 years */
 
 /**
@@ -557,6 +564,37 @@ struct snpu_pkt_reduce {
 	__u64 count;
 	__u64 sem_addr;
 	__u64 sem_value;
+	__u64 rsvd[2];
+};
+
+/**
+ * struct snpu_pkt_multi - REDUCE_PULL, MULTICAST: one operand here, many at the addresses of a list
+ * @hdr: header.
+ *       REDUCE_PULL: dtype F32, BF16, F16, I8, I32, I64; arg: SNPU_ELT_ADD, MUL, MAX, MIN:
+ *       addr[i] = list[0][i] op list[1][i] op ... in the order of the list, whatever arrives first.
+ *       Floats: in F32, rounded once to nearest even at the end; integers wrap.
+ *       MULTICAST: every list[k] = addr, bytes.
+ * @addr: result, or what is copied
+ * @list: @num addresses of 64 bits, aligned to 8, readable; read once, before anything is touched
+ * @offset: added to each address of the list
+ * @count: REDUCE_PULL: elements, 1 .. SNPU_MAX_ELEMS; MULTICAST: bytes, 1 .. SNPU_MAX_BYTES
+ * @num: addresses, 1 .. SNPU_MAX_LIST
+ * @rsvd0: must be zero
+ * @rsvd: must be zero
+ *
+ * REDUCE_PULL: all aligned to the element; the result may be one of the operands, at the same
+ * address, and must not overlap one in part. MULTICAST: any alignment, no overlap with @addr.
+ * An address of the list, with the offset, that is out of range is FIELD or ALIGN, with where it
+ * stands in the list as fault_va. Each is translated like any other operand.
+ */
+struct snpu_pkt_multi {
+	struct snpu_pkt_hdr hdr;
+	__u64 addr;
+	__u64 list;
+	__u64 offset;
+	__u64 count;
+	__u32 num;
+	__u32 rsvd0;
 	__u64 rsvd[2];
 };
 
@@ -903,6 +941,7 @@ struct snpu_pkt_misc {
  * @crc32c: CRC32C
  * @sem: SEM_SIGNAL, SEM_WAIT
  * @reduce: REDUCE_ADD
+ * @multi: REDUCE_PULL, MULTICAST
  * @atomic: ATOMIC
  * @attention: ATTENTION
  * @misc: NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT, CLOCK
@@ -922,6 +961,7 @@ union snpu_pkt {
 	struct snpu_pkt_crc32c crc32c;
 	struct snpu_pkt_sem sem;
 	struct snpu_pkt_reduce reduce;
+	struct snpu_pkt_multi multi;
 	struct snpu_pkt_atomic atomic;
 	struct snpu_pkt_attention attention;
 	struct snpu_pkt_misc misc;
@@ -1024,6 +1064,7 @@ _Static_assert(sizeof(struct snpu_pkt_crc32c) == 64, "crc32c");
 _Static_assert(sizeof(struct snpu_pkt_sem) == 64, "sem");
 _Static_assert(sizeof(struct snpu_pkt_reduce) == 64, "reduce");
 _Static_assert(sizeof(struct snpu_pkt_atomic) == 64, "atomic");
+_Static_assert(sizeof(struct snpu_pkt_multi) == 64, "multi");
 _Static_assert(sizeof(struct snpu_pkt_attention) == 64, "attention");
 _Static_assert(sizeof(struct snpu_adm_dir) == 64, "directory entry");
 _Static_assert(sizeof(struct snpu_pkt_misc) == 64, "misc");
