@@ -65,6 +65,7 @@ static const struct snpu_profile_key profile_keys[] = {
 	KEY(fabric, l2_switches_per_plane, "", 1, 256, 1, 0),
 	KEY(fabric, l2_switch_ports, "", 1, 4096, 1, 0),
 	WORD_KEY(fabric, routing, routing_names, 2),
+	KEY(fabric, in_switch, "", 0, 1, 1, 0),
 	KEY(fabric, cpu_bandwidth, "B/s", 1e6, 1e15, 0, 0),
 	PATH_KEYS(intra_bandwidth, "B/s", 1e6, 1e15),
 	PATH_KEYS(intra_latency, "s", 1e-9, 1),

@@ -63,6 +63,8 @@ enum snpu_routing {
 	X(link_efficiency_read, "", 0.01, 1) \
 	X(link_efficiency_write, "", 0.01, 1) \
 	X(l2_efficiency, "", 0.01, 1) \
+	X(switch_efficiency, "", 0.01, 1) \
+	X(switch_latency, "s", 0, 1) \
 	X(cpu_efficiency_read, "", 0.01, 1) \
 	X(cpu_efficiency_write, "", 0.01, 1) \
 	X(read_latency, "s", 0, 1) \
@@ -91,7 +93,7 @@ struct snpu_profile {
 	struct {
 		struct snpu_fig planes, npu_bandwidth, link_bandwidth, links_per_die;
 		struct snpu_fig l1_switches_per_host, l1_uplink_links, l2_switches_per_plane;
-		struct snpu_fig l2_switch_ports, cpu_bandwidth, routing;
+		struct snpu_fig l2_switch_ports, cpu_bandwidth, routing, in_switch;
 		struct snpu_fig intra_bandwidth[SNPU_PATHS], intra_latency[SNPU_PATHS];
 		struct snpu_fig inter_bandwidth[SNPU_PATHS], inter_latency[SNPU_PATHS];
 		struct snpu_fig cpu_intra_bandwidth[SNPU_PATHS], cpu_intra_latency[SNPU_PATHS];

@@ -117,6 +117,9 @@ static int check_switches(struct check *c, const struct snpu_profile *p)
 	if (l1 && l1 != planes)
 		return bad(c, "fabric.l1_switches_per_host", "%.0f: must be fabric.planes %.0f, one "
 			   "of each plane", l1, planes);
+	if (p->fabric.in_switch.value && l2)
+		return bad(c, "fabric.in_switch", "1: what switches add up and copy is modelled for "
+			   "one level of them, but there are fabric.l2_switches_per_plane %.0f", l2);
 	if (ports && !l2)
 		return bad(c, "fabric.l2_switch_ports", "%.0f: needs fabric.l2_switches_per_plane "
 			   "too", ports);

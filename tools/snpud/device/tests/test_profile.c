@@ -261,6 +261,9 @@ static void edits(void)
 		{ "unknown routing", F("routing", "\"best\"", ""), NULL, "hash, round_robin" },
 		{ "fewer ports than hosts", F("l2_switch_ports", "47", ""), NULL,
 		  "fabric.l2_switch_ports: 47: 48 hosts" },
+		{ "switches of two levels that add up", F("in_switch", "1", ""), NULL,
+		  "fabric.in_switch: 1: what switches add up" },
+		{ "switches that are told not to", F("in_switch", "0", ""), NULL, NULL },
 		{ "no uplinks", "\"l1_uplink_links\": null", NULL, "fabric.l1_uplink_links too" },
 		{ "a required one taken away", "\"planes\": null", NULL, "fabric.planes: missing" },
 	};
