@@ -137,6 +137,13 @@ void snpu_fabric_lane(const struct snpu_fabric *f, uint32_t src, uint32_t dst, u
 
 /* ---- transfers: by workers ---- */
 
+/* The links of its way that a transfer takes: not all, where a switch adds up or copies */
+enum snpu_flow_part {
+	SNPU_FLOW_ALL,
+	SNPU_FLOW_TO_SWITCH,	/* up to the last switch */
+	SNPU_FLOW_FROM_SWITCH,	/* the link behind it */
+};
+
 /**
  * struct snpu_flow - one transfer under way; zero: none
  *
@@ -146,6 +153,7 @@ struct snpu_flow {
 	bool open;
 	uint32_t gen;			/* of the states in @lanes */
 	uint32_t src, dst, src_die, dst_die;
+	enum snpu_flow_part part;
 	uint64_t key;
 	uint64_t va, run;		/* piece that is moving now */
 	uint64_t bytes;			/* of earlier pieces that took @lanes */
@@ -155,13 +163,15 @@ struct snpu_flow {
 /**
  * struct snpu_flow_ends - between which NPUs
  * @src: node that the bytes leave
- * @dst: another node
+ * @dst: another node; the same one for what a switch adds up or copies, of one level of switches
  * @src_die: 0: all its dies take part, n: die n - 1
  * @dst_die: likewise
+ * @part: links it takes
  * @key: number of the packet in its queue: what flapping links and routing in turns go by
  */
 struct snpu_flow_ends {
 	uint32_t src, dst, src_die, dst_die;
+	enum snpu_flow_part part;
 	uint64_t key;
 };
 
@@ -196,6 +206,13 @@ static inline void snpu_flow_exact(struct snpu_flow *flow, uint64_t bytes)
 		return;
 	flow->bytes = 0;
 	flow->run = bytes;
+}
+
+/** snpu_flow_piece() - the piece that is about to move is of another length than was said */
+static inline void snpu_flow_piece(struct snpu_flow *flow, uint64_t bytes)
+{
+	if (flow->open)
+		flow->run = bytes;
 }
 
 /** snpu_flow_drop() - forget it, nothing is counted: the packet will be tried anew */

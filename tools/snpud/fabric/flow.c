@@ -15,6 +15,7 @@
 /* Ends of a transfer, with what all its lanes share */
 struct way {
 	uint32_t src, dst, src_die, dst_die;
+	enum snpu_flow_part part;
 	uint64_t key;
 	uint32_t src_host, dst_host;
 };
@@ -23,7 +24,7 @@ static struct way way_of(const struct snpu_fabric *f, const struct snpu_flow_end
 {
 	return (struct way){
 		.src = e->src, .dst = e->dst, .src_die = e->src_die, .dst_die = e->dst_die,
-		.key = e->key, .src_host = e->src / f->topo->npus_per_host,
+		.part = e->part, .key = e->key, .src_host = e->src / f->topo->npus_per_host,
 		.dst_host = e->dst / f->topo->npus_per_host,
 	};
 }
@@ -131,6 +132,17 @@ static void pass(struct snpu_fabric *f, uint32_t link, uint64_t bytes, bool lost
 	fab_link_unlock(l);
 }
 
+/* The first link of @hops that the transfer takes, and the end of them */
+static unsigned int part_begin(const struct way *w, unsigned int hops)
+{
+	return w->part == SNPU_FLOW_FROM_SWITCH ? hops - 1 : 0;
+}
+
+static unsigned int part_end(const struct way *w, unsigned int hops)
+{
+	return w->part == SNPU_FLOW_TO_SWITCH ? hops - 1 : hops;
+}
+
 static void lane_pass(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 		      uint64_t bytes)
 {
@@ -139,7 +151,7 @@ static void lane_pass(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 	bool up;
 
 	hops = lane_route(f, w, lane, false, links, &up);
-	for (k = 0; k < hops; k++)
+	for (k = part_begin(w, hops); k < part_end(w, hops); k++)
 		pass(f, links[k], bytes, false);
 }
 
@@ -148,11 +160,12 @@ static void lane_lose(struct snpu_fabric *f, const struct way *w, uint32_t lane,
 		      uint64_t bytes)
 {
 	uint32_t links[SNPU_TOPO_MAX_HOPS];
-	unsigned int hops, k;
+	unsigned int hops, end, k;
 	bool up;
 
 	hops = lane_route(f, w, lane, false, links, &up);
-	for (k = 0; k + 1 < hops && (up || !link_down(f, links[k], w->key, false)); k++)
+	end = part_end(w, hops);
+	for (k = part_begin(w, hops); k + 1 < end && (up || !link_down(f, links[k], w->key, false)); k++)
 		pass(f, links[k], bytes, false);
 	pass(f, links[k], bytes, true);
 	/* the packet at which a bad phase begins: the link has just gone down, both ways */
@@ -203,6 +216,8 @@ static void matrix_add(struct snpu_fabric *f, uint32_t src, uint32_t dst, uint64
 	uint64_t *row = __atomic_load_n(&f->rows[src], __ATOMIC_ACQUIRE);
 	uint64_t *none = NULL;
 
+	if (src == dst)
+		return;		/* to its switch and back */
 	if (!row) {
 		row = calloc(f->topo->nodes, sizeof(*row));
 		if (!row)
@@ -220,7 +235,8 @@ static void matrix_add(struct snpu_fabric *f, uint32_t src, uint32_t dst, uint64
 
 static struct way flow_way(const struct snpu_fabric *f, const struct snpu_flow *fl)
 {
-	const struct snpu_flow_ends e = { fl->src, fl->dst, fl->src_die, fl->dst_die, fl->key };
+	const struct snpu_flow_ends e = { fl->src, fl->dst, fl->src_die, fl->dst_die, fl->part,
+					  fl->key };
 
 	return way_of(f, &e);
 }
@@ -232,6 +248,7 @@ static void begin(struct snpu_fabric *f, struct snpu_flow *fl, const struct snpu
 	fl->dst = e->dst;
 	fl->src_die = e->src_die;
 	fl->dst_die = e->dst_die;
+	fl->part = e->part;
 	fl->key = e->key;
 	fl->bytes = 0;
 	fl->run = 0;
@@ -316,7 +333,7 @@ int snpu_flow_move(struct snpu_fabric *f, struct snpu_flow *fl, const struct snp
 	uint64_t moved = fl->run;
 	int ret;
 
-	if (fl->open && (fl->src != e->src || fl->dst != e->dst)) {
+	if (fl->open && (fl->src != e->src || fl->dst != e->dst || fl->part != e->part)) {
 		ret = snpu_flow_end(f, fl);
 		if (ret)
 			return ret;

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SNPU_PLOG_MAGIC		0x474c504e53ull		/* "SNPLG" */
-#define SNPU_PLOG_VERSION	3
+#define SNPU_PLOG_VERSION	4
 
 /**
  * struct snpu_plog_head - start of the file
@@ -32,6 +32,8 @@ struct snpu_plog_head {
 };
 
 #define SNPU_PLOG_NO_NODE	0xffffffffu
+#define SNPU_PLOG_SET_WORDS	7u
+#define SNPU_PLOG_SET_NODES	(SNPU_PLOG_SET_WORDS * 64u)	/* that a set has room for */
 #define SNPU_PLOG_RING		0xffffffffu	/* @sub of a packet in the ring itself */
 
 /* @sem_kind */
@@ -73,13 +75,16 @@ struct snpu_plog_head {
  * @k: MATMUL k; ATTENTION dk
  * @groups: MATMUL groups (1 and up); ATTENTION batch
  * @clock: CLOCK: the virtual time it gave
- * @die: 0: the work was spread over all dies; n: die n - 1 did it
- * @timing_only: 1: no data was touched, see SNPU_QF_TIMING
- * @host_mem: SNPU_PLOG_HOST_*
- * @arg: argument of the packet's header
  * @aux: ATTENTION dv
  * @sem_gen: how often the memory of the semaphore was zeroed by the device before
  * @rsvd: zero
+ * @set: REDUCE_PULL, MULTICAST: bit n: memory of node n is in the list; in the place of what these
+ *	packets have not
+ * @die: 0: the work was spread over all dies; n: die n - 1 did it
+ * @timing_only: 1: no data was touched, see SNPU_QF_TIMING
+ * @host_mem: SNPU_PLOG_HOST_*
+ * @rsvd0: zero
+ * @arg: argument of the packet's header; REDUCE_PULL, MULTICAST: addresses in the list
  */
 struct snpu_plog_rec {
 	uint32_t node;
@@ -99,21 +104,26 @@ struct snpu_plog_rec {
 	uint64_t bytes_read;
 	uint64_t bytes_written;
 	uint64_t flops;
-	uint64_t sem_addr;
-	uint64_t sem_value;
-	uint32_t m;
-	uint32_t n;
-	uint32_t k;
-	uint32_t groups;
-	uint64_t clock;
+	union {
+		struct {
+			uint64_t sem_addr;
+			uint64_t sem_value;
+			uint32_t m;
+			uint32_t n;
+			uint32_t k;
+			uint32_t groups;
+			uint64_t clock;
+			uint32_t aux;
+			uint32_t sem_gen;
+			uint64_t rsvd;
+		};
+		uint64_t set[SNPU_PLOG_SET_WORDS];
+	};
 	uint8_t die;
 	uint8_t timing_only;
 	uint8_t host_mem;
 	uint8_t rsvd0;
 	uint32_t arg;
-	uint32_t aux;
-	uint32_t sem_gen;
-	uint64_t rsvd;
 };
 
 _Static_assert(sizeof(struct snpu_plog_head) == 64, "log head");
