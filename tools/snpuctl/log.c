@@ -21,6 +21,7 @@ static const char *op_name(unsigned int op)
 		[SNPU_OP_BARRIER] = "barrier", [SNPU_OP_TIMESTAMP] = "timestamp",
 		[SNPU_OP_INTERRUPT] = "interrupt", [SNPU_OP_INDIRECT] = "indirect",
 		[SNPU_OP_ATOMIC] = "atomic", [SNPU_OP_REDUCE_ADD] = "reduce_add",
+		[SNPU_OP_REDUCE_PULL] = "reduce_pull", [SNPU_OP_MULTICAST] = "multicast",
 		[SNPU_OP_ATTENTION] = "attention", [SNPU_OP_CLOCK] = "clock",
 	};
 

@@ -26,6 +26,9 @@ struct exec {
 	uint32_t read_node, write_node;		/* other NPUs it touched, for the log */
 	uint8_t host_mem;			/* SNPU_PLOG_HOST_* */
 	struct snpu_flow flow[2];		/* what it reads from, and writes to, other NPUs */
+	uint32_t entry;				/* place of the list at hand, SNPU_MEM_NO_ENTRY: none */
+	uint32_t shared;			/* that with which the issuer's link is counted */
+	uint64_t set[SNPU_PLOG_SET_WORDS];	/* NPUs of the list */
 	struct snpu_mmu_hit sem;
 	uint64_t fault_va;
 	struct snpu_work work;
@@ -48,12 +51,34 @@ bool snpu_queue_pending(const struct snpu_queue *q)
 	return snpu_load(q->db) != snpu_load(&q->head) || (inject && inject != SNPU_INJECT_HANG);
 }
 
+bool snpu_multi_works(const struct snpu_machine *m)
+{
+	return snpu_fabric_topo(m->fabric)->nodes <= SNPU_PLOG_SET_NODES;
+}
+
+static bool by_switch(const struct exec *x)
+{
+	return x->entry != SNPU_MEM_NO_ENTRY && x->q->npu->m->in_switch;
+}
+
+/* Which links a piece takes. With a switch that adds up, or copies, the issuer's only once */
+static enum snpu_flow_part part_of(struct exec *x, bool write)
+{
+	if (!by_switch(x))
+		return SNPU_FLOW_ALL;
+	if (x->shared == SNPU_MEM_NO_ENTRY)
+		x->shared = x->entry;
+	if (x->shared == x->entry)
+		return SNPU_FLOW_ALL;
+	return write ? SNPU_FLOW_FROM_SWITCH : SNPU_FLOW_TO_SWITCH;
+}
+
 /* A piece of what the packet moves between two NPUs */
 static unsigned int over_fabric(struct exec *x, uint64_t va, bool write,
 				const struct snpu_mmu_hit *hit)
 {
 	struct snpu_queue *q = x->q;
-	struct snpu_flow_ends e = { .key = q->head + q->ib_pos };
+	struct snpu_flow_ends e = { .key = q->head + q->ib_pos, .part = part_of(x, write) };
 
 	if (write) {
 		e.src = q->npu->node;
@@ -89,8 +114,12 @@ static unsigned int resolve(struct exec *x, uint64_t va, uint64_t len, bool writ
 	struct snpu_queue *q = x->q;
 	unsigned int err = snpu_mmu_resolve(q, va, len, write, hit);
 
-	if (!err && hit->node != q->npu->node && hit->aperture == SNPU_APERTURE_FABRIC)
+	/* the issuer's own part passes the switch as well */
+	if (!err && ((hit->node != q->npu->node && hit->aperture == SNPU_APERTURE_FABRIC) ||
+		     (hit->aperture != SNPU_APERTURE_HOST && by_switch(x))))
 		err = over_fabric(x, va, write, hit);
+	if (!err && x->entry != SNPU_MEM_NO_ENTRY)
+		x->set[hit->node / 64] |= 1ull << hit->node % 64;
 	if (err)
 		x->fault_va = va;
 	else if (hit->aperture == SNPU_APERTURE_HOST)
@@ -173,11 +202,19 @@ static int mem_checkpoint(void *ctx)
 	return SNPU_ERR_NONE;
 }
 
+static void mem_entry(void *ctx, uint32_t i)
+{
+	struct exec *x = ctx;
+
+	x->entry = i;
+}
+
 static const struct snpu_mem_ops mem_ops = {
 	.resolve = mem_resolve,
 	.slow_read = mem_slow_read,
 	.slow_write = mem_slow_write,
 	.checkpoint = mem_checkpoint,
+	.entry = mem_entry,
 };
 
 /* ---- semaphores ---- */
@@ -472,6 +509,35 @@ static enum step data_done(struct exec *x, unsigned int *err)
 	return *err ? STEP_FAULT : STEP_RETIRED;
 }
 
+/* Places of a list, of a packet that only costs time: the list is real, what it names is not touched */
+static unsigned int time_list(struct exec *x)
+{
+	const bool write = x->pkt.hdr.op == SNPU_OP_MULTICAST;
+	const uint64_t *list;
+	struct snpu_fault fault;
+	struct snpu_work work;
+	struct snpu_mmu_hit hit;
+	unsigned int err;
+
+	snpu_pkt_work(&x->pkt, &work);
+	err = (unsigned int)snpu_engine_list(x->engine, &x->pkt, &mem_ops, x, &fault, &list);
+	x->fault_va = fault.va;
+	for (x->entry = 0; !err && x->entry < x->pkt.multi.num; x->entry++) {
+		err = resolve(x, list[x->entry], 1, write, &hit);
+		if (err && err != SNPU_ERR_FABRIC) {
+			/* not mapped: as if it were here */
+			hit = (struct snpu_mmu_hit){ .node = x->q->npu->node, .run = 1 };
+			x->set[hit.node / 64] |= 1ull << hit.node % 64;
+			err = by_switch(x) ? over_fabric(x, list[x->entry], write, &hit) : 0;
+		}
+		if (!err && (by_switch(x) || hit.node != x->q->npu->node))
+			snpu_flow_piece(&x->flow[write], write ? work.bytes_read :
+					work.bytes_written);
+	}
+	x->entry = SNPU_MEM_NO_ENTRY;
+	return err;
+}
+
 /* A packet that only costs time: where its operands are decides how much. Unmapped ones are here */
 static enum step time_data(struct exec *x, unsigned int *err)
 {
@@ -489,6 +555,10 @@ static enum step time_data(struct exec *x, unsigned int *err)
 	snpu_pkt_work(&x->pkt, &x->work);
 	snpu_flow_exact(&x->flow[0], x->work.bytes_read);
 	snpu_flow_exact(&x->flow[1], x->work.bytes_written);
+	if (snpu_pkt_is_multi(&x->pkt))
+		*err = time_list(x);
+	if (*err)
+		return STEP_FAULT;
 	return data_done(x, err);
 }
 
@@ -617,6 +687,11 @@ static void log_shape(struct snpu_plog_rec *r, const struct exec *x)
 		break;
 	case SNPU_OP_CLOCK:
 		r->clock = p->misc.addr;
+		break;
+	case SNPU_OP_REDUCE_PULL:
+	case SNPU_OP_MULTICAST:
+		memcpy(r->set, x->set, sizeof(r->set));
+		r->arg = p->multi.num;
 		break;
 	}
 }
@@ -753,6 +828,7 @@ uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 		return 0;
 	memset(&x, 0, sizeof(x));
 	x.q = q;
+	x.entry = SNPU_MEM_NO_ENTRY;
 	if (fetch(&x, q->ib_count ? q->ib_va + (uint64_t)q->ib_pos * SNPU_PKT_BYTES :
 		  q->ring_va + (q->head & (q->ring_entries - 1)) * SNPU_PKT_BYTES) ||
 	    x.pkt.hdr.op != SNPU_OP_SEM_WAIT || (x.pkt.sem.addr & 7) || sem_load(&x, &val) ||
@@ -792,6 +868,8 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		x.read_node = SNPU_PLOG_NO_NODE;
 		x.write_node = SNPU_PLOG_NO_NODE;
 		x.host_mem = 0;
+		x.entry = SNPU_MEM_NO_ENTRY;
+		x.shared = SNPU_MEM_NO_ENTRY;
 		x.flow[0].open = false;
 		x.flow[1].open = false;
 		x.work = (struct snpu_work) { 0 };
@@ -802,6 +880,10 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 			memset(&x.pkt, 0, sizeof(x.pkt));
 		else if (!is_plain_nop(&x.pkt))
 			err = snpu_pkt_check(&x.pkt);
+		if (!err && snpu_pkt_is_multi(&x.pkt)) {
+			memset(x.set, 0, sizeof(x.set));
+			err = snpu_multi_works(n->m) ? SNPU_ERR_NONE : SNPU_ERR_OPCODE;
+		}
 		if (q->stamped)
 			stamp_check(&x, err);
 		if (!err)

@@ -212,6 +212,7 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	}
 	memset(m, 0, sizeof(*m));
 	m->profile = opts->profile;
+	m->in_switch = m->profile->fabric.in_switch.value;
 	m->npus = opts->npus;
 	m->first_node = opts->first_node;
 	m->plog = opts->plog;

@@ -255,6 +255,7 @@ struct snpu_machine {
 	const struct snpu_profile *profile;
 	unsigned int npus;
 	unsigned int first_node;
+	bool in_switch;			/* switches add up and copy */
 	struct snpu_npu **npu;
 	uint64_t t0;
 	uint64_t ticks0;
@@ -425,6 +426,8 @@ void snpu_semgen_scrub(struct snpu_npu *n, uint64_t off, uint64_t bytes);
 uint32_t snpu_semgen_of(const struct snpu_npu *n, uint64_t off);
 
 /* exec.c */
+/* Are there REDUCE_PULL and MULTICAST? The log has no room for sets of more NPUs */
+bool snpu_multi_works(const struct snpu_machine *m);
 bool snpu_queue_pending(const struct snpu_queue *q);
 unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q);
 /* ns until the wait of a blocked queue ends: 0 now, UINT64_MAX never; owner, in a section */

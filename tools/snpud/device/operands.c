@@ -32,6 +32,10 @@ unsigned int snpu_pkt_operands(const union snpu_pkt *p, struct snpu_operand *o)
 		return put3(o, p->copy2d.src, 0, p->copy2d.dst);
 	case SNPU_OP_REDUCE_ADD:
 		return put3(o, p->reduce.src, 0, p->reduce.dst);
+	case SNPU_OP_REDUCE_PULL:
+		return put(o, 0, p->multi.addr, true);	/* the list comes apart from these */
+	case SNPU_OP_MULTICAST:
+		return put(o, 0, p->multi.addr, false);
 	case SNPU_OP_FILL:
 		return put(o, 0, p->fill.dst, true);
 	case SNPU_OP_MATMUL:

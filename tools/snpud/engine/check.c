@@ -159,6 +159,26 @@ static unsigned int check_reduce(const union snpu_pkt *p)
 	return c->src % size || c->dst % size ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
 }
 
+/* The list itself is the engine's to check, once it has read it */
+static unsigned int check_multi(const union snpu_pkt *p)
+{
+	const struct snpu_pkt_multi *c = &p->multi;
+	const bool pull = c->hdr.op == SNPU_OP_REDUCE_PULL;
+	unsigned int size = pull ? snpu_dt_size(c->hdr.dtype) : 1;
+	struct span s = { .va = c->addr }, l = { .va = c->list, .bytes = c->num * 8ull };
+
+	if (!hdr_is(p, 0, pull, false, pull) || c->rsvd0 || !RSVD_ZERO(c->rsvd) ||
+	    c->num > SNPU_MAX_LIST || c->offset >= VA_END || !span_ok(&l))
+		return SNPU_ERR_FIELD;
+	if (pull && (!dt_in(c->hdr.dtype, FLOATS | I8 | I32 | I64) || c->hdr.arg > SNPU_ELT_MIN ||
+		     c->hdr.arg == SNPU_ELT_SCALE))
+		return SNPU_ERR_FIELD;
+	s.bytes = pull ? vec_bytes(c->count, size) : c->count <= SNPU_MAX_BYTES ? c->count : 0;
+	if (!span_ok(&s))
+		return SNPU_ERR_FIELD;
+	return c->addr % size || c->list % 8 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;
+}
+
 static unsigned int check_atomic(const union snpu_pkt *p)
 {
 	const struct snpu_pkt_atomic *c = &p->atomic;
@@ -481,6 +501,9 @@ unsigned int snpu_pkt_check(const union snpu_pkt *p)
 		return check_atomic(p);
 	case SNPU_OP_REDUCE_ADD:
 		return check_reduce(p);
+	case SNPU_OP_REDUCE_PULL:
+	case SNPU_OP_MULTICAST:
+		return check_multi(p);
 	case SNPU_OP_MATMUL:
 		return check_matmul(p);
 	case SNPU_OP_ELTWISE:
@@ -571,6 +594,15 @@ void snpu_pkt_work(const union snpu_pkt *p, struct snpu_work *w)
 	case SNPU_OP_REDUCE_ADD:
 		w->bytes_read = w->bytes_written = p->reduce.count * size;
 		w->flops = p->reduce.count;
+		break;
+	case SNPU_OP_REDUCE_PULL:
+		w->bytes_written = p->multi.count * size;
+		w->bytes_read = w->bytes_written * p->multi.num;
+		w->flops = p->multi.count * (p->multi.num - 1);
+		break;
+	case SNPU_OP_MULTICAST:
+		w->bytes_read = p->multi.count;
+		w->bytes_written = w->bytes_read * p->multi.num;
 		break;
 	case SNPU_OP_ATTENTION:
 		w->bytes_read = ((uint64_t)t->rows + t->len) * t->batch * t->dk * size;

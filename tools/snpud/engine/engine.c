@@ -294,9 +294,27 @@ static int dispatch(struct snpu_exec *x, const union snpu_pkt *p)
 		return snpu_op_attention(x, p);
 	case SNPU_OP_REDUCE_ADD:
 		return snpu_op_reduce_add(x, p);
+	case SNPU_OP_REDUCE_PULL:
+		return snpu_op_reduce_pull(x, p);
+	case SNPU_OP_MULTICAST:
+		return snpu_op_multicast(x, p);
 	default:
 		return SNPU_ERR_OPCODE;
 	}
+}
+
+int snpu_engine_list(struct snpu_engine *e, const union snpu_pkt *p, const struct snpu_mem_ops *ops,
+		     void *ctx, struct snpu_fault *fault, const uint64_t **list)
+{
+	struct snpu_exec x = { .e = e, .ops = ops, .ctx = ctx };
+	int err = snpu_multi_list(&x, p, list);
+
+	*fault = (struct snpu_fault){ 0 };
+	if (err) {
+		fault->error = (uint32_t)err;
+		fault->va = x.fault_va;
+	}
+	return err;
 }
 
 int snpu_engine_exec(struct snpu_engine *e, const union snpu_pkt *p, const struct snpu_mem_ops *ops,

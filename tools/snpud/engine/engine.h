@@ -24,6 +24,8 @@
  * @slow_read: copies @len bytes out; SNPU_ERR_*
  * @slow_write: copies @len bytes in; SNPU_ERR_*
  * @checkpoint: called every few milliseconds of work. Nonzero aborts with that SNPU_ERR_*
+ * @entry: what is resolved from now on belongs to this place of the packet's list, or, with
+ *	SNPU_MEM_NO_ENTRY, to none; may be NULL
  */
 struct snpu_mem_ops {
 	int (*resolve)(void *ctx, uint64_t va, uint64_t len, unsigned int access, void **host,
@@ -31,7 +33,10 @@ struct snpu_mem_ops {
 	int (*slow_read)(void *ctx, uint64_t va, void *buf, uint64_t len);
 	int (*slow_write)(void *ctx, uint64_t va, const void *buf, uint64_t len);
 	int (*checkpoint)(void *ctx);
+	void (*entry)(void *ctx, uint32_t i);
 };
+
+#define SNPU_MEM_NO_ENTRY	0xffffffffu
 
 /**
  * struct snpu_fault - why a packet failed
@@ -91,6 +96,26 @@ uint64_t snpu_pkt_cost(const union snpu_pkt *p);
 
 /** snpu_pkt_is_heavy() - true if a checked packet is likely to run for more than about 20 us */
 bool snpu_pkt_is_heavy(const union snpu_pkt *p);
+
+/** snpu_pkt_is_multi() - has the packet a list of addresses? */
+static inline bool snpu_pkt_is_multi(const union snpu_pkt *p)
+{
+	return p->hdr.op == SNPU_OP_REDUCE_PULL || p->hdr.op == SNPU_OP_MULTICAST;
+}
+
+/**
+ * snpu_engine_list() - read and check the list of a packet, for who does not execute it
+ * @e: engine of this thread
+ * @p: packet with a list, that snpu_pkt_check() passed
+ * @ops: memory
+ * @ctx: for @ops
+ * @fault: receives error and address on failure
+ * @list: receives p->multi.num addresses, offset and all, good until @e is used again
+ *
+ * Return: SNPU_ERR_*, the same as @fault->error.
+ */
+int snpu_engine_list(struct snpu_engine *e, const union snpu_pkt *p, const struct snpu_mem_ops *ops,
+		     void *ctx, struct snpu_fault *fault, const uint64_t **list);
 
 /**
  * snpu_engine_exec() - execute a data packet (COPY .. CRC32C)

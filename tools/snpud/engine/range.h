@@ -139,6 +139,10 @@ int snpu_op_rows(struct snpu_exec *x, const union snpu_pkt *p);
 int snpu_op_matmul(struct snpu_exec *x, const union snpu_pkt *p);
 int snpu_op_attention(struct snpu_exec *x, const union snpu_pkt *p);
 int snpu_op_reduce_add(struct snpu_exec *x, const union snpu_pkt *p);
+int snpu_op_reduce_pull(struct snpu_exec *x, const union snpu_pkt *p);
+int snpu_op_multicast(struct snpu_exec *x, const union snpu_pkt *p);
+/* multi.c: reads and checks the list of a packet; the addresses are in scratch memory */
+int snpu_multi_list(struct snpu_exec *x, const union snpu_pkt *p, const uint64_t **list);
 
 struct snpu_gemm;
 struct snpu_gemm *snpu_engine_gemm(struct snpu_engine *e);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/engine.h"
 #include "engine/tests/good.h"
 #include "fabric/topo.h"
 #include "log/packet_log.h"
@@ -293,6 +294,9 @@ static bool is_data(const union snpu_pkt *p)
 	       p->hdr.op != SNPU_OP_ATOMIC;
 }
 
+/* What the good packets with lists have at A(1) */
+static const uint64_t good_list[] = { A(2) - 64, A(3) - 64, A(2) + 64 };
+
 /* A queue that only costs time logs what another one does, and touches nothing */
 static void same_log(bool far)
 {
@@ -339,10 +343,12 @@ static void same_log(bool far)
 			*t_put(&timed, 0) = good[i];
 	memset(p, 0, BYTES);
 	memset(p + (1u << 20), 0x11, BYTES - (1u << 20));
+	memcpy(p + (1u << 20), good_list, sizeof(good_list));
 	t_ring(&timed);
 	CHECK(t_drain(&timed), "timed: error %u at %llu", timed.cpl->error,
 	      (unsigned long long)timed.cpl->fault_index);
-	for (i = 1u << 20; i < BYTES && p[i] == 0x11; i++)
+	CHECK(!memcmp(p + (1u << 20), good_list, sizeof(good_list)), "list");
+	for (i = (1u << 20) + sizeof(good_list); i < BYTES && p[i] == 0x11; i++)
 		;
 	CHECK_EQ(i, BYTES);
 	for (i = 0; i < NUM_GOOD; i++) {
@@ -351,6 +357,8 @@ static void same_log(bool far)
 		/* zeros are good indices */
 		memset(d.hbm + mem, 0, BYTES);
 		memset(p, 0, BYTES);
+		if (snpu_pkt_is_multi(&good[i]))
+			memcpy(p + (1u << 20), good_list, sizeof(good_list));
 		*t_put(&real, 0) = good[i];
 		n++;
 		t_ring(&real);

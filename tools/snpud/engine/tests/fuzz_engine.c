@@ -72,6 +72,17 @@ static void vary(union snpu_pkt *p, uint64_t *s)
 		p->gather.table_rows = 1 << 20;
 		p->gather.ld_table = p->gather.ld_dst = n;
 		break;
+	case SNPU_OP_REDUCE_PULL:
+	case SNPU_OP_MULTICAST:
+		p->multi.addr = place(s);
+		p->multi.list = place(s);
+		p->multi.offset = fake_rand(s) % 4 ? 64 : fake_rand(s);
+		p->multi.count = (uint64_t)m * n * 4;
+		p->multi.num = 1 + (uint32_t)(fake_rand(s) % (fake_rand(s) % 4 ? 8 :
+							      SNPU_MAX_LIST));
+		if (p->hdr.op == SNPU_OP_REDUCE_PULL)
+			p->hdr.dtype = (uint8_t)(1 + fake_rand(s) % SNPU_DT_MAX);
+		return;
 	default:
 		p->rows.rows = m;
 		p->rows.cols = n;
@@ -83,6 +94,19 @@ static void vary(union snpu_pkt *p, uint64_t *s)
 	}
 	p->q[1] = place(s);
 	p->q[2] = place(s);
+}
+
+/* Addresses where a packet has its list: most of them good */
+static void put_list(struct fake *f, const union snpu_pkt *p, uint64_t *s)
+{
+	uint32_t i;
+	uint64_t va;
+
+	for (i = 0; i < p->multi.num; i++) {
+		va = fake_rand(s) % 64 ? place(s) - (p->multi.offset & ~7ull) : fake_rand(s);
+		if (p->multi.list + i * 8ull + 8 <= FAKE_BASE + FAKE_PAGES * 4096ull)
+			fake_write(f, p->multi.list + i * 8ull, &va, 8);
+	}
 }
 
 int main(int argc, char **argv)
@@ -107,6 +131,8 @@ int main(int argc, char **argv)
 		    p.hdr.op == SNPU_OP_ATOMIC)
 			continue;
 		vary(&p, &s);
+		if (snpu_pkt_is_multi(&p))
+			put_list(&f, &p, &s);
 		for (j = fake_rand(&s) % 3; j; j--)
 			((uint8_t *)&p)[fake_rand(&s) % 64] ^= (uint8_t)(1u << fake_rand(&s) % 8);
 		/* one flipped bit makes a size that is allowed and would take minutes */

@@ -73,7 +73,9 @@ static void test_reserved(void)
 		{ SNPU_OP_REDUCE_ADD, 3, 8 },	{ SNPU_OP_REDUCE_ADD, 32, 64 },
 		{ SNPU_OP_ATOMIC, 1, 4 },	{ SNPU_OP_ATOMIC, 24, 32 },
 		{ SNPU_OP_ATOMIC, 40, 64 },	{ SNPU_OP_ATTENTION, 3, 8 },
-		{ SNPU_OP_ATTENTION, 56, 64 },
+		{ SNPU_OP_ATTENTION, 56, 64 },	{ SNPU_OP_REDUCE_PULL, 1, 2 },
+		{ SNPU_OP_REDUCE_PULL, 3, 4 },	{ SNPU_OP_REDUCE_PULL, 44, 64 },
+		{ SNPU_OP_MULTICAST, 1, 8 },	{ SNPU_OP_MULTICAST, 44, 64 },
 	};
 	unsigned int r, i, bit;
 
@@ -94,6 +96,8 @@ static void test_addresses(void)
 {
 	static const struct { uint8_t op, word, align;
 	} addr[] = {
+		{ SNPU_OP_REDUCE_PULL, 1, 2 }, { SNPU_OP_REDUCE_PULL, 2, 8 },
+		{ SNPU_OP_MULTICAST, 1, 1 },  { SNPU_OP_MULTICAST, 2, 8 },
 		{ SNPU_OP_TIMESTAMP, 1, 8 },  { SNPU_OP_INDIRECT, 1, 64 },
 		{ SNPU_OP_SEM_SIGNAL, 1, 8 }, { SNPU_OP_SEM_WAIT, 1, 8 },
 		{ SNPU_OP_COPY, 1, 1 },	      { SNPU_OP_COPY, 2, 1 },
@@ -205,6 +209,20 @@ static void test_ranges(void)
 	BAD(SNPU_OP_REDUCE_ADD, hdr.dtype, SNPU_DT_F16);
 	BAD(SNPU_OP_REDUCE_ADD, reduce.count, 0);
 	BAD(SNPU_OP_REDUCE_ADD, reduce.dst, A(0) + 8);
+	BAD(SNPU_OP_REDUCE_PULL, hdr.dtype, SNPU_DT_NONE);
+	BAD(SNPU_OP_REDUCE_PULL, hdr.arg, SNPU_ELT_SCALE);
+	BAD(SNPU_OP_REDUCE_PULL, hdr.arg, SNPU_ELT_DIV);
+	BAD(SNPU_OP_REDUCE_PULL, multi.count, 0);
+	BAD(SNPU_OP_REDUCE_PULL, multi.count, SNPU_MAX_ELEMS + 1);
+	BAD(SNPU_OP_REDUCE_PULL, multi.num, 0);
+	BAD(SNPU_OP_REDUCE_PULL, multi.num, SNPU_MAX_LIST + 1);
+	BAD(SNPU_OP_REDUCE_PULL, multi.num, UINT32_MAX);
+	BAD(SNPU_OP_REDUCE_PULL, multi.offset, (1ull << SNPU_VA_BITS));
+	BAD(SNPU_OP_REDUCE_PULL, multi.list, (1ull << SNPU_VA_BITS) - 16);	/* three addresses */
+	BAD(SNPU_OP_MULTICAST, multi.count, 0);
+	BAD(SNPU_OP_MULTICAST, multi.count, SNPU_MAX_BYTES + 1);
+	BAD(SNPU_OP_MULTICAST, multi.num, SNPU_MAX_LIST + 1);
+	BAD(SNPU_OP_MULTICAST, multi.addr, (1ull << SNPU_VA_BITS) - 15);
 	BAD(SNPU_OP_ATOMIC, hdr.arg, SNPU_ATOMIC_SWAP + 1);
 	BAD(SNPU_OP_ATOMIC, atomic.compare, 1);
 	BAD(SNPU_OP_ATOMIC, atomic.result, A(0));
@@ -334,6 +352,7 @@ static void test_space_end(void)
 		{ SNPU_OP_ATOMIC, 4, 8 },      { SNPU_OP_REDUCE_ADD, 1, 64 },
 		{ SNPU_OP_REDUCE_ADD, 2, 64 }, { SNPU_OP_ATTENTION, 1, 64 },
 		{ SNPU_OP_ATTENTION, 2, 64 },  { SNPU_OP_ATTENTION, 3, 32 },
+		{ SNPU_OP_REDUCE_PULL, 1, 64 },
 	};
 	static const uint64_t far[] = { VA_END, VA_END + 64, 1ull << 63, ~63ull };
 	unsigned int r, i;
