@@ -73,7 +73,7 @@
 
 #define SNPU_MAGIC		0x55504e53u	/* "SNPU" */
 #define SNPU_ABI_MAJOR		1
-#define SNPU_ABI_MINOR		3
+#define SNPU_ABI_MINOR		4
 #define SNPU_ABI_VECTOR_0	2		/* minor since which queues may use vector 0 */
 #define SNPU_RESET_MAGIC	0x52455345u
 
@@ -84,7 +84,7 @@
 #define SNPU_CAP_TIMING		(1u << 4)	/* virtual time is kept: VTIME, timing-only queues,
 						 * PF_VIRTUAL
 						 */
-#define SNPU_CAP_MULTI		(1u << 5)	/* REDUCE_PULL, MULTICAST; minor 3 */
+#define SNPU_CAP_MULTI		(1u << 5)	/* REDUCE_PULL, MULTICAST; minor 4 */
 #define SNPU_CAP_IN_SWITCH	(1u << 6)	/* the switches add up and copy for these: operands
 						 * and copies do not share the issuer's links
 						 */

@@ -11,11 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snpu_hw.h"
 #include "timing/timing_priv.h"
 
 /* A packet without what another run may choose otherwise */
 static uint64_t content(uint64_t h, const struct snpu_plog_rec *r)
 {
+	unsigned int i;
+
 	h = snpu_mix(h, r->op | (uint64_t)r->flags << 8 | (uint64_t)r->dtype << 16 |
 		     (uint64_t)r->dtype2 << 24 | (uint64_t)r->sem_kind << 32 |
 		     (uint64_t)r->sem_host << 40 | (uint64_t)r->die << 48 |
@@ -29,6 +32,9 @@ static uint64_t content(uint64_t h, const struct snpu_plog_rec *r)
 	h = snpu_mix(h, (uint64_t)r->m << 32 | r->n);
 	h = snpu_mix(h, (uint64_t)r->k << 32 | r->groups);
 	h = snpu_mix(h, r->clock);
+	for (i = 0; i < SNPU_PLOG_SET_WORDS && (r->op == SNPU_OP_REDUCE_PULL ||
+						r->op == SNPU_OP_MULTICAST); i++)
+		h = snpu_mix(h, r->set[i]);
 	return snpu_mix(h, (uint64_t)r->aux << 32 | r->host_mem);
 }
 

@@ -84,6 +84,8 @@ static void set_fabric(struct snpu_cost_params *m, const struct snpu_profile *p,
 		     p->fabric.intra_latency[SNPU_PATH_WRITE].value);
 	m->hop = fmax(m->hop, 0);
 	m->hbm = fig(&p->timing.hbm_latency, 0);
+	m->switch_eff = ideal ? 1 : fig(&p->timing.switch_efficiency, 1);
+	m->switch_lat = fig(&p->timing.switch_latency, 0);
 }
 
 static void set_params(struct snpu_cost_params *m, const struct snpu_profile *p, bool ideal)
@@ -114,8 +116,12 @@ struct snpu_cost *snpu_cost_new(const struct snpu_topo *t, bool ideal, char *err
 		c->link_res = calloc(t->num_links + 1, sizeof(*c->link_res));
 		c->res_link = malloc((c->num + 1) * sizeof(*c->res_link));
 		c->link_next = calloc(t->num_links + 1, sizeof(*c->link_next));
+		/* links and memory of all dies, and what the issuer has beside */
+		c->many = malloc(sizeof(*c->many) + ((size_t)t->nodes * t->dies * 2 + t->hosts +
+						     SNPU_COST_MAX_USES) * sizeof(*c->many->use));
 	}
-	if (!c || !c->cap || !c->rate || !c->link_res || !c->res_link || !c->link_next) {
+	if (!c || !c->cap || !c->rate || !c->link_res || !c->res_link || !c->link_next ||
+	    !c->many) {
 		snprintf(err, err_len, "no memory for the cost model of %u NPUs", t->nodes);
 		snpu_cost_free(c);
 		return NULL;
@@ -155,6 +161,7 @@ void snpu_cost_free(struct snpu_cost *c)
 	free(c->link_res);
 	free(c->res_link);
 	free(c->link_next);
+	free(c->many);
 	free(c);
 }
 

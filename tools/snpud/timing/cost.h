@@ -30,7 +30,7 @@ struct snpu_cost;
  * @limit: largest rate in work/s, INFINITY: what the resources give
  * @bytes: payload that crosses the fabric, 0: none
  * @num_uses: length of @uses
- * @uses: shared resources, none twice
+ * @uses: shared resources, none twice; of a packet with a list, only the issuer's, see snpu_cost_uses()
  */
 struct snpu_activity {
 	uint64_t issue, before, after;
@@ -48,6 +48,18 @@ void snpu_cost_free(struct snpu_cost *c);
 /** snpu_cost_packet() - 0, or -EINVAL: a record that no machine of this topology can have made */
 int snpu_cost_packet(const struct snpu_cost *c, const struct snpu_plog_rec *r,
 		     struct snpu_activity *out);
+
+/**
+ * snpu_cost_uses() - all resources that a packet uses, none twice
+ * @c: cost model
+ * @r: record
+ * @a: what snpu_cost_packet() made of it
+ * @uses: receives them; valid as long as @a, and until the next call
+ *
+ * Return: their number.
+ */
+uint32_t snpu_cost_uses(const struct snpu_cost *c, const struct snpu_plog_rec *r,
+			const struct snpu_activity *a, const struct snpu_mm_use **uses);
 
 /** snpu_cost_depth() - posted transfers of a queue that are on their way at a time */
 uint32_t snpu_cost_depth(const struct snpu_cost *c);

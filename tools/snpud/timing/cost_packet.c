@@ -87,10 +87,13 @@ int snpu_cost_packet(const struct snpu_cost *c, const struct snpu_plog_rec *r,
 	bool src_far = reads || (r->host_mem & SNPU_PLOG_HOST_READ);
 	bool dst_far = writes || (r->host_mem & SNPU_PLOG_HOST_WRITE);
 	uint32_t n = c->t->nodes;
+	bool multi = snpu_cost_is_multi(r);
 	double bytes, local, s, dies;
 
+	if (multi ? !snpu_cost_multi_ok(c, r) : r->sem_kind && r->sem_node >= n)
+		return -EINVAL;
 	if (r->node >= n || (reads && r->read_node >= n) || (writes && r->write_node >= n) ||
-	    r->die > c->t->dies || (r->sem_kind && r->sem_node >= n))
+	    r->die > c->t->dies)
 		return -EINVAL;
 	/* uses have room for the worst packet: most take few of them, so they are left as they are */
 	memset(a, 0, offsetof(struct snpu_activity, uses));
@@ -103,6 +106,8 @@ int snpu_cost_packet(const struct snpu_cost *c, const struct snpu_plog_rec *r,
 	    (r->sem_node != r->node || r->sem_host))
 		a->after = snpu_cost_ps(snpu_cost_latency(c, r->node, r->sem_node,
 							  SNPU_PATH_WRITE, r->sem_host));
+	if (multi)
+		snpu_cost_multi(c, r, a, NULL);
 	if (!data)
 		return 0;
 	a->before = copy || r->op == SNPU_OP_FILL ? snpu_cost_ps(c->p.issue) :

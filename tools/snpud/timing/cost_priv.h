@@ -18,6 +18,8 @@ enum { HOST_UP, HOST_DOWN, HOST_RES };
  * @hbm_eff: HBM bandwidth that engines get, of the peak
  * @link_eff: payload of what a link carries, by path
  * @l2_eff: factor for what passes an L2 switch, by path
+ * @switch_eff: factor for what a switch adds up or copies, on the links between it and the list
+ * @switch_lat: more for that
  * @cpu_eff: payload of what a CPU's port carries, by path
  * @latency: from issue to the first byte, inside a host, by path
  * @hop: more for what passes an L2 switch
@@ -32,7 +34,14 @@ struct snpu_cost_params {
 	double matmul_eff, tile, fill, attention_eff, hbm_eff;
 	double link_eff[SNPU_PATHS], l2_eff[SNPU_PATHS], cpu_eff[SNPU_PATHS];
 	double latency[SNPU_PATHS], hop, hbm, issue, launch, row;
+	double switch_eff, switch_lat;
 	double die_rate, cpu_rate;
+};
+
+/* What a list uses; as long as the longest can be */
+struct snpu_uses {
+	uint32_t num;
+	struct snpu_mm_use use[];
 };
 
 struct snpu_cost {
@@ -44,6 +53,7 @@ struct snpu_cost {
 	uint32_t *link_res;
 	uint32_t *res_link;		/* first link of each resource, in order of numbers, */
 	uint32_t *link_next;		/* and the next one; SNPU_TOPO_NONE: no more */
+	struct snpu_uses *many;		/* of snpu_cost_uses() */
 };
 
 /* By kind first: sharing looks at links of all endpoints again and again, and hardly at the rest */
@@ -67,6 +77,12 @@ void snpu_cost_transfer(const struct snpu_cost *c, const struct snpu_plog_rec *r
 double snpu_cost_matmul(const struct snpu_cost *c, uint32_t dtype, double m, double n, double k,
 			double groups, double dies);
 double snpu_cost_peak(const struct snpu_cost *c, uint32_t dtype);
+
+/* cost_multi.c */
+bool snpu_cost_is_multi(const struct snpu_plog_rec *r);
+bool snpu_cost_multi_ok(const struct snpu_cost *c, const struct snpu_plog_rec *r);
+void snpu_cost_multi(const struct snpu_cost *c, const struct snpu_plog_rec *r,
+		     struct snpu_activity *a, struct snpu_uses *many);
 
 /* cost_packet.c */
 void snpu_cost_use(struct snpu_activity *a, uint32_t res, double weight);

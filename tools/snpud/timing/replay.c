@@ -204,10 +204,12 @@ static void pass(struct snpu_replay *r, uint32_t q)
 /*
  * Kernels and local copies do not wait for writes to other NPUs that are on their way: those have
  * their effect elsewhere, and the engine has fetched what it sends, or holds up who would change it.
+ * REDUCE_PULL neither: its reads push the writes of the same links before them.
  */
 static bool passes_writes(const struct snpu_plog_rec *p)
 {
 	return p->op == SNPU_OP_COPY || p->op == SNPU_OP_COPY2D || p->op == SNPU_OP_FILL ||
+	       p->op == SNPU_OP_REDUCE_PULL ||
 	       (p->op >= SNPU_OP_MATMUL && p->op <= SNPU_OP_ATTENTION);
 }
 
@@ -268,9 +270,11 @@ static void arrive(struct snpu_replay *r, uint32_t q, size_t rec)
 static void start_flow(struct snpu_replay *r, uint32_t q, size_t rec, uint32_t act)
 {
 	const struct snpu_activity *a = &r->acts[act];
+	const struct snpu_mm_use *uses;
+	uint32_t n = snpu_cost_uses(r->t->cost, &r->t->recs[rec], a, &uses);
 	int64_t f;
 
-	f = snpu_mm_start(r->mm, r->now, a->work, a->limit, a->uses, a->num_uses,
+	f = snpu_mm_start(r->mm, r->now, a->work, a->limit, uses, n,
 			  (uint64_t)q << 40 | (rec - r->t->queues[q].first));
 	if (f < 0)
 		r->rc = (int)f;

@@ -30,7 +30,8 @@ static const char *op_name(unsigned int op)
 	static const char *const names[] = {
 		[SNPU_OP_NOP] = "NOP", [SNPU_OP_COPY] = "COPY", [SNPU_OP_COPY2D] = "COPY2D",
 		[SNPU_OP_FILL] = "FILL", [SNPU_OP_ATOMIC] = "ATOMIC",
-		[SNPU_OP_REDUCE_ADD] = "REDUCE_ADD", [SNPU_OP_MATMUL] = "MATMUL",
+		[SNPU_OP_REDUCE_ADD] = "REDUCE_ADD", [SNPU_OP_REDUCE_PULL] = "REDUCE_PULL",
+		[SNPU_OP_MULTICAST] = "MULTICAST", [SNPU_OP_MATMUL] = "MATMUL",
 		[SNPU_OP_ELTWISE] = "ELTWISE", [SNPU_OP_CONVERT] = "CONVERT",
 		[SNPU_OP_REDUCE_SUM] = "REDUCE_SUM", [SNPU_OP_SOFTMAX] = "SOFTMAX",
 		[SNPU_OP_RMSNORM] = "RMSNORM", [SNPU_OP_ACT] = "ACT",
@@ -91,15 +92,17 @@ static void put_packet(struct out *o, const struct snpu_timing *t, size_t i, uin
 static void put_uses(struct out *o, const struct snpu_timing *t, size_t i, uint8_t *named)
 {
 	const struct snpu_plog_rec *r = &t->recs[i];
+	const struct snpu_mm_use *uses;
 	struct snpu_activity a;
 	char name[64];
-	uint32_t k;
+	uint32_t k, n;
 	int e;
 
 	if (snpu_cost_packet(t->cost, r, &a) || a.work <= 0)
 		return;
-	for (k = 0; k < a.num_uses; k++) {
-		uint32_t res = a.uses[k].res;
+	n = snpu_cost_uses(t->cost, r, &a, &uses);
+	for (k = 0; k < n; k++) {
+		uint32_t res = uses[k].res;
 
 		if (!named[res]) {
 			named[res] = 1;

@@ -307,6 +307,168 @@ static void t_sane(void)
 	}
 }
 
+/* ---- lists ---- */
+
+/* What a packet takes of "up", "down", ... of an NPU or host, in bytes of a link */
+static double taken(const struct snpu_cost *c, const struct snpu_plog_rec *r,
+		    const struct snpu_activity *a, const char *what)
+{
+	const struct snpu_mm_use *uses;
+	uint32_t i, n = snpu_cost_uses(c, r, a, &uses);
+	char buf[64];
+	double sum = 0;
+
+	for (i = 0; i < n; i++)
+		if (!strcmp(snpu_cost_name(c, uses[i].res, buf, sizeof(buf)), what))
+			sum += uses[i].weight * a->work;
+	return sum;
+}
+
+static bool near(double a, double b)
+{
+	return fabs(a - b) <= 1e-9 * fmax(fabs(a), fabs(b));
+}
+
+static struct snpu_plog_rec multi(uint8_t op, uint32_t node, uint32_t nodes, uint64_t bytes)
+{
+	struct snpu_plog_rec r = rec(op, op == SNPU_OP_REDUCE_PULL ? SNPU_DT_BF16 : 0);
+	uint32_t i;
+
+	r.node = node;
+	r.arg = nodes;
+	r.die = 0;
+	memset(r.set, 0, sizeof(r.set));
+	for (i = 0; i < nodes; i++)
+		r.set[i / 64] |= 1ull << i % 64;
+	r.bytes_read = op == SNPU_OP_REDUCE_PULL ? nodes * bytes : bytes;
+	r.bytes_written = op == SNPU_OP_REDUCE_PULL ? bytes : nodes * bytes;
+	return r;
+}
+
+static struct snpu_cost *cost_of(struct snpu_profile *p, struct snpu_topo **topo)
+{
+	char err[512];
+	struct snpu_cost *c;
+
+	*topo = snpu_topo_new(p, err, sizeof(err));
+	c = *topo ? snpu_cost_new(*topo, false, err, sizeof(err)) : NULL;
+	if (!c) {
+		printf("Bail out! %s\n", err);
+		exit(1);
+	}
+	return c;
+}
+
+/* 8 operands, or copies, with the switches' help and without */
+static void t_lists(void)
+{
+	struct snpu_activity a;
+	const double bytes = 1 << 20;
+	struct snpu_topo *topo;
+	struct snpu_cost *c;
+	uint32_t sw, op, i;
+	char what[32];
+
+	for (sw = 0; sw < 2; sw++) {
+		struct snpu_profile *p = load("hgx-h100");
+		double link = p->timing.link_efficiency_read.value;
+		double in = link * p->timing.switch_efficiency.value;
+
+		p->fabric.in_switch.value = sw;
+		c = cost_of(p, &topo);
+		for (op = 0; op < 2; op++) {
+			struct snpu_plog_rec r = multi(op ? SNPU_OP_MULTICAST : SNPU_OP_REDUCE_PULL,
+						       2, 8, 1 << 20);
+			const char *here = op ? "npu2.0 up" : "npu2.0 down";
+			const char *own = op ? "npu2.0 down" : "npu2.0 up";
+
+			CHECK(!snpu_cost_packet(c, &r, &a), "refused");
+			CHECK(near(taken(c, &r, &a, here), (sw ? 1 : 7) * bytes / link),
+			      "issuer, %u %u: %g", sw, op, taken(c, &r, &a, here));
+			CHECK(near(taken(c, &r, &a, own), sw ? bytes / in : 0), "own part, %u %u: %g",
+			      sw, op, taken(c, &r, &a, own));
+			for (i = 0; i < 8; i++) {
+				if (i == 2)
+					continue;
+				snprintf(what, sizeof(what), "npu%u.0 %s", i, op ? "down" : "up");
+				CHECK(near(taken(c, &r, &a, what), bytes / (sw ? in : link)),
+				      "%s, %u %u: %g", what, sw, op, taken(c, &r, &a, what));
+				snprintf(what, sizeof(what), "npu%u.0 %s", i, op ? "up" : "down");
+				CHECK(!taken(c, &r, &a, what), "%s, %u %u", what, sw, op);
+				snprintf(what, sizeof(what), "npu%u.0 hbm", i);
+				CHECK(near(taken(c, &r, &a, what), bytes), "%s", what);
+			}
+			/* two addresses of each NPU: twice as much of theirs, and of the issuer's */
+			r.arg = 16;
+			r.bytes_read *= op ? 1 : 2;
+			r.bytes_written *= op ? 2 : 1;
+			CHECK(!snpu_cost_packet(c, &r, &a), "refused");
+			CHECK(near(taken(c, &r, &a, here), (sw ? 1 : 14) * bytes / link), "twice");
+			r.set[0] = 0;
+			CHECK(snpu_cost_packet(c, &r, &a) == -EINVAL, "a list of nobody");
+			r.set[0] = 1 << 8;
+			CHECK(snpu_cost_packet(c, &r, &a) == -EINVAL, "an NPU that is not there");
+			r.set[0] = 1;
+			r.arg = SNPU_MAX_LIST + 1;
+			CHECK(snpu_cost_packet(c, &r, &a) == -EINVAL, "too long");
+		}
+		snpu_cost_free(c);
+		snpu_topo_free(topo);
+		snpu_profile_free(p);
+	}
+}
+
+/* All NPUs of a machine whose switches do nothing of it: what enters hosts is what leaves others */
+static void t_long_list(void)
+{
+	struct snpu_activity a;
+	struct snpu_profile *p = load("cm384");
+	struct snpu_plog_rec r = multi(SNPU_OP_REDUCE_PULL, 9, 384, 1 << 20);
+	double in, out = 0, one;
+	struct snpu_topo *topo;
+	struct snpu_cost *c = cost_of(p, &topo);
+	const struct snpu_mm_use *uses;
+	uint8_t *seen;
+	uint32_t i, n;
+	char what[32];
+
+	seen = calloc(snpu_cost_resources(c), 1);
+	CHECK(!snpu_cost_packet(c, &r, &a), "refused");
+	n = snpu_cost_uses(c, &r, &a, &uses);
+	for (i = 0; i < n; i++) {
+		CHECK(!seen[uses[i].res]++, "resource %u twice", uses[i].res);
+		CHECK(uses[i].weight > 0, "resource %u", uses[i].res);
+	}
+	in = taken(c, &r, &a, "host1 down");
+	one = taken(c, &r, &a, "host0 up") / 8;
+	for (i = 0; i < 48; i++) {
+		snprintf(what, sizeof(what), "host%u up", i);
+		out += taken(c, &r, &a, what);
+	}
+	CHECK(near(in, out) && near(in, 376 * one), "%g in, %g out, %g of an NPU", in, out, one);
+	CHECK(near(taken(c, &r, &a, "npu9.0 down") + taken(c, &r, &a, "npu9.1 down"),
+		   in + 7 * (1 << 20) / p->timing.link_efficiency_read.value), "own links");
+	free(seen);
+	snpu_cost_free(c);
+	snpu_topo_free(topo);
+	snpu_profile_free(p);
+}
+
+/* A switch that adds up makes it faster by what the issuer's links no longer carry */
+static void t_in_switch(void)
+{
+	struct snpu_profile *p = load("nvl72");
+	struct snpu_plog_rec r = multi(SNPU_OP_REDUCE_PULL, 0, 72, 1 << 24);
+	double with, without;
+
+	with = alone(p, &r, false);
+	p->fabric.in_switch.value = 0;
+	without = alone(p, &r, false);
+	CHECK(without > 71 * 16777216 / 9e11 && without < 71 * 16777216 / 7e11, "%g s", without);
+	CHECK(with > 16777216 / 9e11 && with < without / 30, "%g s, %g without", with, without);
+	snpu_profile_free(p);
+}
+
 int main(void)
 {
 	static const struct {
@@ -315,6 +477,7 @@ int main(void)
 	} all[] = {
 		{ "paths", t_paths }, { "variants", t_variants }, { "edits", t_edits },
 		{ "gemm", t_gemm }, { "mla", t_mla }, { "ideal", t_ideal }, { "sane", t_sane },
+		{ "lists", t_lists }, { "long_list", t_long_list }, { "in_switch", t_in_switch },
 	};
 	size_t i;
 
