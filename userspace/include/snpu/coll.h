@@ -14,8 +14,8 @@
  * What is computed. Every algorithm is a schedule: a list of transfers and two-operand reductions
  * for each rank, a function of algorithm, rank count, hosts of the ranks, count and type alone. So
  * the order of additions never depends on timing, and each addition in a 16-bit float type is made
- * in fp32 and rounded once to nearest even: results are the same bits in every run, on all ranks.
- * snpu_coll_reference() computes the same on the CPU.
+ * in fp32 and rounded once to nearest even (by SNPU_COLL_SWITCH: once at the end): results are the
+ * same bits in every run, on all ranks. snpu_coll_reference() computes the same on the CPU.
  *
  * Conventions are those of snpu.h: 0 or a negative errno, snpu_coll_last_error() says what, where
  * and which values are allowed. One thread at a time uses a communicator; any thread may call
@@ -61,7 +61,12 @@ struct snpu_coll;	/* one rank of a communicator */
 					 * number of ranks on every host, else it is AUTO
 					 */
 #define SNPU_COLL_PAIRWISE	5	/* everyone with everyone, in rank order */
-#define SNPU_COLL_ALGOS		6
+#define SNPU_COLL_SWITCH	6	/* packets that take all ranks at once, which the switches
+					 * execute where they can; registered buffers only, else
+					 * AUTO. All-reduce, reduce-scatter, all-gather, broadcast.
+					 * Sums in rank order, in fp32, rounded once
+					 */
+#define SNPU_COLL_ALGOS		7
 
 const char *snpu_coll_last_error(void);		/* of this thread, never NULL */
 const char *snpu_coll_op_name(unsigned int op);		/* "all_reduce", NULL: unknown */
@@ -139,7 +144,8 @@ int snpu_coll_destroy(struct snpu_coll *comm);
 /*
  * Lets the other ranks read @mem (HBM of the communicator's context; in other processes also
  * CONTIG) where it is. All-reduce and all-gather by HIER, or by PAIRWISE on one host, then need no
- * mailboxes when all their buffers are in registered memory. Every rank registers memory of the
+ * mailboxes when all their buffers are in registered memory; SWITCH is for such buffers alone, and
+ * has the others write results to them. Every rank registers memory of the
  * same size, in the same order, and uses the same place in it. Waits for all ranks, unless
  * init_all made them.
  */

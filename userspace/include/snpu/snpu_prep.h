@@ -81,6 +81,34 @@ static inline void snpu_prep_reduce_add_signal(union snpu_pkt *p, unsigned int d
 	p->reduce.sem_value = value;
 }
 
+/*
+ * dst = list[0] op list[1] op ..., in this order, in F32, rounded once; @op: SNPU_ELT_ADD, MUL, MAX,
+ * MIN; @list: address of @num addresses, to each of which @offset is added. SNPU_CAP_MULTI
+ */
+static inline void snpu_prep_reduce_pull(union snpu_pkt *p, unsigned int op, unsigned int dtype,
+					 uint64_t dst, uint64_t list, uint32_t num, uint64_t offset,
+					 uint64_t count)
+{
+	snpu_prep_hdr(p, SNPU_OP_REDUCE_PULL, 0, dtype, 0, op);
+	p->multi.addr = dst;
+	p->multi.list = list;
+	p->multi.offset = offset;
+	p->multi.count = count;
+	p->multi.num = num;
+}
+
+/* Every list[i] + @offset = @src. SNPU_CAP_MULTI */
+static inline void snpu_prep_multicast(union snpu_pkt *p, uint64_t list, uint32_t num,
+				       uint64_t offset, uint64_t src, uint64_t bytes)
+{
+	snpu_prep_hdr(p, SNPU_OP_MULTICAST, 0, 0, 0, 0);
+	p->multi.addr = src;
+	p->multi.list = list;
+	p->multi.offset = offset;
+	p->multi.count = bytes;
+	p->multi.num = num;
+}
+
 /* @how: SNPU_ATOMIC_ADD, CAS (then @compare), SWAP; the old value goes to @result unless it is 0 */
 static inline void snpu_prep_atomic(union snpu_pkt *p, unsigned int how, uint64_t addr,
 				    uint64_t operand, uint64_t compare, uint64_t result)
