@@ -383,8 +383,9 @@ part_coll()
 		fi
 	fi
 	busbw busbw-h100-8 hgx-h100 8 370 -b 1G -a ring -S 4M
-	busbw busbw-nvl72-512m nvl72 72 586 -b 512M -T bf16 -S 4M
-	SNPU_COLL_SLOTS=8 busbw busbw-nvl72-8g nvl72 72 835 -b 8G -T bf16 -S 4M
+	busbw busbw-h100-8-switch hgx-h100 8 480 -b 1G -a switch -u -S 4M
+	busbw busbw-nvl72-512m nvl72 72 586 -b 512M -a switch -u -S 4M
+	busbw busbw-nvl72-8g nvl72 72 835 -b 8G -a switch -u -S 4M
 }
 
 # Peak of snpud with operands of 1 MiB on each of N NPUs; mailboxes come on top

@@ -25,7 +25,7 @@ static const char help[] =
 "  -T, --type NAME      f32 (default), f16, bf16, i8, i32, i64\n"
 "  -r, --redop NAME     sum (default), prod, min, max, avg\n"
 "  -R, --root RANK      of broadcast and reduce (default 0)\n"
-"  -a, --algo NAME      auto (default), ring, hd, tree, hier, pairwise\n"
+"  -a, --algo NAME      auto (default), ring, hd, tree, hier, pairwise, switch\n"
 "  -g, --ranks N        ranks (default: one for each NPU)\n"
 "  -H, --hosts N        NPUs of the first N hosts only\n"
 "  -S, --slot BYTES     largest piece\n"

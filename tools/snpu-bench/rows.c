@@ -53,8 +53,9 @@ static const struct row rows[] = {
 	{ "snpud-384-used", "MiB", "the same with 48 NPUs", 1024, false, true },
 	{ "all-reduce-384", "operations/s", "Open MPI, 384 ranks", 5, true, false },
 	{ "busbw-h100-8", "GB/s", "published, ring", 0.15, true, true, true },
-	{ "busbw-nvl72-8g", "GB/s", "published", 0.15, true, true, true },
-	{ "busbw-nvl72-512m", "GB/s", "published", 0.15, true, true, true },
+	{ "busbw-h100-8-switch", "GB/s", "published, in switches", 0.15, true, true, true },
+	{ "busbw-nvl72-8g", "GB/s", "published, in switches", 0.15, true, true, true },
+	{ "busbw-nvl72-512m", "GB/s", "published, in switches", 0.15, true, true, true },
 };
 
 static struct {

@@ -391,7 +391,8 @@ static void algorithms(void)
 	struct job j;
 	unsigned int i;
 
-	for (params.algo = 1; params.algo < SNPU_COLL_ALGOS; params.algo++) {
+	/* SWITCH needs registered buffers: see below */
+	for (params.algo = 1; params.algo < SNPU_COLL_SWITCH; params.algo++) {
 		for (i = 0; i < 4; i++) {
 			NEED(world_open(&w, ranks[i], 40000 * 16, &params));
 			for (j.op = 0; j.op < SNPU_COLL_BARRIER; j.op++) {
@@ -437,6 +438,49 @@ static void windows(void)
 		CHECK_EQ(snpu_coll_unregister(w.comm[0], w.dev[1].mem), -ENOENT);
 		for (r = 0; r < ranks[i]; r++)
 			CHECK_EQ(snpu_coll_unregister(w.comm[r], w.dev[r].mem), 0);
+		run_job(&w, &j);
+		world_close(&w);
+	}
+}
+
+/* By packets that take all ranks: every operation that has it, types, reductions, pieces */
+static void by_switch(void)
+{
+	static const unsigned int ranks[] = { 2, 3, 8, 13, 16 };
+	static const unsigned int ops[] = { SNPU_COLL_ALL_REDUCE, SNPU_COLL_REDUCE_SCATTER,
+					    SNPU_COLL_ALL_GATHER, SNPU_COLL_BROADCAST };
+	struct snpu_coll_params params = {
+		.field_mask = SNPU_COLL_PARAM_ALGO | SNPU_COLL_PARAM_SLOT, .algo = SNPU_COLL_SWITCH,
+	};
+	static struct world w;
+	unsigned int i, k, r;
+	struct job j;
+
+	for (i = 0; i < 5; i++) {
+		params.slot_bytes = i & 1 ? 0 : 2048;
+		NEED(world_open(&w, ranks[i], 20000 * 8, &params));
+		/* nobody can reach the buffers yet */
+		CHECK(snpu_coll_algo_of(w.comm[0], SNPU_COLL_ALL_REDUCE, 4096) != SNPU_COLL_SWITCH);
+		j = (struct job) { SNPU_COLL_ALL_REDUCE, 0, SNPU_DT_BF16, SNPU_COLL_MAX, 0, 999,
+				   false };
+		run_job(&w, &j);
+		for (r = 0; r < ranks[i]; r++)
+			CHECK_EQ(snpu_coll_register(w.comm[r], w.dev[r].mem), 0);
+		CHECK_EQ(snpu_coll_algo_of(w.comm[0], SNPU_COLL_BROADCAST, 4096), SNPU_COLL_SWITCH);
+		CHECK(snpu_coll_algo_of(w.comm[0], SNPU_COLL_ALL_TO_ALL, 4096) != SNPU_COLL_SWITCH);
+		for (k = 0; k < 4 * SNPU_DT_MAX; k++) {
+			unsigned int op = ops[k % 4], dtype = 1 + k / 4 % SNPU_DT_MAX;
+			bool all = op == SNPU_COLL_ALL_REDUCE || op == SNPU_COLL_BROADCAST;
+
+			j = (struct job) { op, SNPU_COLL_SWITCH, dtype, k / 4 % SNPU_COLL_REDOPS,
+					   k % ranks[i], (all ? 20000 : 20000 / ranks[i]) - k,
+					   (k / 4 + i) & 1 };
+			CHECK_EQ(snpu_coll_algo_of(w.comm[0], op, 100), SNPU_COLL_SWITCH);
+			run_job(&w, &j);
+		}
+		/* fewer elements than ranks */
+		j = (struct job) { SNPU_COLL_ALL_REDUCE, SNPU_COLL_SWITCH, SNPU_DT_F16,
+				   SNPU_COLL_AVG, 0, 1, false };
 		run_job(&w, &j);
 		world_close(&w);
 	}
@@ -683,6 +727,7 @@ int main(void)
 		{ "13 ranks", ranks_13, T_DIRECT },
 		{ "every algorithm for every operation", algorithms, T_DIRECT },
 		{ "registered buffers", windows, T_DIRECT },
+		{ "by packets that take all ranks", by_switch, T_DIRECT },
 		{ "64 ranks", ranks_64, T_DIRECT },
 		{ "the same bits every time", reproducible, T_BOTH },
 		{ "all-to-all with uneven parts", uneven, T_BOTH },

@@ -14,22 +14,28 @@
 #define NEAR_NS		1500.0
 #define FAR_NS		2500.0
 #define BYTES_NS	150.0	/* bytes in a ns */
+#define TOKEN_NS	100.0	/* of many that are sent at a time */
 
 static const uint8_t has[SNPU_COLL_OPS] = {
 	[SNPU_COLL_ALL_REDUCE] = 1 << SNPU_COLL_RING | 1 << SNPU_COLL_HD | 1 << SNPU_COLL_TREE |
-				 1 << SNPU_COLL_HIER | 1 << SNPU_COLL_PAIRWISE,
+				 1 << SNPU_COLL_HIER | 1 << SNPU_COLL_PAIRWISE |
+				 1 << SNPU_COLL_SWITCH,
 	[SNPU_COLL_REDUCE_SCATTER] = 1 << SNPU_COLL_RING | 1 << SNPU_COLL_HD |
-				     1 << SNPU_COLL_HIER | 1 << SNPU_COLL_PAIRWISE,
+				     1 << SNPU_COLL_HIER | 1 << SNPU_COLL_PAIRWISE |
+				     1 << SNPU_COLL_SWITCH,
 	[SNPU_COLL_ALL_GATHER] = 1 << SNPU_COLL_RING | 1 << SNPU_COLL_HD | 1 << SNPU_COLL_HIER |
-				 1 << SNPU_COLL_PAIRWISE,
-	[SNPU_COLL_BROADCAST] = 1 << SNPU_COLL_RING | 1 << SNPU_COLL_TREE,
+				 1 << SNPU_COLL_PAIRWISE | 1 << SNPU_COLL_SWITCH,
+	[SNPU_COLL_BROADCAST] = 1 << SNPU_COLL_RING | 1 << SNPU_COLL_TREE | 1 << SNPU_COLL_SWITCH,
 	[SNPU_COLL_REDUCE] = 1 << SNPU_COLL_RING | 1 << SNPU_COLL_TREE,
 	[SNPU_COLL_ALL_TO_ALL] = 1 << SNPU_COLL_HIER | 1 << SNPU_COLL_PAIRWISE,
 	[SNPU_COLL_BARRIER] = 1 << SNPU_COLL_PAIRWISE,
 };
 
-static bool fits(const struct coll_topo *t, unsigned int op, unsigned int algo)
+static bool fits(const struct coll_topo *t, unsigned int op, unsigned int algo, unsigned int with)
 {
+	if (algo == SNPU_COLL_SWITCH &&
+	    (!(with & COLL_HAS_LISTS) || t->n < 2 || t->n > SNPU_MAX_LIST))
+		return false;
 	if (algo == SNPU_COLL_HIER && (!t->per_host || t->hosts == 1 || t->per_host == 1))
 		return false;
 	return has[op] >> algo & 1;
@@ -118,20 +124,30 @@ static double estimate_pull(const struct coll_topo *t, unsigned int op, uint64_t
 	       both * wire * (t->n - 1) / t->n;
 }
 
+/* Each byte passes a link once, for an all-reduce as part of an operand and of the result at a time */
+static double estimate_switch(const struct coll_topo *t, unsigned int op, uint64_t size)
+{
+	return 2 * (t->n * TOKEN_NS + NEAR_NS) + NEAR_NS +
+	       (double)size / BYTES_NS * (op == SNPU_COLL_ALL_REDUCE ? 1 + 1.0 / t->n : 1);
+}
+
 unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
-			 unsigned int algo, uint64_t bytes, bool registered)
+			 unsigned int algo, uint64_t bytes, unsigned int with)
 {
 	const unsigned int pull = t->hosts == 1 ? SNPU_COLL_PAIRWISE : SNPU_COLL_HIER;
 	unsigned int i, best = 0;
 	double ns, least = 0;
 
-	if (algo && fits(t, op, algo))
+	if (algo && fits(t, op, algo, with))
 		return algo;
 	for (i = 1; i < SNPU_COLL_ALGOS; i++) {
-		if (!fits(t, op, i))
+		if (!fits(t, op, i, with) ||
+		    (i == SNPU_COLL_SWITCH && !(with & COLL_HAS_SWITCHES)))
 			continue;
 		ns = estimate(t, b, op, i, bytes);
-		if (registered && i == pull &&
+		if (i == SNPU_COLL_SWITCH)
+			ns = estimate_switch(t, op, bytes);
+		if (with & COLL_HAS_WINDOWS && i == pull &&
 		    (op == SNPU_COLL_ALL_REDUCE || op == SNPU_COLL_ALL_GATHER))
 			ns = estimate_pull(t, op, bytes);
 		if (!best || ns < least) {
@@ -157,6 +173,7 @@ int coll_build(struct coll_prog *p, const struct coll_job *j)
 		[SNPU_COLL_TREE] = coll_tree,
 		[SNPU_COLL_HIER] = coll_hier,
 		[SNPU_COLL_PAIRWISE] = coll_pairwise,
+		[SNPU_COLL_SWITCH] = coll_switch,
 	};
 
 	if (j->op == SNPU_COLL_BARRIER)

@@ -110,6 +110,8 @@ struct coll_block;
  * @number: which of the communicator's
  * @entries: handles of the others', NULL when all are of this process
  * @exported: @mem was
+ * @list: addresses of all ranks' in rank order, then of all others' again, for packets; NULL: not
+ *	needed yet
  * @peer: the others', mapped here as needed
  * @next: next one
  */
@@ -118,6 +120,7 @@ struct coll_win {
 	unsigned int number;
 	struct coll_entry *entries;
 	bool exported;
+	struct snpu_mem *list;
 	struct {
 		struct snpu_mem *mem;
 		uint64_t va;
@@ -156,6 +159,7 @@ struct coll_reg {
  * @num_wins: how many there ever were
  * @all_near: all ranks are of this process, made by init_all
  * @fused: the device signals with its copies
+ * @lists: COLL_HAS_LISTS, and COLL_HAS_SWITCHES, as its device has them
  * @error: what broke it, atomic
  * @lock: queues in use, error text
  * @next: of those watched
@@ -184,6 +188,7 @@ struct snpu_coll {
 	unsigned int num_wins;
 	bool all_near;
 	bool fused;
+	unsigned int lists;
 	int error;
 	struct coll_watch *watch;
 };
@@ -225,6 +230,10 @@ int coll_meet_once(struct snpu_coll *c, unsigned int what, const struct coll_ent
 void coll_windows_free(struct snpu_coll *c);
 /* The window that holds the range, and where in it; NULL: none */
 struct coll_win *coll_window_of(struct snpu_coll *c, uint64_t va, uint64_t bytes, uint64_t *off);
+/* All ranks' are mapped, and in the window's list */
+int coll_window_list(struct snpu_coll *c, struct coll_win *w);
+/* COLL_HAS_* of the communicator as it is */
+unsigned int coll_with(const struct snpu_coll *c);
 int coll_window_connect(struct snpu_coll *c, struct coll_win *w, unsigned int peer);
 
 /* emit.c */

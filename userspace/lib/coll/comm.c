@@ -7,6 +7,13 @@
 
 #include "coll.h"
 
+static void set_caps(struct snpu_coll *c, uint32_t caps)
+{
+	c->fused = caps & SNPU_CAP_ATOMIC;
+	if (caps & SNPU_CAP_MULTI)
+		c->lists = COLL_HAS_LISTS | (caps & SNPU_CAP_IN_SWITCH ? COLL_HAS_SWITCHES : 0);
+}
+
 int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsigned int rank,
 	     const struct snpu_coll_uid *uid, const struct snpu_coll_params *params)
 {
@@ -35,7 +42,7 @@ int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsig
 		if (ret)
 			coll_fail_snpu(ret, "rank %u", rank);
 		else
-			c->fused = info.caps & SNPU_CAP_ATOMIC;
+			set_caps(c, info.caps);
 	}
 	if (ret) {
 		coll_free(c);
@@ -387,5 +394,6 @@ COLL_EXPORT int snpu_coll_algo_of(const struct snpu_coll *c, unsigned int op, ui
 {
 	if (!c || op >= SNPU_COLL_OPS)
 		return coll_fail(-EINVAL, "snpu_coll_algo_of: comm is NULL, or operation %u", op);
-	return (int)coll_choose(&c->topo, &c->boxes, op, c->params.algo, bytes, c->wins);
+	return (int)coll_choose(&c->topo, &c->boxes, op, c->params.algo, bytes,
+				coll_with(c));
 }

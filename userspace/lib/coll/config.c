@@ -25,7 +25,7 @@ static const char *const op_names[SNPU_COLL_OPS] = {
 static const char *const redop_names[SNPU_COLL_REDOPS] = { "sum", "prod", "min", "max", "avg" };
 
 static const char *const algo_names[SNPU_COLL_ALGOS] = {
-	"auto", "ring", "hd", "tree", "hier", "pairwise",
+	"auto", "ring", "hd", "tree", "hier", "pairwise", "switch",
 };
 
 static const char *const dtype_names[SNPU_DT_MAX + 1] = {
@@ -114,7 +114,7 @@ static int algo(uint32_t *out)
 	}
 	return text ? coll_fail(-EINVAL,
 				"SNPU_COLL_ALGO: '%.40s' is not auto, ring, hd, tree, hier, "
-				"pairwise", text) : 0;
+				"pairwise, switch", text) : 0;
 }
 
 static int check_params(const struct snpu_coll_params *p)

@@ -172,6 +172,32 @@ void coll_cpu_reduce(void *dst, const void *a, const void *b, unsigned int dtype
 	}
 }
 
+void coll_cpu_fold(void *dst, const void *const *a, uint64_t off, unsigned int n,
+		   unsigned int dtype, unsigned int redop, uint64_t count)
+{
+	const bool half = dtype == SNPU_DT_BF16 || dtype == SNPU_DT_F16;
+	float sum[TILE], t[TILE];
+	uint64_t i, m;
+	unsigned int r;
+
+	if (!half) {
+		memmove(dst, (const char *)a[0] + off, count * snpu_dtype_size(dtype));
+		for (r = 1; r < n; r++)
+			coll_cpu_reduce(dst, dst, (const char *)a[r] + off, dtype, redop, count);
+		return;
+	}
+	for (i = 0; i < count; i += m) {
+		m = count - i < TILE ? count - i : TILE;
+		for (r = 0; r < n; r++) {
+			load(r ? t : sum, (const uint16_t *)((const char *)a[r] + off) + i, dtype,
+			     m);
+			if (r)
+				reduce_f32(sum, sum, t, redop, m);
+		}
+		store((uint16_t *)dst + i, sum, dtype, m);
+	}
+}
+
 void coll_cpu_avg(void *dst, const void *a, unsigned int dtype, unsigned int ranks, uint64_t count)
 {
 	const float factor = 1.0f / (float)ranks;

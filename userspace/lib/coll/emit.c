@@ -155,7 +155,7 @@ static int count_piece(void *arg, const struct coll_act *a, uint64_t off, uint64
 
 	(void)off;
 	(void)count;
-	e->pkts += a->kind >= COLL_ACT_COPY && a->kind <= COLL_ACT_PULL ? 1 : 3;
+	e->pkts += a->kind >= COLL_ACT_COPY && a->kind <= COLL_ACT_SPREAD ? 1 : 3;
 	return 0;
 }
 
@@ -223,6 +223,24 @@ static uint64_t there(struct emit *e, const struct coll_act *a)
 	return r->win->peer[a->peer].va + r->off + a->a_off * e->esize;
 }
 
+/* @a of all ranks, or @dst of all others, is in a window at the same place: base and offset */
+static void fold(struct emit *e, const struct coll_act *a, uint64_t dst, uint64_t count)
+{
+	const struct coll_reg *r = &e->reg[a->a];
+
+	snpu_prep_reduce_pull(e->at++, elt_of[e->redop], e->dtype, dst, snpu_mem_va(r->win->list),
+			      e->c->topo.n, r->off + a->a_off * e->esize, count);
+}
+
+static void spread(struct emit *e, const struct coll_act *a, uint64_t src, uint64_t bytes)
+{
+	const struct coll_reg *r = &e->reg[a->dst];
+	unsigned int n = e->c->topo.n;
+
+	snpu_prep_multicast(e->at++, snpu_mem_va(r->win->list) + n * sizeof(uint64_t), n - 1,
+			    r->off + a->dst_off * e->esize, src, bytes);
+}
+
 static void take_piece(struct emit *e, const struct coll_act *a, uint64_t dst, uint64_t src,
 		       uint64_t count)
 {
@@ -275,6 +293,12 @@ static int emit_piece(void *arg, const struct coll_act *a, uint64_t off, uint64_
 	case COLL_ACT_PULL:
 		snpu_prep_eltwise(e->at++, elt_of[e->redop], e->dtype, dst,
 				  e->va[a->own] + a->dst_off * e->esize, there(e, a), count);
+		break;
+	case COLL_ACT_FOLD:
+		fold(e, a, dst, count);
+		break;
+	case COLL_ACT_SPREAD:
+		spread(e, a, src, count * e->esize);
 		break;
 	case COLL_ACT_POST:
 		post(e, a->peer);
@@ -330,6 +354,10 @@ static int connect_all(struct snpu_coll *c, const struct coll_prog *p, const str
 
 		if (a->kind == COLL_ACT_FETCH || a->kind == COLL_ACT_PULL)
 			ret = coll_window_connect(c, reg[a->a].win, a->peer);
+		else if (a->kind == COLL_ACT_FOLD)
+			ret = coll_window_list(c, reg[a->a].win);
+		else if (a->kind == COLL_ACT_SPREAD)
+			ret = coll_window_list(c, reg[a->dst].win);
 		else if (a->kind != COLL_ACT_COPY && a->kind != COLL_ACT_AVG)
 			ret = coll_connect(c, a->peer);
 	}

@@ -6,6 +6,8 @@
 
 #include "coll.h"
 
+#define SWITCH_PIECE	(256ull << 10)	/* bytes, by default */
+
 /* What the call was, for messages and for the generators */
 struct op {
 	unsigned int op;
@@ -81,17 +83,17 @@ static bool in_place(const struct snpu_coll *c, const struct op *o, unsigned int
 	}
 }
 
-/* Are both buffers registered? What is gathered from need not be: it is copied first */
+/* Are the buffers registered that others read or write? What is gathered from is copied first */
 static bool windows(struct snpu_coll *c, const struct op *o, unsigned int esize,
 		    struct coll_reg *reg)
 {
 	uint64_t bytes = coll_bytes(o->op, c->topo.n, o->count, esize);
 
 	reg[COLL_RECV].win = coll_window_of(c, o->recv, bytes, &reg[COLL_RECV].off);
-	if (o->op == SNPU_COLL_ALL_GATHER)
+	if (o->op == SNPU_COLL_ALL_GATHER || o->op == SNPU_COLL_BROADCAST)
 		return reg[COLL_RECV].win;
 	reg[COLL_SEND].win = coll_window_of(c, o->send, bytes, &reg[COLL_SEND].off);
-	return reg[COLL_RECV].win && reg[COLL_SEND].win;
+	return reg[COLL_SEND].win && (reg[COLL_RECV].win || o->op == SNPU_COLL_REDUCE_SCATTER);
 }
 
 static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
@@ -102,6 +104,7 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 	struct coll_reg reg[COLL_BUFS] = { { 0 } };
 	struct coll_prog prog = { 0 };
 	struct coll_job j;
+	bool registered;
 	int ret;
 
 	ret = usable_by_all(c, q, name);
@@ -116,11 +119,15 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 	j = (struct coll_job) {
 		.topo = &c->topo, .rank = c->rank, .op = o->op, .redop = o->redop, .root = o->root,
 		.count = o->count, .piece = coll_piece_both(&c->boxes) / esize,
+		.switch_piece = (c->params.slot_bytes ? c->params.slot_bytes : SWITCH_PIECE) /
+				esize,
 		.in_place = in_place(c, o, esize),
-		.algo = coll_choose(&c->topo, &c->boxes, o->op, c->params.algo,
-				    coll_bytes(o->op, c->topo.n, o->count, esize), c->wins),
 	};
-	if (coll_pull_fits(&j) && windows(c, o, esize, reg))
+	registered = c->wins && windows(c, o, esize, reg);
+	j.algo = coll_choose(&c->topo, &c->boxes, o->op, c->params.algo,
+			     coll_bytes(o->op, c->topo.n, o->count, esize),
+			     registered ? coll_with(c) : c->wins ? COLL_HAS_WINDOWS : 0);
+	if (coll_pull_fits(&j) && registered)
 		coll_pull(&prog, &j, esize);
 	else
 		coll_build(&prog, &j);

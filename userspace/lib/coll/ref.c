@@ -182,6 +182,36 @@ static int setup(struct sim *s, unsigned int algo)
 	return 0;
 }
 
+/* SWITCH: what only moves data gives the same by any schedule */
+static bool by_switch(const struct snpu_coll_ref *ref)
+{
+	return ref->algo == SNPU_COLL_SWITCH && ref->nranks > 1 && ref->nranks <= SNPU_MAX_LIST &&
+	       (ref->op == SNPU_COLL_ALL_REDUCE || ref->op == SNPU_COLL_REDUCE_SCATTER);
+}
+
+/* All operands in rank order; each rank gets all, or its part */
+static int folded(struct sim *s)
+{
+	const struct snpu_coll_ref *ref = s->ref;
+	const bool all = ref->op == SNPU_COLL_ALL_REDUCE;
+	const uint64_t bytes = ref->count * s->esize;
+	void *sum = malloc(bytes + 1);
+	unsigned int r;
+
+	for (r = 0; sum && r < s->topo.n; r++) {
+		if (!all || !r) {
+			coll_cpu_fold(sum, ref->send, all ? 0 : r * bytes, s->topo.n, ref->dtype,
+				      ref->redop, ref->count);
+			if (ref->redop == SNPU_COLL_AVG)
+				coll_cpu_avg(sum, sum, ref->dtype, s->topo.n, ref->count);
+		}
+		if (ref->recv[r])
+			memcpy(ref->recv[r], sum, bytes);
+	}
+	free(sum);
+	return sum ? 0 : -ENOMEM;
+}
+
 static void cleanup(struct sim *s)
 {
 	size_t i, n = s->topo.n;
@@ -230,9 +260,11 @@ COLL_EXPORT int snpu_coll_reference(const struct snpu_coll_ref *ref)
 	s.box = calloc((size_t)s.topo.n * s.topo.n, sizeof(*s.box));
 	ret = s.rank && s.box ? 0 : -ENOMEM;
 	big = coll_bytes(ref->op, s.topo.n, ref->count, s.esize);
-	if (!ret)
-		ret = setup(&s, coll_choose(&s.topo, &s.boxes, ref->op, ref->algo, big, false));
-	if (!ret)
+	if (!ret && by_switch(ref))
+		ret = folded(&s);
+	else if (!ret)
+		ret = setup(&s, coll_choose(&s.topo, &s.boxes, ref->op, ref->algo, big, 0));
+	if (!ret && !by_switch(ref))
 		ret = run(&s);
 	if (ret == -ENOMEM)
 		coll_fail(ret, "snpu_coll_reference: %u ranks", s.topo.n);

@@ -204,6 +204,18 @@ void coll_put_pull(struct coll_prog *p, unsigned int peer, unsigned int a, uint6
 	act->a_off = act->dst_off = off;
 }
 
+void coll_put_fold(struct coll_prog *p, unsigned int dst, uint64_t dst_off, unsigned int a,
+		   uint64_t a_off, uint64_t count)
+{
+	put_local(p, COLL_ACT_FOLD, dst, dst_off, a, a_off, count);
+}
+
+void coll_put_spread(struct coll_prog *p, unsigned int dst, uint64_t dst_off, unsigned int a,
+		     uint64_t a_off, uint64_t count)
+{
+	put_local(p, COLL_ACT_SPREAD, dst, dst_off, a, a_off, count);
+}
+
 void coll_put_post(struct coll_prog *p, unsigned int peer)
 {
 	struct coll_act *act = put(p, COLL_ACT_POST, 1);

@@ -36,6 +36,8 @@ enum coll_kind {
 	COLL_ACT_AVG,		/* @dst = @a / ranks; local */
 	COLL_ACT_FETCH,		/* @dst = @a of @peer; registered buffers only, as the next one */
 	COLL_ACT_PULL,		/* @dst = @own op @a of @peer */
+	COLL_ACT_FOLD,		/* @dst = the reduction of @a of all ranks, in rank order */
+	COLL_ACT_SPREAD,	/* @dst of all others = @a */
 	COLL_ACT_POST,		/* a token to @peer: no data, but it counts as a piece */
 	COLL_ACT_AWAIT,		/* a token from @peer */
 };
@@ -114,6 +116,7 @@ void coll_topo_fini(struct coll_topo *t);
  * @root: of broadcast and reduce
  * @count: elements, as in the call
  * @piece: elements of a piece that every pair of ranks takes whole
+ * @switch_piece: elements that SWITCH handles with one packet
  * @in_place: the send buffer is where the result of the rank begins
  */
 struct coll_job {
@@ -125,6 +128,7 @@ struct coll_job {
 	unsigned int root;
 	uint64_t count;
 	uint64_t piece;
+	uint64_t switch_piece;
 	bool in_place;
 };
 
@@ -146,6 +150,10 @@ void coll_put_fetch(struct coll_prog *p, unsigned int peer, unsigned int buf, ui
 		    uint64_t count);
 void coll_put_pull(struct coll_prog *p, unsigned int peer, unsigned int a, uint64_t off,
 		   unsigned int dst, unsigned int own, uint64_t count);
+void coll_put_fold(struct coll_prog *p, unsigned int dst, uint64_t dst_off, unsigned int a,
+		   uint64_t a_off, uint64_t count);
+void coll_put_spread(struct coll_prog *p, unsigned int dst, uint64_t dst_off, unsigned int a,
+		     uint64_t a_off, uint64_t count);
 void coll_put_post(struct coll_prog *p, unsigned int peer);
 void coll_put_await(struct coll_prog *p, unsigned int peer);
 void coll_prog_free(struct coll_prog *p);
@@ -174,6 +182,10 @@ void coll_barrier(struct coll_prog *p, const struct coll_job *j);
 bool coll_pull_fits(const struct coll_job *j);
 void coll_pull(struct coll_prog *p, const struct coll_job *j, unsigned int esize);
 
+/* sched_switch.c: with registered buffers and packets that have lists */
+bool coll_switch_has(unsigned int op);
+void coll_switch(struct coll_prog *p, const struct coll_job *j);
+
 /* choose.c */
 int coll_build(struct coll_prog *p, const struct coll_job *j);
 
@@ -200,9 +212,14 @@ static inline uint64_t coll_piece_both(const struct coll_boxes *b)
 	return b->near < b->far ? b->near : b->far;
 }
 
-/* choose.c: the algorithm; @algo if the operation has it. @registered: buffers are */
+/* What an operation has beside mailboxes */
+#define COLL_HAS_WINDOWS	1u	/* registered buffers */
+#define COLL_HAS_LISTS		2u	/* and packets with lists */
+#define COLL_HAS_SWITCHES	4u	/* which the switches execute */
+
+/* choose.c: the algorithm; @algo if the operation has it */
 unsigned int coll_choose(const struct coll_topo *t, const struct coll_boxes *b, unsigned int op,
-			 unsigned int algo, uint64_t bytes, bool registered);
+			 unsigned int algo, uint64_t bytes, unsigned int with);
 
 static inline uint64_t coll_piece(const struct coll_boxes *b, const struct coll_topo *t,
 				  unsigned int x, unsigned int y)
@@ -234,6 +251,9 @@ int coll_walk(struct coll_prog *p, const struct coll_boxes *b, const struct coll
 
 void coll_cpu_reduce(void *dst, const void *a, const void *b, unsigned int dtype,
 		     unsigned int redop, uint64_t count);
+/* The reduction of @n operands @a[i] + @off bytes, in order; floats rounded once */
+void coll_cpu_fold(void *dst, const void *const *a, uint64_t off, unsigned int n,
+		   unsigned int dtype, unsigned int redop, uint64_t count);
 void coll_cpu_avg(void *dst, const void *a, unsigned int dtype, unsigned int n, uint64_t count);
 
 #endif /* SNPU_COLL_SCHEDULE_H */

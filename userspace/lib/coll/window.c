@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Windows: buffers that the other ranks may read where they are. Ranks register them in the same
+ * Windows: buffers that the other ranks may read, and write results to, where they are. Ranks register them in the same
  * order; window number k of one rank belongs to number k of the others.
  */
 #include <errno.h>
@@ -20,9 +20,15 @@ static void win_free(struct snpu_coll *c, struct coll_win *w)
 		snpu_mem_free(w->peer[i].mem);
 	if (w->exported)
 		snpu_seg_revoke(w->mem);
+	snpu_mem_free(w->list);
 	free(w->peer);
 	free(w->entries);
 	free(w);
+}
+
+unsigned int coll_with(const struct snpu_coll *c)
+{
+	return c->wins ? COLL_HAS_WINDOWS | c->lists : 0;
 }
 
 void coll_windows_free(struct snpu_coll *c)
@@ -76,6 +82,37 @@ int coll_window_connect(struct snpu_coll *c, struct coll_win *w, unsigned int pe
 	return 0;
 }
 
+int coll_window_list(struct snpu_coll *c, struct coll_win *w)
+{
+	const unsigned int n = c->topo.n;
+	uint64_t *list;
+	unsigned int i, k;
+	void *ptr;
+	int ret = 0;
+
+	if (w->list)
+		return 0;
+	for (i = 0; i < n && !ret; i++)
+		ret = i == c->rank ? 0 : coll_window_connect(c, w, i);
+	if (ret)
+		return ret;
+	ret = snpu_mem_alloc(c->ctx, 2ull * n * sizeof(*list), SNPU_MEM_HBM, &w->list);
+	if (!ret)
+		ret = snpu_mem_map(w->list, &ptr);
+	if (ret) {
+		snpu_mem_free(w->list);
+		w->list = NULL;
+		return coll_fail_snpu(ret, "rank %u: list of window %u", c->rank, w->number);
+	}
+	list = ptr;
+	for (i = 0, k = n; i < n; i++) {
+		list[i] = i == c->rank ? snpu_mem_va(w->mem) : w->peer[i].va;
+		if (i != c->rank)
+			list[k++] = list[i];
+	}
+	return 0;
+}
+
 struct registering {
 	struct snpu_coll *c;
 	struct coll_win *w;
@@ -92,7 +129,7 @@ static int register_call(void *arg)
 	w->entries = calloc(c->topo.n, sizeof(*w->entries));
 	if (!w->entries)
 		return coll_fail(-ENOMEM, "snpu_coll_register");
-	ret = snpu_seg_export(w->mem, SNPU_SEG_READ, NULL, &mine.seg);
+	ret = snpu_seg_export(w->mem, SNPU_SEG_READ | SNPU_SEG_WRITE, NULL, &mine.seg);
 	if (ret)
 		return coll_fail_snpu(ret, "snpu_coll_register: rank %u", c->rank);
 	w->exported = true;
@@ -100,7 +137,7 @@ static int register_call(void *arg)
 }
 
 /**
- * snpu_coll_register() - let the other ranks read a buffer in place
+ * snpu_coll_register() - let the other ranks read a buffer in place, and write results to it
  * @c: communicator
  * @mem: memory of its context, in HBM; stays until snpu_coll_unregister() or _destroy()
  *
