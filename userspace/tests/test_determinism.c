@@ -135,6 +135,35 @@ static void collectives(void)
 		CHECK_EQ(snpu_coll_destroy(comm[i]), 0);
 }
 
+/* Packets with lists: flows that have an end on every NPU */
+static void lists(void)
+{
+	struct snpu_coll_params params = {
+		.field_mask = SNPU_COLL_PARAM_ALGO | SNPU_COLL_PARAM_SLOT,
+		.algo = SNPU_COLL_SWITCH, .slot_bytes = 16384,
+	};
+	struct snpu_ctx *ctx[NPUS];
+	uint64_t pos[NPUS];
+	unsigned int i;
+
+	for (i = 0; i < npus; i++)
+		ctx[i] = dev[i].ctx;
+	CHECK_EQ(snpu_coll_init_all(comm, ctx, npus, &params), 0);
+	for (i = 0; i < npus; i++)
+		CHECK_EQ(snpu_coll_register(comm[i], dev[i].mem), 0);
+	for (i = 0; i < npus; i++) {
+		CHECK_EQ(snpu_coll_all_reduce(comm[i], dev[i].q, dev[i].va, dev[i].va + 4 * PART,
+					      PART / 4, SNPU_DT_BF16, SNPU_COLL_SUM), 0);
+		pos[i] = submit(dev[i].q);
+	}
+	for (i = 0; i < npus; i++)
+		CHECK_EQ(snpu_queue_wait(dev[i].q, pos[i], T_LONG), 0);
+	for (i = 0; i < npus; i++)
+		tell("lists", i, dev[i].q, pos[i]);
+	for (i = 0; i < npus; i++)
+		CHECK_EQ(snpu_coll_destroy(comm[i]), 0);
+}
+
 /* What the host was told goes back into the machine */
 static void host_loop(void)
 {
@@ -190,6 +219,7 @@ static void all(void)
 		NEED(!t_dev_open(&dev[i], i, BYTES, SNPU_MEM_HBM));
 	ring();
 	collectives();
+	lists();
 	host_loop();
 	stamps();
 	for (i = 0; i < npus; i++) {
