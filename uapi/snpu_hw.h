@@ -73,7 +73,7 @@
 
 #define SNPU_MAGIC		0x55504e53u	/* "SNPU" */
 #define SNPU_ABI_MAJOR		1
-#define SNPU_ABI_MINOR		4
+#define SNPU_ABI_MINOR		5
 #define SNPU_ABI_VECTOR_0	2		/* minor since which queues may use vector 0 */
 #define SNPU_RESET_MAGIC	0x52455345u
 
@@ -88,6 +88,7 @@
 #define SNPU_CAP_IN_SWITCH	(1u << 6)	/* the switches add up and copy for these: operands
 						 * and copies do not share the issuer's links
 						 */
+#define SNPU_CAP_UNTIMED	(1u << 7)	/* PF_UNTIMED; minor 5 */
 
 #define SNPU_STATUS_READY	(1u << 0)	/* commands are accepted */
 #define SNPU_STATUS_FATAL	(1u << 1)	/* only a reset helps */
@@ -523,6 +524,11 @@ struct snpu_pkt_hdr {
 };
 
 #define SNPU_PF_SIGNAL		(1u << 0)	/* COPY, REDUCE_ADD: signal @sem_addr afterwards */
+/*
+ * COPY, SEM_SIGNAL: takes no virtual time and is no part of its trace: housekeeping, of which a
+ * wall clock decides when and whether
+ */
+#define SNPU_PF_UNTIMED		(1u << 7)
 
 /**
  * struct snpu_pkt_copy - COPY: @bytes from @src to @dst, any alignment, ranges must not overlap
