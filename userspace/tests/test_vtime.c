@@ -329,6 +329,42 @@ static void killed(void)
 	end_close(&e);
 }
 
+/* Housekeeping moves data, but is nowhere in virtual time */
+static void untimed(void)
+{
+	struct snpu_vtime a, b, vt;
+	union snpu_pkt *p;
+	struct end e;
+	uint64_t va, pos;
+
+	end_open(&e, 0, NULL);
+	va = snpu_mem_va(e.mem);
+	e.p[0] = 0x5a;
+	alone();
+	snpu_prep_copy(t_pkt(e.q), va + 2 * BYTES, va, BYTES);
+	a = vtime(e.q, submit(e.q));
+	p = t_pkt(e.q);
+	snpu_prep_copy(p, va + BYTES, va, BYTES);
+	p->hdr.flags |= SNPU_PF_UNTIMED;
+	p = t_pkt(e.q);
+	snpu_prep_signal(p, va + 2 * BYTES, 77, SNPU_SEM_SET);
+	p->hdr.flags |= SNPU_PF_UNTIMED;
+	pos = submit(e.q);
+	snpu_prep_copy(t_pkt(e.q), va + 3 * BYTES, va, BYTES);
+	b = vtime(e.q, submit(e.q));
+	CHECK_EQ(b.begin, a.end);
+	CHECK_EQ(b.busy - a.busy, b.end - b.begin);
+	CHECK_EQ(e.p[BYTES], 0x5a);
+	CHECK_EQ(*(uint64_t *)(e.p + 2 * BYTES), 77);
+	CHECK_EQ(snpu_queue_vtime(e.q, pos, WAIT_NS, &vt, sizeof(vt)), -ENOENT);
+	/* a wait cannot be so: what is behind it depends on it */
+	p = t_pkt(e.q);
+	snpu_prep_wait(p, va + 2 * BYTES, 77, SNPU_SEM_GE, 0);
+	p->hdr.flags |= SNPU_PF_UNTIMED;
+	CHECK_EQ(snpu_queue_wait(e.q, submit(e.q), WAIT_NS), -EIO);
+	end_close(&e);
+}
+
 int main(void)
 {
 	static const struct t_case cases[] = {
@@ -337,6 +373,7 @@ int main(void)
 		{ "stamps", stamps, T_BOTH },
 		{ "timing_only", timing_only, T_BOTH },
 		{ "dies", dies, T_BOTH },
+		{ "untimed", untimed, T_BOTH },
 		{ "destroyed", destroyed, T_BOTH },
 		{ "killed", killed, T_BOTH },
 		{ "faults", faults, T_DIRECT },

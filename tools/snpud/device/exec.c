@@ -702,10 +702,14 @@ static void log_packet(struct exec *x, uint32_t sub)
 		{ SNPU_PLOG_SEM_SET, SNPU_PLOG_SEM_ADD },
 		{ SNPU_PLOG_SEM_GE, SNPU_PLOG_SEM_EQ },
 	};
-	struct snpu_plog_rec *r = snpu_plog_add(x->w->plog);
 	const struct snpu_pkt_hdr *h = &x->pkt.hdr;
 	struct snpu_queue *q = x->q;
+	struct snpu_plog_rec *r;
 
+	/* no other op may have this flag */
+	if (h->flags & SNPU_PF_UNTIMED)
+		return;
+	r = snpu_plog_add(x->w->plog);
 	r->node = q->npu->node;
 	r->queue = (uint16_t)q->id;
 	r->op = h->op;

@@ -136,8 +136,8 @@ static unsigned int check_copy(const union snpu_pkt *p)
 	struct span s = { .va = c->src, .bytes = c->bytes },
 		    d = { .va = c->dst, .bytes = c->bytes };
 
-	if (!hdr_is(p, SNPU_PF_SIGNAL, false, false, true) || !RSVD_ZERO(c->rsvd) ||
-	    c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+	if (!hdr_is(p, SNPU_PF_SIGNAL | SNPU_PF_UNTIMED, false, false, true) ||
+	    !RSVD_ZERO(c->rsvd) || c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
 		return SNPU_ERR_FIELD;
 	return check_signal(p);
 }
@@ -446,8 +446,8 @@ static unsigned int check_sem(const union snpu_pkt *p)
 	const struct snpu_pkt_sem *c = &p->sem;
 	struct span s = { .va = c->addr, .bytes = 8 };
 
-	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
-	    c->hdr.arg > SNPU_SEM_ADD || !span_ok(&s) ||
+	if (!hdr_is(p, c->hdr.op == SNPU_OP_SEM_SIGNAL ? SNPU_PF_UNTIMED : 0, false, false, true) ||
+	    !RSVD_ZERO(c->rsvd) || c->hdr.arg > SNPU_SEM_ADD || !span_ok(&s) ||
 	    (c->hdr.op == SNPU_OP_SEM_SIGNAL && c->timeout_ns))
 		return SNPU_ERR_FIELD;
 	return c->addr % 8 ? SNPU_ERR_ALIGN : SNPU_ERR_NONE;

@@ -160,6 +160,7 @@ struct coll_reg {
  * @all_near: all ranks are of this process, made by init_all
  * @fused: the device signals with its copies
  * @lists: COLL_HAS_LISTS, and COLL_HAS_SWITCHES, as its device has them
+ * @untimed: flag for packets that come or not as other ranks happen to be
  * @error: what broke it, atomic
  * @lock: queues in use, error text
  * @next: of those watched
@@ -189,6 +190,7 @@ struct snpu_coll {
 	bool all_near;
 	bool fused;
 	unsigned int lists;
+	uint8_t untimed;
 	int error;
 	struct coll_watch *watch;
 };

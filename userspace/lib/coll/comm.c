@@ -10,6 +10,7 @@
 static void set_caps(struct snpu_coll *c, uint32_t caps)
 {
 	c->fused = caps & SNPU_CAP_ATOMIC;
+	c->untimed = caps & SNPU_CAP_UNTIMED ? SNPU_PF_UNTIMED : 0;
 	if (caps & SNPU_CAP_MULTI)
 		c->lists = COLL_HAS_LISTS | (caps & SNPU_CAP_IN_SWITCH ? COLL_HAS_SWITCHES : 0);
 }

@@ -14,6 +14,9 @@
  *
  * A mark is a number: of the operations of all ranks that the rank has called, plus 1. Who called
  * more can never finish them.
+ *
+ * Who is told, and by how many packets, depends on who leaves first, so they are no part of virtual
+ * time.
  */
 #include <errno.h>
 
@@ -75,15 +78,18 @@ static bool queue(struct snpu_coll *c, struct snpu_queue **q)
 static void put_mark(struct snpu_coll *c, struct snpu_queue *q, unsigned int to, unsigned int rank,
 		     uint64_t value)
 {
-	snpu_prep_signal(snpu_queue_get(q), c->peer[to].va + COLL_HEAD_BYTES +
-			 rank * sizeof(struct coll_pair) + offsetof(struct coll_pair, left), value,
-			 SNPU_SEM_SET);
+	union snpu_pkt *p = snpu_queue_get(q);
+
+	snpu_prep_signal(p, c->peer[to].va + COLL_HEAD_BYTES + rank * sizeof(struct coll_pair) +
+			 offsetof(struct coll_pair, left), value, SNPU_SEM_SET);
+	p->hdr.flags |= c->untimed;
 }
 
 /* The own mark at @to; false: that is gone */
 static bool announce(struct snpu_coll *c, struct snpu_queue **q, unsigned int to)
 {
 	const uint64_t value = c->colls + 1;
+	union snpu_pkt *p;
 	uint64_t theirs;
 
 	/* those of this process know already */
@@ -92,8 +98,10 @@ static bool announce(struct snpu_coll *c, struct snpu_queue **q, unsigned int to
 	if (coll_connect(c, to) || !queue(c, q))
 		return false;
 	put_mark(c, *q, to, c->rank, value);
-	snpu_prep_copy(snpu_queue_get(*q), c->va + COLL_COLLS_OFF,
+	p = snpu_queue_get(*q);
+	snpu_prep_copy(p, c->va + COLL_COLLS_OFF,
 		       c->peer[to].va + offsetof(struct coll_head, colls), sizeof(theirs));
+	p->hdr.flags |= c->untimed;
 	if (!run(q))
 		return false;
 	theirs = __atomic_load_n((uint64_t *)((char *)c->head + COLL_COLLS_OFF), __ATOMIC_ACQUIRE);

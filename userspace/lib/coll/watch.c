@@ -260,6 +260,7 @@ static int probe(struct coll_watch *w)
 		return 0;
 	snpu_prep_copy(p, c->va + COLL_BEAT_OFF,
 		       c->peer[w->probed].va + offsetof(struct coll_head, beat), 8);
+	p->hdr.flags |= c->untimed;
 	if (snpu_queue_submit(w->probe_q, &w->probe_pos))
 		w->probe_pos = 0;
 	return 0;
