@@ -503,9 +503,9 @@ TEST_F_TIMEOUT(seg, share, SNPU_TEST_S)
 {
 	struct drm_snpu_seg_export *all, e;
 	struct drm_snpu_seg_import i;
-	unsigned int n, late, m;
-	struct snpu_client c[4];
-	uint32_t handle[4];
+	unsigned int n, late, total, m = 0, nx = 0;
+	struct snpu_client c[4], x[16];
+	uint32_t handle[4], h;
 	int why = 0;
 
 	all = calloc(MAX_SEGS, sizeof(*all));
@@ -525,20 +525,38 @@ TEST_F_TIMEOUT(seg, share, SNPU_TEST_S)
 	EXPECT_EQ(-ENOSPC, seg_export(c[0].fd, handle[0], RW, NULL, &e));
 
 	/* the same for import slots; those that the first has cost the other nothing */
-	m = take(&c[2], 0, NULL, all, n + late, &why);
+	for (total = n + late, why = 0; ; nx++) {
+		m += take(&c[2], 0, NULL, all + m, total - m, &why);
+		if (why)
+			break;
+		/* an NPU has more of these than another has segments: a third one helps */
+		ASSERT_GT(ARRAY_SIZE(x), nx);
+		ASSERT_LT(nx + 2, snpu_count()) {
+			TH_LOG("%u imports do not use up an NPU's slots, and there are no more NPUs",
+			       m);
+		}
+		ASSERT_EQ(0, snpu_client_open(&x[nx], nx + 2));
+		ASSERT_EQ(0, snpu_bo_create(x[nx].fd, SNPU_4K, CONTIG, &h, NULL));
+		total += take(&x[nx], h, all + total, NULL, MAX_SEGS - total, &why);
+		EXPECT_EQ(-EMFILE, why);
+		why = 0;
+	}
+	snpu_diag("%u import slots for a client", m);
 	EXPECT_EQ(-EMFILE, why);
-	EXPECT_LE(m, n + late);
+	ASSERT_LE(m + 2, total);
 	EXPECT_EQ(0, seg_import(c[3].fd, &all[0], &i));
-	EXPECT_EQ(0, seg_import(c[3].fd, &all[n + late - 1], &i));
+	EXPECT_EQ(0, seg_import(c[3].fd, &all[total - 1], &i));
 	/* what it has already it may have again */
 	EXPECT_EQ(0, seg_import(c[2].fd, &all[0], &i));
-	EXPECT_EQ(-EMFILE, seg_import(c[2].fd, &all[n + late - 2], &i));
+	EXPECT_EQ(-EMFILE, seg_import(c[2].fd, &all[total - 2], &i));
 	/* a slot counts as long as somebody uses it: this gives none back */
 	snpu_client_close(&c[3]);
 	EXPECT_EQ(0, seg_import(c[2].fd, &all[1], &i));
 	snpu_client_close(&c[2]);
-	EXPECT_EQ(0, seg_import(self->b.fd, &all[n + late - 2], &i));
+	EXPECT_EQ(0, seg_import(self->b.fd, &all[total - 2], &i));
 	EXPECT_EQ(0, snpu_bo_close(self->b.fd, i.handle));
+	while (nx)
+		snpu_client_close(&x[--nx]);
 
 	/* room that the late one gives back is not for the first */
 	snpu_client_close(&c[1]);
