@@ -29,7 +29,7 @@ bool snpu_multi_works(const struct snpu_machine *m)
 
 /* ---- one packet ---- */
 
-static unsigned int fetch(struct snpu_exec *x, uint64_t va)
+static unsigned int fetch(struct snpu_cur *x, uint64_t va)
 {
 	struct snpu_queue *q = x->q;
 	uint64_t page = va & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
@@ -63,7 +63,7 @@ static unsigned int fetch(struct snpu_exec *x, uint64_t va)
 	return SNPU_ERR_NONE;
 }
 
-static unsigned int indirect(struct snpu_exec *x)
+static unsigned int indirect(struct snpu_cur *x)
 {
 	struct snpu_queue *q = x->q;
 
@@ -81,7 +81,7 @@ static unsigned int indirect(struct snpu_exec *x)
 	return SNPU_ERR_NONE;
 }
 
-static unsigned int timestamp(struct snpu_exec *x, uint64_t now)
+static unsigned int timestamp(struct snpu_cur *x, uint64_t now)
 {
 	struct snpu_mmu_hit hit;
 	unsigned int err;
@@ -101,7 +101,7 @@ static unsigned int timestamp(struct snpu_exec *x, uint64_t now)
 }
 
 /* The queue stands here until the machine has come to rest, and then until it is its turn */
-static enum snpu_step virtual_timestamp(struct snpu_exec *x, unsigned int *err)
+static enum snpu_step virtual_timestamp(struct snpu_cur *x, unsigned int *err)
 {
 	struct snpu_queue *q = x->q;
 	struct snpu_plane *p = q->npu->m->plane;
@@ -128,7 +128,7 @@ static enum snpu_step virtual_timestamp(struct snpu_exec *x, unsigned int *err)
 }
 
 /* A queue that stood at a timestamp, but the program has put another packet into its place */
-static void stamp_check(struct snpu_exec *x, unsigned int err)
+static void stamp_check(struct snpu_cur *x, unsigned int err)
 {
 	struct snpu_queue *q = x->q;
 
@@ -139,7 +139,7 @@ static void stamp_check(struct snpu_exec *x, unsigned int err)
 }
 
 /* What a packet did; its signal goes last */
-static enum snpu_step data_done(struct snpu_exec *x, unsigned int *err)
+static enum snpu_step data_done(struct snpu_cur *x, unsigned int *err)
 {
 	/* a signal tells that the data has arrived */
 	*err = snpu_exec_end_flows(x);
@@ -152,8 +152,8 @@ static enum snpu_step data_done(struct snpu_exec *x, unsigned int *err)
 	return *err ? STEP_FAULT : STEP_RETIRED;
 }
 
-/* Places of a list, of a packet that only costs time: the list is real, what it names is not touched */
-static unsigned int time_list(struct snpu_exec *x)
+/* Places of a list, when only time counts: the list is real, what it names is not touched */
+static unsigned int time_list(struct snpu_cur *x)
 {
 	const bool write = x->pkt.hdr.op == SNPU_OP_MULTICAST;
 	const uint64_t *list;
@@ -182,7 +182,7 @@ static unsigned int time_list(struct snpu_exec *x)
 }
 
 /* A packet that only costs time: where its operands are decides how much. Unmapped ones are here */
-static enum snpu_step time_data(struct snpu_exec *x, unsigned int *err)
+static enum snpu_step time_data(struct snpu_cur *x, unsigned int *err)
 {
 	struct snpu_operand o[SNPU_MAX_OPERANDS];
 	unsigned int i, n = snpu_pkt_operands(&x->pkt, o);
@@ -205,7 +205,7 @@ static enum snpu_step time_data(struct snpu_exec *x, unsigned int *err)
 	return data_done(x, err);
 }
 
-static enum snpu_step run_data(struct snpu_exec *x, unsigned int *err)
+static enum snpu_step run_data(struct snpu_cur *x, unsigned int *err)
 {
 	bool heavy = snpu_pkt_is_heavy(&x->pkt);
 	struct snpu_worker *w = x->w;
@@ -239,7 +239,7 @@ static enum snpu_step run_data(struct snpu_exec *x, unsigned int *err)
 	return data_done(x, err);
 }
 
-static enum snpu_step run_packet(struct snpu_exec *x, unsigned int *err)
+static enum snpu_step run_packet(struct snpu_cur *x, unsigned int *err)
 {
 	struct snpu_queue *q = x->q;
 
@@ -319,7 +319,7 @@ static bool take_injection(struct snpu_queue *q)
 }
 
 /* Counts a packet as done. Returns true when the ring moved on */
-static bool retire(struct snpu_exec *x, bool in_ib)
+static bool retire(struct snpu_cur *x, bool in_ib)
 {
 	struct snpu_queue *q = x->q;
 
@@ -343,7 +343,7 @@ static bool retire(struct snpu_exec *x, bool in_ib)
 }
 
 /* After heavy packets: is it time for others, and are there any? */
-static bool turn_over(struct snpu_exec *x)
+static bool turn_over(struct snpu_cur *x)
 {
 	uint64_t now = snpu_clock_ns();
 
@@ -355,7 +355,7 @@ static bool turn_over(struct snpu_exec *x)
 
 uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 {
-	struct snpu_exec x;
+	struct snpu_cur x;
 
 	if (q->stamped)
 		return q->stamp_gen == snpu_plane_stamps(q->npu->m->plane) ? UINT64_MAX : 0;
@@ -383,7 +383,7 @@ uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 {
 	struct snpu_npu *n = q->npu;
-	struct snpu_exec x = { .w = w, .q = q, .engine = w->nested ? w->engine_nested : w->engine };
+	struct snpu_cur x = { .w = w, .q = q, .engine = w->nested ? w->engine_nested : w->engine };
 	uint64_t start = snpu_ticks(), rd = 0, wr = 0, flops = 0;
 	unsigned int done = 0, unpublished = 0;
 

@@ -10,7 +10,7 @@ static uint32_t saturated(uint64_t v)
 }
 
 /* What the cost of a packet depends on beside its bytes */
-static void log_shape(struct snpu_plog_rec *r, const struct snpu_exec *x)
+static void log_shape(struct snpu_plog_rec *r, const struct snpu_cur *x)
 {
 	const union snpu_pkt *p = &x->pkt;
 
@@ -60,7 +60,7 @@ static void log_shape(struct snpu_plog_rec *r, const struct snpu_exec *x)
 	}
 }
 
-void snpu_exec_log(struct snpu_exec *x, uint32_t sub)
+void snpu_exec_log(struct snpu_cur *x, uint32_t sub)
 {
 	static const uint8_t kinds[2][2] = {
 		{ SNPU_PLOG_SEM_SET, SNPU_PLOG_SEM_ADD },

@@ -6,13 +6,13 @@
 
 #include "exec_priv.h"
 
-bool snpu_exec_by_switch(const struct snpu_exec *x)
+bool snpu_exec_by_switch(const struct snpu_cur *x)
 {
 	return x->entry != SNPU_MEM_NO_ENTRY && x->q->npu->m->in_switch;
 }
 
 /* Which links a piece takes. With a switch that adds up, or copies, the issuer's only once */
-static enum snpu_flow_part part_of(struct snpu_exec *x, bool write)
+static enum snpu_flow_part part_of(struct snpu_cur *x, bool write)
 {
 	if (!snpu_exec_by_switch(x))
 		return SNPU_FLOW_ALL;
@@ -24,8 +24,8 @@ static enum snpu_flow_part part_of(struct snpu_exec *x, bool write)
 }
 
 /* A piece of what the packet moves between two NPUs */
-unsigned int snpu_exec_move(struct snpu_exec *x, uint64_t va, bool write,
-				const struct snpu_mmu_hit *hit)
+unsigned int snpu_exec_move(struct snpu_cur *x, uint64_t va, bool write,
+			    const struct snpu_mmu_hit *hit)
 {
 	struct snpu_queue *q = x->q;
 	struct snpu_flow_ends e = { .key = q->head + q->ib_pos, .part = part_of(x, write) };
@@ -44,7 +44,7 @@ unsigned int snpu_exec_move(struct snpu_exec *x, uint64_t va, bool write,
 }
 
 /* All of it has moved; what counts is known */
-unsigned int snpu_exec_end_flows(struct snpu_exec *x)
+unsigned int snpu_exec_end_flows(struct snpu_cur *x)
 {
 	struct snpu_fabric *f = x->q->npu->m->fabric;
 	unsigned int i, err = SNPU_ERR_NONE;
@@ -58,8 +58,8 @@ unsigned int snpu_exec_end_flows(struct snpu_exec *x)
 	return err;
 }
 
-unsigned int snpu_exec_resolve(struct snpu_exec *x, uint64_t va, uint64_t len, bool write,
-			    struct snpu_mmu_hit *hit)
+unsigned int snpu_exec_resolve(struct snpu_cur *x, uint64_t va, uint64_t len, bool write,
+			       struct snpu_mmu_hit *hit)
 {
 	struct snpu_queue *q = x->q;
 	unsigned int err = snpu_mmu_resolve(q, va, len, write, hit);
@@ -97,7 +97,7 @@ static int mem_resolve(void *ctx, uint64_t va, uint64_t len, unsigned int access
 	return SNPU_ERR_NONE;
 }
 
-int snpu_exec_slow(struct snpu_exec *x, uint64_t va, void *buf, uint64_t len, bool write)
+int snpu_exec_slow(struct snpu_cur *x, uint64_t va, void *buf, uint64_t len, bool write)
 {
 	struct snpu_mmu_hit hit;
 	uint8_t *b = buf;
@@ -139,7 +139,7 @@ static int mem_slow_write(void *ctx, uint64_t va, const void *buf, uint64_t len)
 
 static int mem_checkpoint(void *ctx)
 {
-	struct snpu_exec *x = ctx;
+	struct snpu_cur *x = ctx;
 	struct snpu_queue *q = x->q;
 
 	if (!x->w->nested) {
@@ -154,7 +154,7 @@ static int mem_checkpoint(void *ctx)
 
 static void mem_entry(void *ctx, uint32_t i)
 {
-	struct snpu_exec *x = ctx;
+	struct snpu_cur *x = ctx;
 
 	x->entry = i;
 }

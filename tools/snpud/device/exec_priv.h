@@ -9,7 +9,7 @@
 #include "npu_priv.h"
 
 /* What the packet in hand needs */
-struct snpu_exec {
+struct snpu_cur {
 	struct snpu_worker *w;
 	struct snpu_queue *q;
 	struct snpu_engine *engine;
@@ -42,32 +42,32 @@ static inline bool snpu_exec_signals(const union snpu_pkt *p)
 
 /* exec_mem.c; errors are SNPU_ERR_*, with @fault_va set */
 /** snpu_exec_resolve() - as snpu_mmu_resolve(), and notes which NPU it is, for links and log */
-unsigned int snpu_exec_resolve(struct snpu_exec *x, uint64_t va, uint64_t len, bool write,
+unsigned int snpu_exec_resolve(struct snpu_cur *x, uint64_t va, uint64_t len, bool write,
 			       struct snpu_mmu_hit *hit);
 /** snpu_exec_move() - a piece of what the packet moves between two NPUs */
-unsigned int snpu_exec_move(struct snpu_exec *x, uint64_t va, bool write,
+unsigned int snpu_exec_move(struct snpu_cur *x, uint64_t va, bool write,
 			    const struct snpu_mmu_hit *hit);
 /** snpu_exec_end_flows() - all of it has moved; what counts is known */
-unsigned int snpu_exec_end_flows(struct snpu_exec *x);
+unsigned int snpu_exec_end_flows(struct snpu_cur *x);
 /** snpu_exec_slow() - read or write memory that only messages reach */
-int snpu_exec_slow(struct snpu_exec *x, uint64_t va, void *buf, uint64_t len, bool write);
+int snpu_exec_slow(struct snpu_cur *x, uint64_t va, void *buf, uint64_t len, bool write);
 /** snpu_exec_by_switch() - whether the switches do what the list at hand asks for */
-bool snpu_exec_by_switch(const struct snpu_exec *x);
-/* memory of the engine; its context is the struct snpu_exec */
+bool snpu_exec_by_switch(const struct snpu_cur *x);
+/* memory of the engine; its context is the struct snpu_cur */
 extern const struct snpu_mem_ops snpu_exec_mem_ops;
 
 /* exec_sem.c */
 /** snpu_exec_signal() - @how: SNPU_SEM_SET or SNPU_SEM_ADD. Return: SNPU_ERR_* */
-unsigned int snpu_exec_signal(struct snpu_exec *x, uint64_t addr, uint64_t value, uint32_t how);
+unsigned int snpu_exec_signal(struct snpu_cur *x, uint64_t addr, uint64_t value, uint32_t how);
 /** snpu_exec_atomic() - ATOMIC. Return: SNPU_ERR_* */
-unsigned int snpu_exec_atomic(struct snpu_exec *x);
+unsigned int snpu_exec_atomic(struct snpu_cur *x);
 /** snpu_exec_wait() - SEM_WAIT: whether it is over; with STEP_FAULT, @err says why */
-enum snpu_step snpu_exec_wait(struct snpu_exec *x, unsigned int *err);
+enum snpu_step snpu_exec_wait(struct snpu_cur *x, unsigned int *err);
 /** snpu_exec_waits() - whether the SEM_WAIT in hand would wait now; it need not have begun */
-bool snpu_exec_waits(struct snpu_exec *x);
+bool snpu_exec_waits(struct snpu_cur *x);
 
 /* exec_log.c */
 /** snpu_exec_log() - log what was executed; @sub: SNPU_PLOG_RING, or its place in a buffer */
-void snpu_exec_log(struct snpu_exec *x, uint32_t sub);
+void snpu_exec_log(struct snpu_cur *x, uint32_t sub);
 
 #endif

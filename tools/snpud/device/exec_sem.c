@@ -2,7 +2,7 @@
 /* Semaphores: signal, wait, ATOMIC. */
 #include "exec_priv.h"
 
-static unsigned int sem_load(struct snpu_exec *x, uint64_t *val)
+static unsigned int sem_load(struct snpu_cur *x, uint64_t *val)
 {
 	unsigned int err = snpu_exec_resolve(x, x->pkt.sem.addr, 8, false, &x->sem);
 
@@ -20,7 +20,7 @@ static bool sem_met(const union snpu_pkt *p, uint64_t val)
 	return p->hdr.arg == SNPU_SEM_EQ ? val == p->sem.value : val >= p->sem.value;
 }
 
-bool snpu_exec_waits(struct snpu_exec *x)
+bool snpu_exec_waits(struct snpu_cur *x)
 {
 	uint64_t val;
 
@@ -40,7 +40,7 @@ static void release_stores(struct snpu_queue *q)
 }
 
 /* A leader that went to sleep meanwhile has seen either the new value, or is seen here */
-static void wake_waiters(struct snpu_exec *x)
+static void wake_waiters(struct snpu_cur *x)
 {
 	if (!x->w->leader) {
 		snpu_mb();
@@ -49,7 +49,7 @@ static void wake_waiters(struct snpu_exec *x)
 	}
 }
 
-unsigned int snpu_exec_signal(struct snpu_exec *x, uint64_t addr, uint64_t value, uint32_t how)
+unsigned int snpu_exec_signal(struct snpu_cur *x, uint64_t addr, uint64_t value, uint32_t how)
 {
 	unsigned int err = snpu_exec_resolve(x, addr, 8, true, &x->sem);
 	uint64_t val = value;
@@ -82,7 +82,7 @@ static bool atomic_next(const struct snpu_pkt_atomic *a, uint64_t old, uint64_t 
 	return a->hdr.arg != SNPU_ATOMIC_CAS || old == a->compare;
 }
 
-static unsigned int atomic_slow(struct snpu_exec *x, uint64_t *old)
+static unsigned int atomic_slow(struct snpu_cur *x, uint64_t *old)
 {
 	const struct snpu_pkt_atomic *a = &x->pkt.atomic;
 	uint64_t val;
@@ -96,7 +96,7 @@ static unsigned int atomic_slow(struct snpu_exec *x, uint64_t *old)
 	return (unsigned int)err;
 }
 
-unsigned int snpu_exec_atomic(struct snpu_exec *x)
+unsigned int snpu_exec_atomic(struct snpu_cur *x)
 {
 	const struct snpu_pkt_atomic *a = &x->pkt.atomic;
 	struct snpu_mmu_hit res;
@@ -136,7 +136,7 @@ unsigned int snpu_exec_atomic(struct snpu_exec *x)
 	return SNPU_ERR_NONE;
 }
 
-enum snpu_step snpu_exec_wait(struct snpu_exec *x, unsigned int *err)
+enum snpu_step snpu_exec_wait(struct snpu_cur *x, unsigned int *err)
 {
 	struct snpu_queue *q = x->q;
 	const struct snpu_pkt_sem *s = &x->pkt.sem;
