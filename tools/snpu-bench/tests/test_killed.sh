@@ -1,48 +1,35 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# test_killed.sh SNPU_BENCH SNPUD: the snpud that snpu-bench has started ends with it, also when it is
-# killed and can tell nobody.
+# test_killed.sh SNPU_BENCH SNPUD: the snpud that snpu-bench has started ends with it, also when it
+# is killed and can tell nobody. snpud holds an end of a pipe: the other end tells when it is gone.
 
 bench=$1 snpud=$2
 dir=$(mktemp -d /tmp/snpu-test.XXXXXX) || exit 1
 trap 'rm -rf -- "$dir" "$made"' EXIT
 made=
 
-gone()
-{
-	# who waits to be reaped has ended
-	[[ ! -d /proc/$1 || $(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null) == Z* ]]
-}
-
-# wait_for CMD...: 20 s at most
-wait_for()
-{
-	local i
-
-	for ((i = 0; i < 400; i++)); do
-		"$@" && return
-		sleep 0.05
-	done
-	return 1
-}
-
 echo "TAP version 13"
 echo "1..1"
+mkfifo "$dir/life" || exit 1
 cat >"$dir/snpud" <<EOF
 #!/bin/sh
-echo "\$\$ \$2" >"$dir/pid.new"
-mv "$dir/pid.new" "$dir/pid"
+exec 9>"$dir/life"
+echo "\$\$ \$2" >&9
 exec "$snpud" "\$@"
 EOF
 chmod +x "$dir/snpud"
 "$bench" ep --snpud "$dir/snpud" >"$dir/out" 2>&1 &
 pid=$!
 disown
-wait_for test -s "$dir/pid"
-read -r child made <"$dir/pid"
+# both ends: nobody waits for ever for a snpud that never comes
+exec 8<>"$dir/life"
+read -r -t 20 -u 8 child made
+exec 7<"$dir/life" 8>&-
 kill -KILL "$pid"
-if [[ -n $child ]] && wait_for gone "$child"; then
+read -r -t 20 -u 7
+# 1: nobody holds the other end; more: 20 s are over
+if [[ $? == 1 && -n $child ]]; then
 	echo "ok 1 - snpud ends when snpu-bench is killed"
 else
 	echo "not ok 1 - snpud ends when snpu-bench is killed"
