@@ -163,7 +163,8 @@ static unsigned int time_list(struct snpu_cur *x)
 	unsigned int err;
 
 	snpu_pkt_work(&x->pkt, &work);
-	err = (unsigned int)snpu_engine_list(x->engine, &x->pkt, &snpu_exec_mem_ops, x, &fault, &list);
+	err = (unsigned int)snpu_engine_list(x->engine, &x->pkt, &snpu_exec_mem_ops, x, &fault,
+					     &list);
 	x->fault_va = fault.va;
 	for (x->entry = 0; !err && x->entry < x->pkt.multi.num; x->entry++) {
 		err = snpu_exec_resolve(x, list[x->entry], 1, write, &hit);
@@ -171,7 +172,8 @@ static unsigned int time_list(struct snpu_cur *x)
 			/* not mapped: as if it were here */
 			hit = (struct snpu_mmu_hit){ .node = x->q->npu->node, .run = 1 };
 			x->set[hit.node / 64] |= 1ull << hit.node % 64;
-			err = snpu_exec_by_switch(x) ? snpu_exec_move(x, list[x->entry], write, &hit) : 0;
+			err = snpu_exec_by_switch(x) ?
+			      snpu_exec_move(x, list[x->entry], write, &hit) : SNPU_ERR_NONE;
 		}
 		if (!err && (snpu_exec_by_switch(x) || hit.node != x->q->npu->node))
 			snpu_flow_piece(&x->flow[write], write ? work.bytes_read :
@@ -230,7 +232,8 @@ static enum snpu_step run_data(struct snpu_cur *x, unsigned int *err)
 		snpu_store(&q->cpl->progress, ++q->progress);
 	}
 	x->fault_va = 0;
-	*err = (unsigned int)snpu_engine_exec(x->engine, &x->pkt, &snpu_exec_mem_ops, x, &fault, &x->work);
+	*err = (unsigned int)snpu_engine_exec(x->engine, &x->pkt, &snpu_exec_mem_ops, x, &fault,
+					      &x->work);
 	q->nt_stores = true;
 	if (*err) {
 		x->fault_va = fault.va;

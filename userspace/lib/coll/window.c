@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Windows: buffers that the other ranks may read, and write results to, where they are. Ranks register them in the same
- * order; window number k of one rank belongs to number k of the others.
+ * Windows: buffers that the other ranks may read, and write results to, where they are. Ranks
+ * register them in the same order; window number k of one rank belongs to number k of the others.
  */
 #include <errno.h>
 #include <stdlib.h>
