@@ -397,6 +397,7 @@ int64_t snpu_mm_start(struct snpu_mm *m, uint64_t now, double work, double limit
 	struct mm_flow *f;
 	uint32_t id, i;
 
+	m->now = now;
 	if (make_room(m, uses, n))
 		return -ENOMEM;
 	id = new_slot(m);
@@ -480,6 +481,7 @@ int snpu_mm_end(struct snpu_mm *m, uint64_t now, uint64_t *cookie)
 {
 	uint32_t id;
 
+	m->now = now;
 	if (snpu_mm_next(m) > now)
 		return 0;
 	id = snpu_mm_first(m);

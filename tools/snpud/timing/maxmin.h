@@ -77,7 +77,7 @@ int64_t snpu_mm_start(struct snpu_mm *m, uint64_t now, double work, double limit
 /** snpu_mm_solve() - settle rates after starts, ends and changes at @now. 0 or -ENOMEM */
 int snpu_mm_solve(struct snpu_mm *m, uint64_t now);
 
-/** snpu_mm_next() - when the next flow ends, SNPU_MM_NEVER: none; after snpu_mm_solve() */
+/** snpu_mm_next() - when the next flow ends, not in the past; SNPU_MM_NEVER: none; after a solve */
 uint64_t snpu_mm_next(const struct snpu_mm *m);
 
 /**

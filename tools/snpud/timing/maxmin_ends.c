@@ -92,7 +92,13 @@ void snpu_mm_tighten(struct snpu_mm *m)
 
 uint64_t snpu_mm_next(const struct snpu_mm *m)
 {
-	return m->num_ends ? m->ends[0].at : SNPU_MM_NEVER;
+	uint64_t at = m->num_ends ? m->ends[0].at : SNPU_MM_NEVER;
+
+	/*
+	 * A flow that was done before is to end at the next grain. When that becomes finer, this is
+	 * found to be over already.
+	 */
+	return at > m->now ? at : m->now;
 }
 
 uint32_t snpu_mm_first(const struct snpu_mm *m)

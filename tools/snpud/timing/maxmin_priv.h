@@ -187,6 +187,7 @@ struct snpu_mm {
 	struct mm_hot *hot;		/* [flow] */
 	uint32_t num_flows, room_flows, running;
 	uint32_t grain, most_grain;	/* see snpu_mm_set_grain() */
+	uint64_t now;			/* of the last call */
 	uint32_t *idle, num_idle;	/* flow slots to reuse; this and what follows: room_flows */
 	uint32_t *lim, num_lim;		/* flows that their limit may bound */
 	uint32_t *limits;		/* those of the set */

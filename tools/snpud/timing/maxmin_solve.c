@@ -169,6 +169,7 @@ int snpu_mm_solve(struct snpu_mm *m, uint64_t now)
 	uint32_t i;
 	int rc = 0;
 
+	m->now = now;
 	for (i = 0; m->recheck && i < m->num_res; i++)
 		snpu_mm_set_most(m, i);
 	for (i = 0; m->recheck && i < m->num_flows; i++)

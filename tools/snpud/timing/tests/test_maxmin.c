@@ -264,6 +264,44 @@ static int grain(uint32_t flows, uint64_t expected)
 	return 1;
 }
 
+/*
+ * A flow is done at 900 ps, while 128 run; so it is to end at 1024. Then it runs alone, the grain is
+ * finer, and at 1000 it is looked at again: it must not end before that.
+ */
+static int finer_grain(void)
+{
+	const uint32_t flows = 128;
+	struct snpu_mm *m = snpu_mm_new(flows);
+	uint64_t cookie, at = 0;
+	uint32_t i, n = 0;
+
+	if (!m)
+		return 1;
+	snpu_mm_set_grain(m, 2, 256);
+	for (i = 0; i < flows; i++) {
+		struct snpu_mm_use use = { i, 1 };
+
+		snpu_mm_capacity(m, 0, i, 1e12);
+		if (snpu_mm_start(m, 0, i ? 600 : 900, INFINITY, &use, 1, i) < 0)
+			return 1;
+	}
+	if (snpu_mm_solve(m, 0))
+		return 1;
+	while (snpu_mm_end(m, 768, &cookie))
+		n++;
+	/* it takes next to nothing of the other one */
+	if (n == flows - 1 && !snpu_mm_solve(m, 768) && snpu_mm_next(m) == 1024 &&
+	    snpu_mm_start(m, 1000, 1, 1e9, &(struct snpu_mm_use){ 0, 1e-12 }, 1, flows) >= 0 &&
+	    !snpu_mm_solve(m, 1000))
+		at = snpu_mm_next(m);
+	n = (uint32_t)snpu_mm_end(m, 1000, &cookie);
+	snpu_mm_free(m);
+	if (at == 1000 && n == 1 && !cookie)
+		return 0;
+	printf("# it ends at %llu ps, not at 1000\n", (unsigned long long)at);
+	return 1;
+}
+
 int main(void)
 {
 	int i, bad = 0, both, coarse;
@@ -279,7 +317,8 @@ int main(void)
 	       (unsigned long long)fills[1][0], (unsigned long long)fills[1][1]);
 	printf("%s 2 - some flows were filled, and all at once\n", both ? "ok" : "not ok");
 	/* to 1 ps; 2 x 3 is rounded as 4, 2 x 20 as 32; and there is a largest one */
-	coarse = grain(1, 334) + grain(3, 336) + grain(20, 352) + grain(1000, 512);
+	coarse = grain(1, 334) + grain(3, 336) + grain(20, 352) + grain(1000, 512) +
+		 finer_grain();
 	printf("%s 3 - ends are rounded up as flows are many\n", coarse ? "not ok" : "ok");
 	return bad || !both || coarse;
 }
