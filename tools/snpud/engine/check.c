@@ -137,7 +137,8 @@ static unsigned int check_copy(const union snpu_pkt *p)
 		    d = { .va = c->dst, .bytes = c->bytes };
 
 	if (!hdr_is(p, SNPU_PF_SIGNAL | SNPU_PF_UNTIMED, false, false, true) ||
-	    !RSVD_ZERO(c->rsvd) || c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) || overlap(&s, &d))
+	    !RSVD_ZERO(c->rsvd) || c->bytes > SNPU_MAX_BYTES || !span_ok(&s) || !span_ok(&d) ||
+	    overlap(&s, &d))
 		return SNPU_ERR_FIELD;
 	return check_signal(p);
 }
