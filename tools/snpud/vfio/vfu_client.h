@@ -110,7 +110,15 @@ int snpu_vfuc_write_posted(struct snpu_vfuc *c, unsigned int region, uint64_t of
 int snpu_vfuc_dma_map(struct snpu_vfuc *c, uint64_t iova, uint64_t size, uint32_t flags, int fd,
 		      uint64_t offset);
 
-/** snpu_vfuc_dma_unmap() - take it back; exactly a range that was given. The device has let go */
+/**
+ * snpu_vfuc_dma_unmap() - take back everything within a range
+ * @c: client
+ * @iova: DMA address, multiple of 4096
+ * @size: bytes, multiple of 4096
+ *
+ * The range may cover many regions, a part of one, or none. On return the device uses no byte of it.
+ * -ENOSPC: it cut a region in two, and the server had no room for both: it has dropped the upper one.
+ */
 int snpu_vfuc_dma_unmap(struct snpu_vfuc *c, uint64_t iova, uint64_t size);
 
 /** snpu_vfuc_dma_unmap_all() - take everything back */

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -77,7 +78,7 @@ static bool lookup(struct snpu_vfu_dev *d, uint64_t iova, struct vfu_map *out)
 	out->size = get(m->size);
 	out->host = get(m->host);
 	out->prot = get(m->prot);
-	out->guard = get(m->guard);
+	out->mem = get(m->mem);
 	return iova - out->iova < out->size;
 }
 
@@ -124,19 +125,42 @@ static void put_map(struct vfu_map *to, const struct vfu_map *m)
 	put(to->size, m->size);
 	put(to->host, m->host);
 	put(to->prot, m->prot);
-	put(to->guard, m->guard);
+	put(to->mem, m->mem);
 }
 
+/* Replaces the regions @at .. @at + @old - 1 by the @new ones of @m; only this thread writes */
+static void replace(struct snpu_vfu_dev *d, unsigned int at, unsigned int old,
+		    const struct vfu_map *m, unsigned int new)
+{
+	unsigned int i, n = d->nr_maps;
+
+	change_begin(d);
+	if (new > old)
+		for (i = n; i > at + old; i--)
+			put_map(&d->maps[i - 1 + new - old], &d->maps[i - 1]);
+	else if (new < old)
+		for (i = at + old; i < n; i++)
+			put_map(&d->maps[i - (old - new)], &d->maps[i]);
+	for (i = 0; i < new; i++)
+		put_map(&d->maps[at + i], &m[i]);
+	put(d->nr_maps, n + new - old);
+	change_end(d);
+}
+
+/* A region is gone, and no thread uses it any more */
 static void release(struct snpu_vfu_dev *d, const struct vfu_map *m)
 {
-	if (!m->host)
+	struct vfu_mem *mem = m->mem;
+
+	if (!mem || --mem->refs)
 		return;
-	if (snpu_vfu_sigbus_del(m->guard))
+	if (snpu_vfu_sigbus_del(mem->guard))
 		vfu_log(d->srv, SNPU_VFU_LOG_WARN,
 			"%s: client closed: it shrank the file behind DMA memory %#" PRIx64
 			"..%#" PRIx64,
 			d->name, m->iova, m->iova + m->size - 1);
-	munmap(m->host, m->size);
+	munmap(mem->host, mem->size);
+	free(mem);
 }
 
 static int map_fd(struct snpu_vfu_dev *d, const struct snpu_vfu_dma_map *a, int fd,
@@ -145,7 +169,7 @@ static int map_fd(struct snpu_vfu_dev *d, const struct snpu_vfu_dma_map *a, int 
 	size_t page = SNPU_VFU_PAGE;
 	struct statfs fs;
 	struct stat st;
-	int prot = 0;
+	int prot = 0, guard;
 	void *p;
 
 	if (fstat(fd, &st) || fstatfs(fd, &fs))
@@ -175,11 +199,14 @@ static int map_fd(struct snpu_vfu_dev *d, const struct snpu_vfu_dma_map *a, int 
 			     strerror(-ret));
 		return ret;
 	}
-	m->guard = snpu_vfu_sigbus_add(p, a->size, page, d->sock);
-	if (m->guard < 0) {
+	m->mem = malloc(sizeof(*m->mem));
+	guard = m->mem ? snpu_vfu_sigbus_add(p, a->size, page, d->sock) : -1;
+	if (guard < 0) {
+		free(m->mem);
 		munmap(p, a->size);
 		return -ENOMEM;
 	}
+	*m->mem = (struct vfu_mem){ .host = p, .size = a->size, .refs = 1, .guard = guard };
 	m->host = p;
 	return 0;
 }
@@ -188,7 +215,7 @@ int vfu_cmd_dma_map(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply 
 {
 	struct snpu_vfu_dma_map a;
 	struct vfu_map m, old;
-	unsigned int i, at;
+	unsigned int at;
 	int ret;
 
 	(void)r;
@@ -219,20 +246,14 @@ int vfu_cmd_dma_map(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply 
 		vfu_complain(d, "DMA_MAP: %u regions are the limit", d->nr_maps);
 		return -ENOSPC;
 	}
-	m = (struct vfu_map){ .iova = a.iova, .size = a.size, .prot = a.flags, .guard = -1 };
+	m = (struct vfu_map){ .iova = a.iova, .size = a.size, .prot = a.flags };
 	if (q->fds.n) {
 		ret = map_fd(d, &a, q->fds.fd[0], &m);
 		if (ret)
 			return ret;
 	}
 
-	/* nobody but this thread changes it, so @at still holds */
-	change_begin(d);
-	for (i = d->nr_maps; i > at; i--)
-		put_map(&d->maps[i], &d->maps[i - 1]);
-	put_map(&d->maps[at], &m);
-	put(d->nr_maps, d->nr_maps + 1);
-	change_end(d);
+	replace(d, at, 0, &m, 1);
 	if (d->ops->dma_map)
 		d->ops->dma_map(d->priv, m.iova, m.size);
 	return 0;
@@ -264,11 +285,67 @@ static void unmap_all_cb(struct snpu_vfu_dev *d)
 		d->ops->dma_unmap(d->priv, 0, 0);
 }
 
+/*
+ * Takes [@iova, @last] out of the table. A region that the range cuts keeps the rest: what the
+ * client takes back must not stay reachable, and what it has not taken back stays. A rest that has
+ * no room in the table goes as well, so that later accesses fail rather than go astray.
+ */
+static int unmap_range(struct snpu_vfu_dev *d, uint64_t iova, uint64_t last)
+{
+	unsigned int i, at = upper(d, iova), end = upper(d, last), n, rests = 0;
+	struct vfu_map *gone, rest[2];
+	int ret = 0;
+
+	if (at && d->maps[at - 1].iova + (d->maps[at - 1].size - 1) >= iova)
+		at--;
+	n = end - at;
+	/* nothing there: no worker has to be waited for */
+	if (!n)
+		return 0;
+	gone = malloc(n * sizeof(*gone));
+	if (!gone)
+		return -ENOMEM;
+	memcpy(gone, &d->maps[at], n * sizeof(*gone));
+	if (gone[0].iova < iova) {
+		rest[rests] = gone[0];
+		rest[rests++].size = iova - gone[0].iova;
+	}
+	if (gone[n - 1].iova + (gone[n - 1].size - 1) > last) {
+		uint64_t skip = last + 1 - gone[n - 1].iova;
+
+		rest[rests] = gone[n - 1];
+		rest[rests].iova += skip;
+		rest[rests].size -= skip;
+		if (rest[rests].host)
+			rest[rests].host += skip;
+		rests++;
+	}
+	for (i = 0; i < rests; i++)
+		if (rest[i].mem)
+			rest[i].mem->refs++;
+	if (d->nr_maps + rests - n > d->srv->cfg.max_dma_maps) {
+		vfu_complain(d, "DMA_UNMAP: %#" PRIx64 "..%#" PRIx64 " cuts a region in two, and "
+			     "%u regions are the limit: what lies above is unmapped too",
+			     iova, last, d->srv->cfg.max_dma_maps);
+		if (rest[--rests].mem)
+			rest[rests].mem->refs--;
+		ret = -ENOSPC;
+	}
+	replace(d, at, n, rest, rests);
+
+	vfu_dma_gate(d, true);
+	if (d->ops->dma_unmap)
+		d->ops->dma_unmap(d->priv, iova, last - iova + 1);
+	vfu_dma_gate(d, false);
+	for (i = 0; i < n; i++)
+		release(d, &gone[i]);
+	free(gone);
+	return ret;
+}
+
 int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r)
 {
 	struct snpu_vfu_dma_unmap a;
-	struct vfu_map m;
-	unsigned int i, at;
 
 	memcpy(&a, q->data, sizeof(a));
 	if (a.argsz < sizeof(a)) {
@@ -283,32 +360,21 @@ int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_repl
 	r->iov[0] = (struct iovec){ .iov_base = (void *)q->data, .iov_len = sizeof(a) };
 	r->n = 1;
 	if (a.flags) {
+		if (!d->nr_maps)
+			return 0;
 		vfu_dma_gate(d, true);
 		vfu_maps_drop(d, unmap_all_cb);
 		vfu_dma_gate(d, false);
 		return 0;
 	}
 
-	at = upper(d, a.iova);
-	if (!at || d->maps[at - 1].iova != a.iova || d->maps[at - 1].size != a.size) {
-		vfu_complain(d, "DMA_UNMAP: %#" PRIx64 ", size %#" PRIx64
-			     ": no mapping is exactly that",
+	if (!a.size || (a.iova | a.size) % SNPU_VFU_PAGE || a.iova + (a.size - 1) < a.iova) {
+		vfu_complain(d, "DMA_UNMAP: address %#" PRIx64 ", size %#" PRIx64
+			     ": not multiples of 4096, size 0, or beyond 64 bits",
 			     a.iova, a.size);
-		return -ENOENT;
+		return -EINVAL;
 	}
-	m = d->maps[--at];
-	change_begin(d);
-	put(d->nr_maps, d->nr_maps - 1);
-	for (i = at; i < d->nr_maps; i++)
-		put_map(&d->maps[i], &d->maps[i + 1]);
-	change_end(d);
-
-	vfu_dma_gate(d, true);
-	if (d->ops->dma_unmap)
-		d->ops->dma_unmap(d->priv, m.iova, m.size);
-	vfu_dma_gate(d, false);
-	release(d, &m);
-	return 0;
+	return unmap_range(d, a.iova, a.iova + (a.size - 1));
 }
 
 int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, void **host,

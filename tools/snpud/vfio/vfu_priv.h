@@ -19,24 +19,38 @@
 
 #define VFU_DEF_TIMEOUT_MS	2000u
 #define VFU_VERSION_TIMEOUT_MS	5000u
-#define VFU_DEF_MAPS		4096u
+#define VFU_DEF_MAPS		16384u
 #define VFU_LOG_LIMIT		16u
 
 /* What a command handler returns to have the connection closed; it has logged why */
 #define VFU_CLOSE		1
 
 /**
+ * struct vfu_mem - memory of the client that is mapped here
+ * @host: where
+ * @size: bytes
+ * @refs: regions that lie in it; connection thread only
+ * @guard: of the SIGBUS guard
+ */
+struct vfu_mem {
+	uint8_t *host;
+	uint64_t size;
+	unsigned int refs;
+	int guard;
+};
+
+/**
  * struct vfu_map - a DMA region
  * @host: where it is mapped, NULL: it came without a descriptor
+ * @mem: what @host points into
  * @prot: VFIO_DMA_MAP_FLAG_*
- * @guard: of the SIGBUS guard, -1: none
  */
 struct vfu_map {
 	uint64_t iova;
 	uint64_t size;
 	uint8_t *host;
+	struct vfu_mem *mem;
 	uint32_t prot;
-	int guard;
 };
 
 /* A message to the client that waits for its reply, on the stack of who waits */

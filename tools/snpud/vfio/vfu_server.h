@@ -55,8 +55,8 @@ typedef void (*snpu_vfu_log_fn)(void *ctx, int level, const char *fmt, ...)
  *	anything. 0 or a negative errno, which the client gets
  * @region_write: likewise
  * @dma_map: optional. [@iova, @iova + @size) can be used from now on
- * @dma_unmap: the range is out of the table; no thread may use a translation of it on return. @iova
- *	and @size 0: all there was
+ * @dma_unmap: the range is out of the table, with all regions and parts of regions in it; no thread
+ *	may use a translation of it on return. @iova and @size 0: all there was
  * @reset: function reset
  * @disconnect: the client is gone and the table empty; as @dma_unmap for everything. Comes once for
  *	each @connect that returned 0
@@ -103,7 +103,7 @@ struct snpu_vfu_region {
  * @log_ctx: its first argument
  * @dma_timeout_ms: longest wait for a reply of the client, 0: 2000. Stay well below the 5000 ms
  *	after which QEMU gives up on a server
- * @max_dma_maps: DMA regions of one client at a time, 0: 4096. Each takes one of the process's
+ * @max_dma_maps: DMA regions of one client at a time, 0: 16384. Each takes one of the process's
  *	mappings, of which the kernel allows 65530 by default
  */
 struct snpu_vfu_server_cfg {

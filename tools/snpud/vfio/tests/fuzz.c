@@ -58,7 +58,9 @@ static void good(struct msg *m)
 				   "\"max_data_xfer_size\":65536,\"write_multiple\":true}}";
 	struct snpu_vfu_dma_map map = { 32, 1 + below(3), below(4) * 4096, below(16) * 0x4000,
 					(1 + below(4)) * 4096 };
-	struct snpu_vfu_dma_unmap unmap = { 24, !below(8) * 2, map.iova, map.size };
+	/* of one mapping, of a part of one, of many, of none */
+	struct snpu_vfu_dma_unmap unmap = { 24, !below(8) * 2, map.iova + below(4) % 3 * 4096,
+					    (1 + below(below(2) ? 4 : 64)) * 4096 };
 	struct snpu_vfu_info info = { .argsz = 16 };
 	struct snpu_vfu_region_info rinfo = { .argsz = 32 + 32 * below(2), .index = below(9) };
 	struct snpu_vfu_irq_info irq = { .argsz = 16, .index = below(5) };

@@ -143,7 +143,7 @@ static void client_library(void)
 	CHECK_EQ(pread(fd, &w, 8, 0x1ffc), 8);
 	CHECK(!memcmp(&w, "12345678", 8));
 	CHECK_EQ(snpu_vfuc_dma_unmap(c, 0x5000, 0x3000), 0);
-	CHECK_EQ(snpu_vfuc_dma_unmap(c, 0x5000, 0x3000), -ENOENT);
+	CHECK_EQ(snpu_vfu_dma_write(toy.dev, 0x5ffc, "12345678", 8), -EFAULT);
 	CHECK_EQ(snpu_vfuc_dma_map(c, 0x5000, 0x3000, RW, fd, 0x1000), 0);
 	CHECK_EQ(snpu_vfuc_dma_unmap_all(c), 0);
 	close(fd);

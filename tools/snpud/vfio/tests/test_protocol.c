@@ -520,18 +520,15 @@ static void dma_map(void)
 	CHECK_EQ(map_fd(fd, 0x200000, 0x1000, RW, 0, mem), 0);
 	CHECK_EQ(toy_fds(), before);
 
-	/* unmap: only what was mapped, and exactly */
-	CHECK_EQ(unmap_raw(fd, 0x300000, 0x1000, 0), -ENOENT);
-	CHECK_EQ(unmap_raw(fd, 0x10000, 0x1000, 0), -ENOENT);
-	CHECK_EQ(unmap_raw(fd, 0x11000, 0x1000, 0), -ENOENT);
-	CHECK_EQ(unmap_raw(fd, 0x10000, 0x5000, 0), -ENOENT);
+	/* unmap: the reply repeats the request; ranges of all kinds are test_maps.c's */
+	CHECK_EQ(unmap_raw(fd, 0x300000, 0x1000, 0), 0);
 	CHECK_EQ(unmap_raw(fd, 0x10000, 0x4000, 8), -EINVAL);
 	i = toy_count(&toy, &toy.unmaps);
 	CHECK_EQ(unmap_raw(fd, 0x10000, 0x4000, 0), 0);
 	CHECK_EQ(toy_count(&toy, &toy.unmaps), i + 1);
 	CHECK_EQ(snpu_vfu_dma_translate(toy.dev, 0x11008, true, &host, &run), -EFAULT);
 	CHECK_EQ(snpu_vfu_dma_translate(toy.dev, 0x14000, false, &host, &run), 0);
-	CHECK_EQ(unmap_raw(fd, 0x10000, 0x4000, 0), -ENOENT);
+	CHECK_EQ(unmap_raw(fd, 0x10000, 0x4000, 0), 0);
 	CHECK_EQ(map_fd(fd, 0x10000, 0x4000, RW, 0, mem), 0);
 	CHECK_EQ(unmap_raw(fd, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL), 0);
 	CHECK_EQ(snpu_vfu_dma_translate(toy.dev, 0x14000, false, &host, &run), -EFAULT);
