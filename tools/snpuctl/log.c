@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,26 +7,22 @@
 
 #include "log/packet_log.h"
 #include "snpu_hw.h"
+#include "snpu_ops.h"
 #include "snpuctl.h"
 
+/* In lower case, as the other words of a line; valid until the next call */
 static const char *op_name(unsigned int op)
 {
-	static const char *const names[] = {
-		[SNPU_OP_NOP] = "nop", [SNPU_OP_COPY] = "copy", [SNPU_OP_COPY2D] = "copy2d",
-		[SNPU_OP_FILL] = "fill", [SNPU_OP_MATMUL] = "matmul",
-		[SNPU_OP_ELTWISE] = "eltwise", [SNPU_OP_CONVERT] = "convert",
-		[SNPU_OP_REDUCE_SUM] = "reduce_sum", [SNPU_OP_SOFTMAX] = "softmax",
-		[SNPU_OP_RMSNORM] = "rmsnorm", [SNPU_OP_ACT] = "act", [SNPU_OP_GATHER] = "gather",
-		[SNPU_OP_ARGMAX] = "argmax", [SNPU_OP_CRC32C] = "crc32c",
-		[SNPU_OP_SEM_SIGNAL] = "sem_signal", [SNPU_OP_SEM_WAIT] = "sem_wait",
-		[SNPU_OP_BARRIER] = "barrier", [SNPU_OP_TIMESTAMP] = "timestamp",
-		[SNPU_OP_INTERRUPT] = "interrupt", [SNPU_OP_INDIRECT] = "indirect",
-		[SNPU_OP_ATOMIC] = "atomic", [SNPU_OP_REDUCE_ADD] = "reduce_add",
-		[SNPU_OP_REDUCE_PULL] = "reduce_pull", [SNPU_OP_MULTICAST] = "multicast",
-		[SNPU_OP_ATTENTION] = "attention", [SNPU_OP_CLOCK] = "clock",
-	};
+	static const char *const names[] = { SNPU_OPS(SNPU_OP_NAME_ENTRY) };
+	static char word[16];
+	size_t i;
 
-	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
+	if (op >= sizeof(names) / sizeof(names[0]) || !names[op])
+		return "?";
+	for (i = 0; names[op][i] && i < sizeof(word) - 1; i++)
+		word[i] = (char)tolower((unsigned char)names[op][i]);
+	word[i] = '\0';
+	return word;
 }
 
 static const char *dt_name(unsigned int dt)

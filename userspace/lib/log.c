@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "internal.h"
+#include "snpu_ops.h"
 
 static __thread char last_error[512];
 static atomic_uint log_level;
@@ -89,28 +90,7 @@ SNPU_EXPORT const char *snpu_error_name(unsigned int code)
  */
 SNPU_EXPORT const char *snpu_op_name(unsigned int op)
 {
-	static const char *const name[] = {
-		[SNPU_OP_NOP] = "NOP",
-		[SNPU_OP_COPY] = "COPY",
-		[SNPU_OP_COPY2D] = "COPY2D",
-		[SNPU_OP_FILL] = "FILL",
-		[SNPU_OP_MATMUL] = "MATMUL",
-		[SNPU_OP_ELTWISE] = "ELTWISE",
-		[SNPU_OP_CONVERT] = "CONVERT",
-		[SNPU_OP_REDUCE_SUM] = "REDUCE_SUM",
-		[SNPU_OP_SOFTMAX] = "SOFTMAX",
-		[SNPU_OP_RMSNORM] = "RMSNORM",
-		[SNPU_OP_ACT] = "ACT",
-		[SNPU_OP_GATHER] = "GATHER",
-		[SNPU_OP_ARGMAX] = "ARGMAX",
-		[SNPU_OP_CRC32C] = "CRC32C",
-		[SNPU_OP_SEM_SIGNAL] = "SEM_SIGNAL",
-		[SNPU_OP_SEM_WAIT] = "SEM_WAIT",
-		[SNPU_OP_BARRIER] = "BARRIER",
-		[SNPU_OP_TIMESTAMP] = "TIMESTAMP",
-		[SNPU_OP_INTERRUPT] = "INTERRUPT",
-		[SNPU_OP_INDIRECT] = "INDIRECT",
-	};
+	static const char *const name[] = { SNPU_OPS(SNPU_OP_NAME_ENTRY) };
 
 	return op < sizeof(name) / sizeof(name[0]) && name[op] ? name[op] : "?";
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "snpu_hw.h"
+#include "snpu_ops.h"
 #include "timing/timing_priv.h"
 
 #define PID_RES		1000000u	/* above all nodes */
@@ -27,21 +28,7 @@ struct out {
 
 static const char *op_name(unsigned int op)
 {
-	static const char *const names[] = {
-		[SNPU_OP_NOP] = "NOP", [SNPU_OP_COPY] = "COPY", [SNPU_OP_COPY2D] = "COPY2D",
-		[SNPU_OP_FILL] = "FILL", [SNPU_OP_ATOMIC] = "ATOMIC",
-		[SNPU_OP_REDUCE_ADD] = "REDUCE_ADD", [SNPU_OP_REDUCE_PULL] = "REDUCE_PULL",
-		[SNPU_OP_MULTICAST] = "MULTICAST", [SNPU_OP_MATMUL] = "MATMUL",
-		[SNPU_OP_ELTWISE] = "ELTWISE", [SNPU_OP_CONVERT] = "CONVERT",
-		[SNPU_OP_REDUCE_SUM] = "REDUCE_SUM", [SNPU_OP_SOFTMAX] = "SOFTMAX",
-		[SNPU_OP_RMSNORM] = "RMSNORM", [SNPU_OP_ACT] = "ACT",
-		[SNPU_OP_GATHER] = "GATHER", [SNPU_OP_ARGMAX] = "ARGMAX",
-		[SNPU_OP_CRC32C] = "CRC32C", [SNPU_OP_ATTENTION] = "ATTENTION",
-		[SNPU_OP_SEM_SIGNAL] = "SEM_SIGNAL", [SNPU_OP_SEM_WAIT] = "SEM_WAIT",
-		[SNPU_OP_BARRIER] = "BARRIER", [SNPU_OP_TIMESTAMP] = "TIMESTAMP",
-		[SNPU_OP_INTERRUPT] = "INTERRUPT", [SNPU_OP_INDIRECT] = "INDIRECT",
-		[SNPU_OP_CLOCK] = "CLOCK",
-	};
+	static const char *const names[] = { SNPU_OPS(SNPU_OP_NAME_ENTRY) };
 
 	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
 }
