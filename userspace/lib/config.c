@@ -50,6 +50,8 @@ static const struct option options[] = {
 	       "packets in the ring of a queue, a power of two"),
 	NUMBER("SNPU_NUMA", numa, TYPE_NUMBER, "1", 0, 1,
 	       "1: host memory comes from the NUMA node of its NPU"),
+	NUMBER("SNPU_GUARD_PAGES", guard_pages, TYPE_NUMBER, "1", 0, 512,
+	       "unmapped pages of 4 KiB between two buffers of a context"),
 	NUMBER("SNPU_LOG_LEVEL", log_level, TYPE_NUMBER, "0", 0, 2,
 	       "what goes to standard error: 0 nothing, 1 failures, 2 also openings"),
 };

@@ -38,6 +38,7 @@ void snpu_log_set(unsigned int level);
  * @spin_us: SNPU_SPIN_US
  * @ring_entries: SNPU_RING_ENTRIES
  * @numa: SNPU_NUMA
+ * @guard_pages: SNPU_GUARD_PAGES
  * @log_level: SNPU_LOG_LEVEL
  */
 struct snpu_config {
@@ -46,6 +47,7 @@ struct snpu_config {
 	uint64_t spin_us;
 	uint64_t ring_entries;
 	uint64_t numa;
+	uint64_t guard_pages;
 	uint64_t log_level;
 };
 

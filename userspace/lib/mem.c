@@ -21,7 +21,19 @@ struct snpu_mem *snpu_mem_new(struct snpu_ctx *ctx, unsigned int flags)
 	return mem;
 }
 
-/* Large buffers lie on 2 MiB, so that large page-table entries serve them */
+/*
+ * Addresses that a buffer takes: after it come the guard pages, which nothing maps. Every other
+ * buffer has its own behind it, so there are some on both sides.
+ */
+static uint64_t mem_span(const struct snpu_mem *mem)
+{
+	return mem->bytes + mem->ctx->snpu->cfg.guard_pages * SNPU_PAGE_SIZE;
+}
+
+/*
+ * Large buffers lie on 2 MiB, so that large page-table entries serve them. What the guard pages
+ * then leave free up to the next 2 MiB is for small buffers.
+ */
 static int mem_place(struct snpu_mem *mem)
 {
 	struct snpu_ctx *ctx = mem->ctx;
@@ -29,7 +41,7 @@ static int mem_place(struct snpu_mem *mem)
 	int ret;
 
 	pthread_mutex_lock(&ctx->lock);
-	ret = snpu_va_alloc(&ctx->va, mem->bytes, align, &mem->va);
+	ret = snpu_va_alloc(&ctx->va, mem_span(mem), align, &mem->va);
 	pthread_mutex_unlock(&ctx->lock);
 	if (ret)
 		return snpu_fail(ret, "no address range of %llu bytes is free in the context",
@@ -37,7 +49,7 @@ static int mem_place(struct snpu_mem *mem)
 	ret = ctx->snpu->t->mem_bind(mem);
 	if (ret) {
 		pthread_mutex_lock(&ctx->lock);
-		snpu_va_free(&ctx->va, mem->va, mem->bytes);
+		snpu_va_free(&ctx->va, mem->va, mem_span(mem));
 		pthread_mutex_unlock(&ctx->lock);
 	}
 	return ret;
@@ -116,7 +128,7 @@ SNPU_EXPORT int snpu_mem_free(struct snpu_mem *mem)
 	ret = ctx->snpu->t->mem_free(mem, true);
 	ret = ret ? ret : ret2;
 	pthread_mutex_lock(&ctx->lock);
-	snpu_va_free(&ctx->va, mem->va, mem->bytes);
+	snpu_va_free(&ctx->va, mem->va, mem_span(mem));
 	pthread_mutex_unlock(&ctx->lock);
 	atomic_fetch_sub(&ctx->children, 1);
 	free(mem);

@@ -60,6 +60,8 @@ static const struct {
 	{ "SNPU_RING_ENTRIES", "many", "16 to 65536" },
 	{ "SNPU_NUMA", "2", "0 to 1" },
 	{ "SNPU_NUMA", "yes", "0 to 1" },
+	{ "SNPU_GUARD_PAGES", "513", "0 to 512" },
+	{ "SNPU_GUARD_PAGES", "none", "0 to 512" },
 	{ "SNPU_LOG_LEVEL", "3", "0 to 2" },
 	{ "SNPU_LOG_LEVEL", "debug", "0 to 2" },
 };
@@ -69,7 +71,8 @@ static const struct {
 } good[] = {
 	{ "SNPU_SPIN_US", "0" }, { "SNPU_SPIN_US", "1000000" }, { "SNPU_RING_ENTRIES", "16" },
 	{ "SNPU_RING_ENTRIES", "65536" }, { "SNPU_RING_ENTRIES", "0x40" }, { "SNPU_NUMA", "0" },
-	{ "SNPU_NUMA", "1" }, { "SNPU_LOG_LEVEL", "0" },
+	{ "SNPU_NUMA", "1" }, { "SNPU_GUARD_PAGES", "0" }, { "SNPU_GUARD_PAGES", "512" },
+	{ "SNPU_LOG_LEVEL", "0" },
 };
 
 static char *swap_env(const char *name, const char *value)
@@ -129,7 +132,8 @@ static void settings_print(void)
 {
 	static const char *const name[] = {
 		"SNPU_TRANSPORT", "SNPU_SOCKET_DIR", "SNPU_SPIN_US=1234\n", "SNPU_RING_ENTRIES",
-		"SNPU_NUMA", "SNPU_LOG_LEVEL", "0 to 1000000", "auto|kmd|direct", "/run/snpu",
+		"SNPU_NUMA", "SNPU_GUARD_PAGES", "SNPU_LOG_LEVEL", "0 to 1000000",
+		"auto|kmd|direct", "/run/snpu",
 	};
 	char *old = swap_env("SNPU_SPIN_US", "1234"), *text = NULL;
 	size_t len, i;
