@@ -32,7 +32,8 @@ help:
 	@echo '  make build              libsnpu, tools, tests, module: into build/'
 	@echo '  make module             snpu.ko only, for the stock kernel (KERNEL=debug: the debug kernel)'
 	@echo '  make debug-kernel       the kernel with KASAN, lockdep and more, once (about 7 minutes)'
-	@echo '  make install DESTDIR=D  library, headers, tools, man pages into D'
+	@echo '  make install PREFIX=D   library, headers, tools, man pages into D, built with this machine'"'"'s'
+	@echo '                          compiler (or DESTDIR=D for prefix /usr; TREE=1: those of the tree)'
 	@echo
 	@echo 'Test it:'
 	@echo '  make check              everything: host tests, sanitizers, guest tests on both kernels'
@@ -66,11 +67,9 @@ module:
 selftests:
 	$(Q)$(VM)/build-selftests -j$(J)
 
-install: host
-	$(Q)test -n '$(DESTDIR)' || { echo 'install: say where: make install DESTDIR=/some/dir' >&2; exit 2; }
-	$(Q)mkdir -p '$(DESTDIR)'
-	$(Q)$(VM)/snpu-tree run --bind '$(DESTDIR)' -- meson install -C build/host --no-rebuild --quiet \
-		--destdir '$(abspath $(DESTDIR))'
+install:
+	$(Q)$(VM)/install-host -j$(J) $(if $(TREE),--tree) $(if $(PREFIX),--prefix '$(PREFIX)') \
+		$(if $(DESTDIR),--destdir '$(DESTDIR)')
 
 demo: host
 ifdef DIRECT

@@ -34,6 +34,9 @@ for call in $exported $inline; do
 	grep -q "^\\.B \".*[ *]$call(" "$page" || bad "$call: not in the synopsis of $page"
 done
 
+lint=1
+command -v mandoc >/dev/null || lint=0
+
 for page in "$src"/*.3 "$src"/*.7 "$src"/../../tools/snpud/snpud.1 \
 	    "$src"/../../tools/snpuctl/snpuctl.1; do
 	for head in NAME SYNOPSIS DESCRIPTION 'SEE ALSO'; do
@@ -45,7 +48,10 @@ for page in "$src"/*.3 "$src"/*.7 "$src"/../../tools/snpud/snpud.1 \
 			grep -qx "\\.SH $head" "$page" || bad "$page: no section $head"
 		done ;;
 	esac
-	out=$(mandoc -T lint -W warning "$page" 2>&1) || bad "$out"
+	[ $lint -eq 0 ] || out=$(mandoc -T lint -W warning "$page" 2>&1) || bad "$out"
 done
-[ $failed -eq 0 ] && echo "check-man: $(echo $exported $inline | wc -w) calls have pages"
+[ $failed -eq 0 ] || exit 1
+# 77 is a skip to meson
+[ $lint -eq 1 ] || { echo "check-man: mandoc is not installed: form of the pages not checked"; exit 77; }
+echo "check-man: $(echo $exported $inline | wc -w) calls have pages"
 exit $failed

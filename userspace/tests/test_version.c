@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <drm/drm.h>
+#include <drm.h>
 #include <drm/snpu_accel.h>
 
 #include <snpu/snpu_hw.h>
@@ -77,7 +77,14 @@ static int version(struct drm_version *v)
 	v->version_major = drv.major;
 	v->version_minor = drv.minor;
 	v->version_patchlevel = 0;
-	v->name_len = v->date_len = v->desc_len = 0;
+	/* asked first without buffers; libdrm before 2.4.117 needs a text in each */
+	if (v->name)
+		*v->name = 's';
+	if (v->date)
+		*v->date = '0';
+	if (v->desc)
+		*v->desc = 's';
+	v->name_len = v->date_len = v->desc_len = 1;
 	return 0;
 }
 
