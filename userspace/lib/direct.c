@@ -273,6 +273,23 @@ static void npu_down(struct direct *d, struct dnpu *n)
 	n->up = false;
 }
 
+static int fail_connect(struct dnpu *n, int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return snpu_fail(-ENODEV, "%s: no snpud answers there", n->path);
+	case -ENOTCONN:
+		return snpu_fail(-EBUSY, "%s: snpud refuses the connection: another program drives "
+				 "this NPU, or see the log of snpud", n->path);
+	case -ETIMEDOUT:
+		return snpu_fail(err, "%s: snpud accepts the connection and does not answer",
+				 n->path);
+	default:
+		return snpu_fail(err, "%s: connecting%s", n->path, snpu_fd_limit(err));
+	}
+}
+
 static int npu_up(struct direct *d, struct dnpu *n)
 {
 	uint16_t command = 0x6;	/* memory space, bus master */
@@ -281,10 +298,7 @@ static int npu_up(struct direct *d, struct dnpu *n)
 	int ret = snpu_vfuc_connect(n->path, NULL, &n->c);
 
 	if (ret)
-		return snpu_fail(
-			ret == -EBUSY ? -EBUSY : -ENODEV,
-			"%s: no snpud answers there, or another program drives this NPU (%s)",
-			n->path, strerrorname_np(-ret));
+		return fail_connect(n, ret);
 	ret = snpu_vfuc_reset(n->c);
 	if (!ret) {
 		ret = check_registers(n);
@@ -319,7 +333,8 @@ static int npu_up(struct direct *d, struct dnpu *n)
 		ret = export_hbm(n);
 	if (ret) {
 		npu_down(d, n);
-		return said ? ret : snpu_fail(ret, "%s: the NPU does not come up", n->path);
+		return said ? ret : snpu_fail(ret, "%s: the NPU does not come up%s", n->path,
+					      snpu_fd_limit(ret));
 	}
 	/* the interrupt thread looks at it */
 	__atomic_store_n(&n->up, true, __ATOMIC_RELEASE);
@@ -485,11 +500,11 @@ static int find_sockets(const char *dir, int *numbers, unsigned int *count)
 	int k;
 
 	*count = 0;
+	if (!dp && errno == ENOENT)
+		return snpu_fail(-ENODEV, "%s does not exist: start snpud --socket-dir %s, or set "
+				 "SNPU_SOCKET_DIR", dir, dir);
 	if (!dp)
-		return snpu_fail(
-			errno == EACCES ? -EACCES : -ENODEV,
-			"%s cannot be read: start snpud --socket-dir %s, or set SNPU_SOCKET_DIR",
-			dir, dir);
+		return snpu_fail(-errno, "%s cannot be read%s", dir, snpu_fd_limit(-errno));
 	while (*count < SNPU_MAX_NPUS && (e = readdir(dp)))
 		if (sscanf(e->d_name, "npu%d.soc%c", &k, &tail) == 2 && tail == 'k' && k >= 0)
 			numbers[(*count)++] = k;
@@ -539,7 +554,7 @@ static int direct_open(struct snpu *s)
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	d->quit = eventfd(0, EFD_CLOEXEC);
 	if (d->epoll < 0 || d->quit < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, d->quit, &ev)) {
-		ret = snpu_fail(-errno, "snpu_open");
+		ret = snpu_fail(-errno, "snpu_open%s", snpu_fd_limit(-errno));
 		direct_close(s);
 		return ret;
 	}

@@ -232,9 +232,10 @@ int direct_mem_alloc(struct snpu_mem *mem)
 	}
 	if (ret) {
 		free(m);
-		return snpu_fail(ret, "snpu_mem_alloc: %llu bytes of %s on NPU %u",
+		return snpu_fail(ret, "snpu_mem_alloc: %llu bytes of %s on NPU %u%s",
 				 (unsigned long long)mem->bytes,
-				 mem->flags & SNPU_MEM_HBM ? "HBM" : "host memory", n->npu->index);
+				 mem->flags & SNPU_MEM_HBM ? "HBM" : "host memory", n->npu->index,
+				 snpu_fd_limit(ret));
 	}
 	mem->priv = m;
 	return 0;
@@ -466,6 +467,17 @@ int direct_mem_map(struct snpu_mem *mem, void **ptr)
 
 /* ---- sharing ---- */
 
+static int fail_export(const struct snpu_mem *mem, int err)
+{
+	const struct dmem *m = mem->priv;
+	const struct dnpu *n = m->block ? m->block->n : direct_npu(mem->ctx);
+
+	if (err == -ENOSPC)
+		return snpu_fail(err, "snpu_mem_export: all %u export slots of NPU %u are in use",
+				 n->num_segs - 1, n->npu->index);
+	return snpu_fail(err, "snpu_mem_export: NPU %u%s", n->npu->index, snpu_fd_limit(err));
+}
+
 int direct_mem_export(struct snpu_mem *mem, int *out)
 {
 	struct dmem *m = mem->priv;
@@ -478,28 +490,27 @@ int direct_mem_export(struct snpu_mem *mem, int *out)
 	if (m->fd >= 0) {
 		fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
-			return snpu_fail(-errno, "snpu_mem_export");
+			return fail_export(mem, -errno);
 		*out = fd;
 		return 0;
 	}
 	if (m->block) {
 		ret = block_export(m->block);
 		if (ret)
-			return snpu_fail(ret, "snpu_mem_export: NPU %u has %u export slots",
-					 m->block->n->npu->index, m->block->n->num_segs - 1);
+			return fail_export(mem, ret);
 		d.token = m->block->token;
 		d.node = m->block->n->node;
 		d.seg = m->block->seg;
 	}
 	fd = memfd_create("snpu-hbm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
-		return snpu_fail(-errno, "snpu_mem_export");
+		return fail_export(mem, -errno);
 	if (pwrite(fd, &d, sizeof(d), 0) != sizeof(d) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)) {
 		int err = errno;
 
 		close(fd);
-		return snpu_fail(-err, "snpu_mem_export");
+		return fail_export(mem, -err);
 	}
 	*out = fd;
 	return 0;
@@ -606,7 +617,8 @@ int direct_mem_share(struct snpu_mem *mem, struct snpu_mem *from)
 	}
 	if (ret) {
 		free(m);
-		return snpu_fail(ret, "snpu_mem_share: with NPU %u", mem->ctx->npu->index);
+		return snpu_fail(ret, "snpu_mem_share: with NPU %u%s", mem->ctx->npu->index,
+				 snpu_fd_limit(ret));
 	}
 	mem->priv = m;
 	return 0;
@@ -641,9 +653,9 @@ int direct_mem_import(struct snpu_mem *mem, int fd)
 	}
 	if (ret) {
 		free(m);
-		return snpu_fail(ret,
-				 "snpu_mem_import: descriptor %d was not made by snpu_mem_export()",
-				 fd);
+		return snpu_fail(ret, "snpu_mem_import: descriptor %d%s%s", fd,
+				 ret == -EINVAL || ret == -EBADF ?
+				 " was not made by snpu_mem_export()" : "", snpu_fd_limit(ret));
 	}
 	mem->priv = m;
 	return 0;
@@ -689,8 +701,11 @@ out_id:
 		pthread_mutex_unlock(&n->lock);
 	}
 	free(c);
-	return snpu_fail(ret, "snpu_ctx_create: NPU %u has %u address spaces", n->npu->index,
-			 n->num_ctx - 1);
+	if (id == n->num_ctx)
+		return snpu_fail(ret, "snpu_ctx_create: all %u address spaces of NPU %u are in use",
+				 n->num_ctx - 1, n->npu->index);
+	return snpu_fail(ret, "snpu_ctx_create: NPU %u%s", n->npu->index,
+			 ret == -ENOSPC ? ": no HBM is left for its page table" : "");
 }
 
 void direct_ctx_destroy(struct snpu_ctx *ctx)

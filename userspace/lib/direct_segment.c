@@ -58,11 +58,12 @@ int direct_seg_export(struct snpu_mem *mem, unsigned int access, const char *nam
 	int ret;
 
 	ret = direct_token(&token);
-	if (!ret)
-		ret = slot_get(n, &seg);
 	if (ret)
-		return snpu_fail(ret, "snpu_seg_export: NPU %u has %u export slots", n->npu->index,
-				 n->num_segs - 1);
+		return snpu_fail(ret, "snpu_seg_export: no random numbers");
+	ret = slot_get(n, &seg);
+	if (ret)
+		return snpu_fail(ret, "snpu_seg_export: all %u export slots of NPU %u are in use",
+				 n->num_segs - 1, n->npu->index);
 	cmd.export.seg = seg;
 	cmd.export.token = token;
 	ret = direct_admin(n, &cmd, NULL);

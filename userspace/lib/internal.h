@@ -27,6 +27,8 @@
  * Return: @err, with the message in snpu_last_error().
  */
 int snpu_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For a message: the limit of open files, if @err is -EMFILE, else "" */
+const char *snpu_fd_limit(int err);
 /* A line on standard error, if SNPU_LOG_LEVEL of the latest snpu_open() is @level or above */
 void snpu_log(unsigned int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void snpu_log_set(unsigned int level);
@@ -288,8 +290,8 @@ struct snpu_transport {
 extern const struct snpu_transport snpu_transport_kmd;
 extern const struct snpu_transport snpu_transport_direct;
 
-/* Is there a device node of the driver? */
-bool snpu_kmd_present(void);
+/* Is there a device node of the driver? 1, 0, or a negative errno with a message */
+int snpu_kmd_present(void);
 
 /* ---- shared helpers ---- */
 

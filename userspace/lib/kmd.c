@@ -49,29 +49,31 @@ static int by_minor(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Minors of the driver's nodes, ascending; the count */
-static unsigned int find_minors(int *minors, unsigned int max)
+/* Minors of the driver's nodes, ascending; the count, or a negative errno with a message */
+static int find_minors(int *minors, int max)
 {
 	DIR *dir = opendir(ACCEL_DIR);
-	unsigned int n = 0;
 	struct dirent *d;
-	int minor;
+	int minor, n = 0;
 	char end;
 
-	while (dir && n < max && (d = readdir(dir)))
+	/* without an accel driver there is no such directory */
+	if (!dir)
+		return errno == ENOENT ? 0 :
+		       snpu_fail(-errno, ACCEL_DIR " cannot be read%s", snpu_fd_limit(-errno));
+	while (n < max && (d = readdir(dir)))
 		if (sscanf(d->d_name, "accel%d%c", &minor, &end) == 1 && node_is_snpu(d->d_name))
 			minors[n++] = minor;
-	if (dir)
-		closedir(dir);
-	qsort(minors, n, sizeof(*minors), by_minor);
+	closedir(dir);
+	qsort(minors, (size_t)n, sizeof(*minors), by_minor);
 	return n;
 }
 
-bool snpu_kmd_present(void)
+int snpu_kmd_present(void)
 {
 	int minor;
 
-	return find_minors(&minor, 1) == 1;
+	return find_minors(&minor, 1);
 }
 
 /* Opens a node; a refusal names node and group */
@@ -94,7 +96,7 @@ static int open_node(int minor, int *fd)
 			"%s belongs to group %s, mode %04o: join that group, or run as root", path,
 			g ? g->gr_name : "?", st.st_mode & 07777);
 	}
-	return snpu_fail(-err, "%s cannot be opened", path);
+	return snpu_fail(-err, "%s cannot be opened%s", path, snpu_fd_limit(-err));
 }
 
 static void kmd_close(struct snpu *s)
@@ -175,13 +177,14 @@ static int open_npu(struct kmd_npu *k)
 
 static int kmd_open(struct snpu *s)
 {
-	int minors[256], ret = 0;
-	unsigned int i, n = find_minors(minors, 256);
+	int minors[256], n = find_minors(minors, 256), i, ret = 0;
 
+	if (n < 0)
+		return n;
 	if (!n)
 		return snpu_fail(-ENODEV,
 				 ACCEL_DIR " has no node of driver snpu: is snpu.ko loaded?");
-	s->npus = calloc(n, sizeof(*s->npus));
+	s->npus = calloc((size_t)n, sizeof(*s->npus));
 	if (!s->npus)
 		return snpu_fail(-ENOMEM, "snpu_open");
 	for (i = 0; i < n && !ret; i++) {
@@ -191,8 +194,8 @@ static int kmd_open(struct snpu *s)
 			ret = snpu_fail(-ENOMEM, "snpu_open");
 			break;
 		}
-		s->npus[i] = (struct snpu_npu){ .snpu = s, .index = i, .priv = k };
-		s->count = i + 1;
+		s->npus[i] = (struct snpu_npu){ .snpu = s, .priv = k };
+		s->count = (unsigned int)i + 1;
 		k->minor = minors[i];
 		ret = open_npu(k);
 	}
@@ -200,9 +203,9 @@ static int kmd_open(struct snpu *s)
 		kmd_close(s);
 		return ret;
 	}
-	qsort(s->npus, n, sizeof(*s->npus), by_node);
+	qsort(s->npus, s->count, sizeof(*s->npus), by_node);
 	for (i = 0; i < n; i++)
-		s->npus[i].index = i;
+		s->npus[i].index = (unsigned int)i;
 	return 0;
 }
 

@@ -19,6 +19,10 @@
 #define WORD_BITS	((int)sizeof(long) * CHAR_BIT)
 #define NODE_WORDS	(NODE_BITS / WORD_BITS)
 
+/* Why the driver has no host memory at all */
+#define BOUNCED ": the kernel gives devices copies of host memory, in bounce buffers (a " \
+		"confidential guest, or swiotlb=force), and an NPU must share it with the CPU"
+
 /* Takes a reference; caller holds the lock */
 static int handle_ref(struct kmd_ctx *c, uint32_t handle)
 {
@@ -97,10 +101,10 @@ int kmd_mem_alloc(struct snpu_mem *mem)
 	ret = create_near(mem, &req);
 	if (ret) {
 		free(bo);
-		return snpu_fail(ret, "snpu_mem_alloc: %llu bytes of %s on NPU %u",
+		return snpu_fail(ret, "snpu_mem_alloc: %llu bytes of %s on NPU %u%s",
 				 (unsigned long long)mem->bytes,
 				 mem->flags & SNPU_MEM_HBM ? "HBM" : "host memory",
-				 mem->ctx->npu->index);
+				 mem->ctx->npu->index, ret == -EOPNOTSUPP ? BOUNCED : "");
 	}
 	pthread_mutex_lock(&c->lock);
 	ret = handle_ref(c, req.handle);
@@ -179,7 +183,8 @@ int kmd_mem_export(struct snpu_mem *mem, int *fd)
 	struct kmd_bo *bo = mem->priv;
 
 	if (drmPrimeHandleToFD(kmd_fd(mem->ctx), bo->handle, DRM_CLOEXEC | DRM_RDWR, fd))
-		return snpu_fail(-errno, "snpu_mem_export");
+		return snpu_fail(-errno, "snpu_mem_export: NPU %u%s", mem->ctx->npu->index,
+				 snpu_fd_limit(-errno));
 	return 0;
 }
 

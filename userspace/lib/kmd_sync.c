@@ -74,8 +74,8 @@ int kmd_fence_create(struct snpu_queue *q, uint64_t position, void **priv)
 			drmSyncobjDestroy(home(s), handle);
 	}
 	if (ret)
-		return snpu_fail(ret, "snpu_fence_create: queue %u, NPU %u", q->number,
-				 q->ctx->npu->index);
+		return snpu_fail(ret, "snpu_fence_create: queue %u, NPU %u%s", q->number,
+				 q->ctx->npu->index, snpu_fd_limit(ret));
 	*priv = (void *)(uintptr_t)handle;
 	return 0;
 }
@@ -85,8 +85,11 @@ void kmd_fence_destroy(struct snpu *s, void *priv)
 	drmSyncobjDestroy(home(s), handle_of(priv));
 }
 
-/* What a signalled fence ended with: 0 or its error */
-static int fence_status(struct snpu *s, uint32_t handle, uint64_t point)
+/*
+ * What a signalled fence ended with: 0 or its error, in @status. Return: 0, or why that cannot be
+ * found out
+ */
+static int fence_status(struct snpu *s, uint32_t handle, uint64_t point, int *status)
 {
 	struct sync_file_info info = { 0 };
 	uint32_t tmp = 0;
@@ -106,7 +109,7 @@ static int fence_status(struct snpu *s, uint32_t handle, uint64_t point)
 		if (ioctl(fd, SYNC_IOC_FILE_INFO, &info))
 			ret = -errno;
 		else
-			ret = info.status < 0 ? info.status : 0;
+			*status = info.status < 0 ? info.status : 0;
 		close(fd);
 	}
 	if (tmp)
@@ -128,6 +131,16 @@ static int report(int ret, const char *what)
 	}
 }
 
+static int report_status(struct snpu *s, uint32_t handle, uint64_t point, const char *what)
+{
+	int status = 0, ret = fence_status(s, handle, point, &status);
+
+	if (ret)
+		return snpu_fail(ret, "%s: asking how it ended%s", what, snpu_fd_limit(ret));
+	/* one that ended with -ETIME is a hung queue, not a wait that ran out */
+	return report(status == -ETIME ? -EIO : status, what);
+}
+
 int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
 {
 	uint32_t handle = handle_of(priv);
@@ -135,19 +148,14 @@ int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
 
 	if (ret == -ETIME)
 		return deadline ? report(ret, "fence") : ret;
-	if (!ret) {
-		/* a fence that ended with -ETIME is a hung queue, not a wait that ran out */
-		ret = fence_status(s, handle, 0);
-		ret = ret == -ETIME ? -EIO : ret;
-	}
-	return report(ret, "fence");
+	return ret ? report(ret, "fence") : report_status(s, handle, 0, "fence");
 }
 
 int kmd_fence_export(struct snpu *s, void *priv, int *fd)
 {
 	int ret = kmd_drm(drmSyncobjExportSyncFile(home(s), handle_of(priv), fd));
 
-	return ret ? snpu_fail(ret, "snpu_fence_export") : 0;
+	return ret ? snpu_fail(ret, "snpu_fence_export%s", snpu_fd_limit(ret)) : 0;
 }
 
 int kmd_fence_import(struct snpu *s, int fd, void **priv)
@@ -181,7 +189,8 @@ static int put_wait(struct snpu_queue *q, uint32_t handle, uint64_t point, const
 		drmSyncobjDestroy(kmd_fd(q->ctx), req.syncobj);
 	}
 	if (ret)
-		return snpu_fail(ret, "%s: queue %u, NPU %u", call, q->number, q->ctx->npu->index);
+		return snpu_fail(ret, "%s: queue %u, NPU %u%s", call, q->number,
+				 q->ctx->npu->index, snpu_fd_limit(ret));
 	if (!req.sem_value)
 		return 0;
 	p = snpu_queue_get(q);
@@ -213,8 +222,8 @@ int kmd_timeline_attach(struct snpu *s, void *priv, uint64_t point, struct snpu_
 	int ret = signal_at(q, handle_of(priv), point, position);
 
 	(void)s;
-	return ret ? snpu_fail(ret, "snpu_timeline_attach: point %llu", (unsigned long long)point) :
-		     0;
+	return ret ? snpu_fail(ret, "snpu_timeline_attach: point %llu%s", (unsigned long long)point,
+			       snpu_fd_limit(ret)) : 0;
 }
 
 int kmd_timeline_signal(struct snpu *s, void *priv, uint64_t point)
@@ -239,11 +248,7 @@ int kmd_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t deadl
 	uint32_t handle = handle_of(priv);
 	int ret = kmd_syncobj_wait(home(s), handle, point, deadline);
 
-	if (!ret) {
-		ret = fence_status(s, handle, point);
-		ret = ret == -ETIME ? -EIO : ret;
-	}
-	return report(ret, "timeline");
+	return ret ? report(ret, "timeline") : report_status(s, handle, point, "timeline");
 }
 
 int kmd_timeline_put(struct snpu_queue *q, void *priv, uint64_t point)

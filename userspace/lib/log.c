@@ -4,6 +4,7 @@
  */
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "internal.h"
@@ -44,6 +45,18 @@ int snpu_fail(int err, const char *fmt, ...)
 		 strerrordesc_np(-err) : "unknown error");
 	snpu_log(1, "%s", last_error);
 	return err;
+}
+
+const char *snpu_fd_limit(int err)
+{
+	static __thread char text[80];
+	struct rlimit r;
+
+	if (err != -EMFILE || getrlimit(RLIMIT_NOFILE, &r))
+		return "";
+	snprintf(text, sizeof(text), ": this process may have %llu open files, see ulimit -n",
+		 (unsigned long long)r.rlim_cur);
+	return text;
 }
 
 /**

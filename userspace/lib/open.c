@@ -10,9 +10,14 @@
 static int choose_transport(struct snpu *s)
 {
 	const char *name = s->cfg.transport;
+	int ret;
 
-	if (!strcmp(name, "auto"))
-		name = snpu_kmd_present() ? "kmd" : "direct";
+	if (!strcmp(name, "auto")) {
+		ret = snpu_kmd_present();
+		if (ret < 0)
+			return ret;
+		name = ret ? "kmd" : "direct";
+	}
 	if (!strcmp(name, "kmd"))
 		s->t = &snpu_transport_kmd;
 	else if (!strcmp(name, "direct"))
@@ -55,8 +60,8 @@ static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *
  * @out: receives the set
  *
  * Return: 0; -EINVAL for a bad parameter or variable; -ENODEV when there is no NPU; -EACCES when
- * the device nodes may not be opened; -EPROTO when the driver speaks another major version of its
- * ioctls; -ENOMEM. Thread-safe.
+ * the device nodes may not be opened; -EMFILE, -ENFILE when file descriptors run out; -EPROTO when
+ * the driver speaks another major version of its ioctls; -ENOMEM. Thread-safe.
  */
 SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **out)
 {
@@ -244,7 +249,8 @@ SNPU_EXPORT int snpu_get_ports(struct snpu *s, unsigned int index, struct snpu_p
  * @index: NPU
  * @out: receives the context
  *
- * Return: 0; -EINVAL; -ENODEV; -ENOSPC when the NPU has no more; -ENOMEM. Thread-safe.
+ * Return: 0; -EINVAL; -ENODEV; -ENOSPC when the NPU has no more; -EBUSY when another program drives
+ * it (direct); -EMFILE, -ENFILE when file descriptors run out; -ENOMEM. Thread-safe.
  */
 SNPU_EXPORT int snpu_ctx_create(struct snpu *s, unsigned int index, struct snpu_ctx **out)
 {

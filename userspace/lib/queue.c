@@ -236,9 +236,11 @@ static int fail_stopped(struct snpu_queue *q, const char *call)
 {
 	struct snpu_error err;
 	char text[160];
+	int ret;
 
-	if (snpu_queue_error(q, &err, sizeof(err)))
-		return -ENODEV;
+	ret = snpu_queue_error(q, &err, sizeof(err));
+	if (ret)
+		return ret;
 	snpu_error_format(&err, text, sizeof(text));
 	return snpu_fail(err.lost ? -ENODEV : -EIO, "%s: %s", call, text);
 }

@@ -66,7 +66,10 @@ static int send_msg(struct snpu_vfuc *c, const struct iovec *iov, unsigned int n
 	pthread_mutex_lock(&c->tx_lock);
 	ret = snpu_vfu_send(c->sock, iov, n, fds, nfds, c->cfg.timeout_ms);
 	pthread_mutex_unlock(&c->tx_lock);
-	return ret ? die(c, ret == -ETIMEDOUT ? ret : -ENOTCONN) : 0;
+	/* the kernel has refused the descriptors, and sent nothing */
+	if (!ret || ret == -ETOOMANYREFS)
+		return ret;
+	return die(c, ret == -ETIMEDOUT ? ret : -ENOTCONN);
 }
 
 /* A command of the server, whose payload is in @in */
@@ -125,11 +128,14 @@ static int recv_one(struct snpu_vfuc *c)
 	ret = snpu_vfu_recv_hdr(c->sock, &h, &fds);
 	if (ret <= 0)
 		return die(c, ret == -ETIMEDOUT || ret == -EPROTO ? ret : -ENOTCONN);
-	if (h.size < sizeof(h) || h.size > SNPU_VFU_MAX_MSG || fds.err ||
+	if (h.size < sizeof(h) || h.size > SNPU_VFU_MAX_MSG || fds.err == -E2BIG ||
 	    (h.flags & SNPU_VFU_F_TYPE) > SNPU_VFU_F_REPLY) {
 		snpu_vfu_fds_close(&fds);
 		return die(c, -EPROTO);
 	}
+	/* what the server sent is lost, for want of room here */
+	if (fds.err)
+		return die(c, fds.err);
 	len = h.size - sizeof(h);
 
 	if ((h.flags & SNPU_VFU_F_TYPE) == SNPU_VFU_F_COMMAND) {

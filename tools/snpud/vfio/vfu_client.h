@@ -5,7 +5,8 @@
  * Every call may be made from any thread, and is a message and its reply: calls on one client take
  * turns. All return 0 or a negative errno: the one that the server gave, or -ENOTCONN once the
  * connection is lost, -ETIMEDOUT if no reply came (the connection is lost with it), -EPROTO if the
- * server does not keep to the protocol (likewise).
+ * server does not keep to the protocol (likewise), -EMFILE if a descriptor that it sent found no room
+ * in this process (likewise), -ETOOMANYREFS if the kernel carries no more descriptors for this user.
  */
 #ifndef SNPU_VFU_CLIENT_H
 #define SNPU_VFU_CLIENT_H
