@@ -6,6 +6,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
 
 #include <drm/drm_prime.h>
@@ -136,12 +137,28 @@ static int snpu_host_alloc(struct snpu_bo *bo)
 	return 0;
 }
 
+/**
+ * snpu_host_bounced() - refuse host memory that the device would only see a copy of
+ * @sdev: device
+ *
+ * Return: -EOPNOTSUPP; the kernel log has the reason, once.
+ */
+int snpu_host_bounced(struct snpu_device *sdev)
+{
+	drm_warn_once(&sdev->drm,
+		      "host memory goes through bounce buffers (a confidential guest, or swiotlb=force), and the NPU must share it with the CPU: no queue can be made\n");
+	return -EOPNOTSUPP;
+}
+
 static int snpu_host_map(struct snpu_bo *bo)
 {
 	struct device *dev = &bo->sdev->pdev->dev;
 	struct sg_table *sgt;
 	int ret;
 
+	/* larger buffers would fail to map first, with an error that says nothing */
+	if (is_swiotlb_force_bounce(dev))
+		return snpu_host_bounced(bo->sdev);
 	sgt = drm_prime_pages_to_sg(&bo->sdev->drm, bo->pages, bo->base.size >> PAGE_SHIFT);
 	if (IS_ERR(sgt))
 		return PTR_ERR(sgt);
@@ -149,9 +166,10 @@ static int snpu_host_map(struct snpu_bo *bo)
 	if (ret)
 		goto err_sgt;
 	/* NPU and CPU see the memory at the same time: it has to be coherent */
-	ret = -EOPNOTSUPP;
-	if (dma_need_sync(dev, sg_dma_address(sgt->sgl)))
+	if (dma_need_sync(dev, sg_dma_address(sgt->sgl))) {
+		ret = snpu_host_bounced(bo->sdev);
 		goto err_map;
+	}
 	ret = snpu_segs_from_sgt(sgt, bo->base.size, &bo->segs, &bo->nsegs);
 	if (ret)
 		goto err_map;

@@ -482,6 +482,7 @@ extern const struct vm_operations_struct snpu_bo_vm_ops;
 struct snpu_bo *snpu_bo_alloc(struct snpu_device *sdev, enum snpu_bo_kind kind, u64 bytes,
 			      u32 flags);
 const struct snpu_seg *snpu_seg_find(const struct snpu_seg *segs, u32 nsegs, u64 off);
+int snpu_host_bounced(struct snpu_device *sdev);
 int snpu_segs_from_sgt(struct sg_table *sgt, u64 bytes, struct snpu_seg **segs, u32 *nsegs);
 void snpu_bos_detach(struct snpu_device *sdev);
 int snpu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma);

@@ -107,11 +107,7 @@ static int snpu_queue_map_cpl(struct snpu_queue *queue)
 		return -ENOMEM;
 	}
 	/* the record is polled: memory that needs to be synchronised will not do */
-	if (dma_need_sync(dev, queue->cpl_dma)) {
-		drm_dbg(&queue->sdev->drm, "completion page is not coherent\n");
-		return -EOPNOTSUPP;
-	}
-	return 0;
+	return dma_need_sync(dev, queue->cpl_dma) ? snpu_host_bounced(queue->sdev) : 0;
 }
 
 /* The device has let go of the queue: its record is ours, and who still polls it is told */
