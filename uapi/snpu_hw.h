@@ -369,6 +369,7 @@ struct snpu_adm_dir {
  * the queue's vector is raised when it is worth asking again. NOENT: no such queue, or virtual time
  * was started anew since; NOMEM: more packets than the machine keeps. Virtual time begins with 0
  * when the machine is switched on, and is a function of the programs and the machine profile alone.
+ * SNPU_VTIME_NEVER: the packet never ends, or never begins.
  */
 struct snpu_adm_vtime {
 	__u32 qid;
@@ -505,7 +506,17 @@ struct snpu_admin_mbox {
 #define SNPU_MAX_ROWS		65536u		/* ATTENTION: query rows */
 #define SNPU_MAX_DK		4096u		/* ATTENTION: dk */
 #define SNPU_MAX_LIST		512u		/* addresses of REDUCE_PULL, MULTICAST */
-#define SNPU_MAX_CLOCK		(1ull << 62)	/* CLOCK: about 146 years */
+
+/*
+ * Virtual time, ns. CLOCK takes up to SNPU_MAX_CLOCK, 104 days. Packets may run on from there to
+ * SNPU_VTIME_END, so a program that begins at the limit has as much again before it. A packet that
+ * would end at SNPU_VTIME_END or later never ends: its end reads SNPU_VTIME_NEVER, and so does the
+ * end of all that waits for it. Both limits fit into 64 bits as picoseconds, with room for one more
+ * packet.
+ */
+#define SNPU_MAX_CLOCK		(1ull << 53)
+#define SNPU_VTIME_END		(1ull << 54)
+#define SNPU_VTIME_NEVER	(~0ull)
 
 /**
  * struct snpu_pkt_hdr - first 8 bytes of every packet
@@ -917,8 +928,9 @@ struct snpu_pkt_sem {
  * struct snpu_pkt_misc - NOP, BARRIER, TIMESTAMP, INTERRUPT, INDIRECT, CLOCK
  * @hdr: header; INTERRUPT: arg goes into the event as its cookie
  * @addr: TIMESTAMP: where the 64-bit device time goes, aligned to 8; INDIRECT: first packet,
- *        aligned to 64; CLOCK: virtual ns before which no later packet of the queue begins (the
- *        host's own clock: it knew of everything up to there when it submitted them); else 0
+ *        aligned to 64; CLOCK: virtual ns before which no later packet of the queue begins, 0 ..
+ *        SNPU_MAX_CLOCK (the host's own clock: it knew of everything up to there when it
+ *        submitted them); else 0
  * @count: INDIRECT: packets, 1 .. SNPU_MAX_IB_PKTS; they count as one packet of the ring, and may
  *         not contain INDIRECT; else 0
  * @rsvd0: must be zero

@@ -514,8 +514,8 @@ struct drm_snpu_seg_import {
  * @queue_id: queue
  * @pad: must be zero
  * @position: packets, counted like the completion index, 1 and up
- * @end: out: virtual ns at which packet @position - 1 ended
- * @begin: out: virtual ns at which it began
+ * @end: out: virtual ns at which packet @position - 1 ended; all bits set: it never ends
+ * @begin: out: virtual ns at which it began; all bits set: it never begins
  * @busy: out: virtual ns that the queue was busy up to there
  * @deadline: CLOCK_MONOTONIC ns until when to wait for it; 0: do not. Since version 1.2
  *

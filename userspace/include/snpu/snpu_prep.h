@@ -354,7 +354,7 @@ static inline void snpu_prep_vtimestamp(union snpu_pkt *p, uint64_t addr)
 	p->misc.addr = addr;
 }
 
-/* Later packets of the queue begin at virtual time @vtime_ns or after; see snpu_time_sync() */
+/* Later packets of the queue begin at virtual time @vtime_ns, 0 .. SNPU_MAX_CLOCK, or after */
 static inline void snpu_prep_clock(union snpu_pkt *p, uint64_t vtime_ns)
 {
 	snpu_prep_hdr(p, SNPU_OP_CLOCK, 0, 0, 0, 0);
