@@ -557,7 +557,7 @@ int direct_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadlin
 				 (unsigned long long)position, q->number, n->npu->index,
 				 ret == -ETIME ? "not known in time" :
 				 ret == -EOPNOTSUPP ? "the machine keeps no virtual time" :
-				 ret == -ENOSPC ? "more packets than snpud keeps" :
+				 ret == -ENOSPC ? "virtual time is lost: more packets than snpud keeps" :
 				 ret == -ENOENT ? "no such packet" : strerror(-ret));
 	vt->end = data[0];
 	vt->begin = data[1];

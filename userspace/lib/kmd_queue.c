@@ -226,7 +226,7 @@ int kmd_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
 				 (unsigned long long)position, q->number, q->ctx->npu->index,
 				 ret == -ETIME ? "not known in time" :
 				 ret == -EOPNOTSUPP ? "the machine keeps no virtual time" :
-				 ret == -ENOSPC ? "more packets than snpud keeps" :
+				 ret == -ENOSPC ? "virtual time is lost: more packets than snpud keeps" :
 				 ret == -ENOENT ? "no such packet" : strerror(-ret));
 	vt->end = req.end;
 	vt->begin = req.begin;

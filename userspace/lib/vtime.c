@@ -93,7 +93,7 @@ SNPU_EXPORT int snpu_fence_vtime(struct snpu_fence *f, uint64_t timeout_ns, stru
 /**
  * snpu_time_sync() - declare what the host knew
  * @s: set
- * @vtime_ns: virtual time up to which it knew of everything
+ * @vtime_ns: virtual time up to which it knew of everything, 0 .. SNPU_MAX_CLOCK
  *
  * Later packets of all queues of @s begin no earlier: each queue gets a CLOCK packet in front of
  * the next that is put into it. Return: 0; -EINVAL; -EOPNOTSUPP. Thread-safe.
@@ -106,6 +106,10 @@ SNPU_EXPORT int snpu_time_sync(struct snpu *s, uint64_t vtime_ns)
 
 	if (!s)
 		return snpu_fail(-EINVAL, "snpu_time_sync: snpu is NULL");
+	if (vtime_ns > SNPU_MAX_CLOCK)
+		return snpu_fail(-EINVAL, "snpu_time_sync: virtual time %llu ns: 0 .. %llu%s",
+				 (unsigned long long)vtime_ns, SNPU_MAX_CLOCK,
+				 vtime_ns == SNPU_VTIME_NEVER ? "; this packet never ends" : "");
 	pthread_mutex_lock(&s->lock);
 	for (i = 0; i < s->count && !without; i++)
 		without = s->npus[i].known && !(s->npus[i].info.caps & SNPU_CAP_TIMING);

@@ -6,7 +6,9 @@
  */
 #include <stdio.h>
 
+#include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,6 +107,38 @@ static void clocks(void)
 	b = vtime(e.q, submit(e.q));
 	CHECK(b.begin >= a.end + 1000000);
 	CHECK(b.busy < a.end + 1000000);
+	end_close(&e);
+}
+
+/* As far as a CLOCK goes, and one more: that queue alone, and nothing of others' times */
+static void clock_limit(void)
+{
+	struct snpu_error err;
+	struct snpu_vtime vt;
+	struct end e, f;
+	uint64_t va;
+
+	end_open(&e, 0, NULL);
+	end_open(&f, 1, NULL);
+	va = snpu_mem_va(e.mem);
+	snpu_prep_clock(t_pkt(e.q), SNPU_MAX_CLOCK);
+	snpu_prep_copy(t_pkt(e.q), va + BYTES, va, BYTES);
+	vt = vtime(e.q, submit(e.q));
+	CHECK_EQ(vt.begin, SNPU_MAX_CLOCK);
+	CHECK(vt.end > vt.begin && vt.end < SNPU_VTIME_END && vt.busy == vt.end - vt.begin);
+	snpu_prep_clock(t_pkt(e.q), SNPU_MAX_CLOCK + 1);
+	CHECK_EQ(snpu_queue_wait(e.q, submit(e.q), WAIT_NS), -EIO);
+	CHECK_EQ(snpu_queue_error(e.q, &err, sizeof(err)), 0);
+	CHECK_EQ(err.code, SNPU_ERR_FIELD);
+	/* the library does not ask for what the device refuses */
+	CHECK_EQ(snpu_time_sync(t_snpu(), SNPU_MAX_CLOCK + 1), -EINVAL);
+	CHECK(strstr(snpu_last_error(), "9007199254740993 ns: 0 .. 9007199254740992"));
+	CHECK_EQ(snpu_time_sync(t_snpu(), SNPU_VTIME_NEVER), -EINVAL);
+	CHECK(strstr(snpu_last_error(), "never ends"));
+	snpu_prep_copy(t_pkt(f.q), snpu_mem_va(f.mem) + BYTES, snpu_mem_va(f.mem), BYTES);
+	vt = vtime(f.q, submit(f.q));
+	CHECK(vt.begin < 1000000000000ull && vt.end < vt.begin + 1000000000);
+	end_close(&f);
 	end_close(&e);
 }
 
@@ -377,6 +411,8 @@ int main(void)
 		{ "destroyed", destroyed, T_BOTH },
 		{ "killed", killed, T_BOTH },
 		{ "faults", faults, T_DIRECT },
+		/* links change at the latest end of all packets: last, as this one ends late */
+		{ "clock_limit", clock_limit, T_BOTH },
 	};
 
 	if (snpu_get_info(t_snpu(), 0, &info, sizeof(info)) || !(info.caps & SNPU_CAP_TIMING)) {

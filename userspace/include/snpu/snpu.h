@@ -353,8 +353,9 @@ int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *fence);
 
 /**
  * struct snpu_vtime - a packet in virtual time, ns since the machine was switched on
- * @begin: it began
- * @end: it ended
+ * @begin: it began, or SNPU_VTIME_NEVER
+ * @end: it ended; SNPU_VTIME_NEVER: it never does, as a link it needs stays down, what it waits for
+ *	never ends, or it would end at SNPU_VTIME_END or later
  * @busy: time its queue was busy up to then
  */
 struct snpu_vtime {
@@ -373,7 +374,8 @@ int snpu_fence_vtime(struct snpu_fence *fence, uint64_t timeout_ns, struct snpu_
  * Declares that this host knew of everything up to virtual time @vtime_ns before it submits
  * anything more: later packets of all queues of @snpu begin no earlier. Call it after waiting, with
  * the end that snpu_queue_vtime() gave; without it the host's part of a program takes no time. Each
- * queue gets a CLOCK packet in front of its next one. A time below an earlier one changes nothing.
+ * queue gets a CLOCK packet in front of its next one. A time below an earlier one changes nothing;
+ * one above SNPU_MAX_CLOCK is -EINVAL.
  */
 int snpu_time_sync(struct snpu *snpu, uint64_t vtime_ns);
 
