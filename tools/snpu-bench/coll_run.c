@@ -109,6 +109,8 @@ static int virtual_ns(struct coll_world *w, double *ns)
 		return 0;
 	if (ret)
 		return bench_fail(ret, "coll: virtual time");
+	if (end == SNPU_VTIME_NEVER)
+		return bench_fail(-ERANGE, "coll: an operation never ends in virtual time");
 	*ns = (double)(end - begin);
 	return 0;
 }

@@ -394,5 +394,7 @@ int model_run(struct model *m, uint64_t *end)
 				ret = model_span(m, i, d, k, &vt);
 				*end = vt.end > *end ? vt.end : *end;
 			}
+	if (!ret && *end == SNPU_VTIME_NEVER)
+		return bench_fail(-ERANGE, "the program never ends in virtual time");
 	return ret ? run_failed(m, ret) : 0;
 }

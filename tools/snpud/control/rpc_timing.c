@@ -41,6 +41,11 @@ static int timing_result(struct rpc *r, int ret, const char *why)
 	case -ENOSPC:
 		return rpc_fail(r, SNPU_RPC_LIMIT, "timing.reset starts anew; snpud --timing-records",
 				"virtual time is lost: more packets ran than are kept");
+	case -EIO:
+		if (why && *why)
+			return rpc_fail(r, SNPU_RPC_INTERNAL, "", "%s", why);
+		return rpc_fail(r, SNPU_RPC_INTERNAL, "timing.reset starts anew; snpud's log says why",
+				"virtual time is lost: the replay failed");
 	case -ECANCELED:
 		return rpc_fail(r, SNPU_RPC_STATE, "", "snpud ends");
 	default:
@@ -65,6 +70,7 @@ int rpc_timing_summary(struct rpc *r)
 	rpc_add_u64(r->result, "transfers", s.flows);
 	rpc_add_str(r->result, "hash", hash);
 	rpc_add_u64(r->result, "freed_by_cpu", s.freed);
+	rpc_add_u64(r->result, "stuck_queues", s.stuck);
 	rpc_add_u64(r->result, "replay_ns", s.solve_ns);
 	return 0;
 }

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "snpu_hw.h"
+
 #define BUF_RECS	1024u
 
 struct snpu_plog {
@@ -254,7 +256,8 @@ int snpu_plog_read(const char *path, struct snpu_plog_head *head, struct snpu_pl
 {
 	const char *what = NULL;
 	struct stat st;
-	size_t got, len;
+	size_t got, len, i;
+	char text[96];
 	int fd, ret = 0;
 
 	*recs = NULL;
@@ -293,6 +296,15 @@ int snpu_plog_read(const char *path, struct snpu_plog_head *head, struct snpu_pl
 		goto out;
 	}
 	*n = got / sizeof(**recs);
+	for (i = 0; i < *n; i++) {
+		if ((*recs)[i].op != SNPU_OP_CLOCK || (*recs)[i].clock <= SNPU_MAX_CLOCK)
+			continue;
+		snprintf(text, sizeof(text), "record %zu: CLOCK of %llu ns: 0 .. %llu", i,
+			 (unsigned long long)(*recs)[i].clock, SNPU_MAX_CLOCK);
+		what = text;
+		ret = -EINVAL;
+		goto out;
+	}
 	snpu_plog_sort(*recs, *n);
 	if (got % sizeof(**recs)) {
 		ret = -ENODATA;

@@ -197,6 +197,8 @@ void snpu_plog_flush(struct snpu_plog_buf *b);
  * @err: receives one line on failure
  * @err_len: size of @err
  *
+ * A file with a CLOCK record above SNPU_MAX_CLOCK is refused: no device logs one.
+ *
  * A file that ends inside a record (the daemon was killed) is an error only after its whole records
  * were read: they are returned, with -ENODATA.
  *

@@ -8,7 +8,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "snpu_hw.h"
 #include "timing/maxmin_priv.h"
+
+#define END_PS	((double)SNPU_VTIME_END * 1000)
 
 /* ---- heap of ends ---- */
 
@@ -166,7 +169,7 @@ static uint64_t end_of(const struct snpu_mm *m, uint64_t at, double work, double
 	if (work <= 0)
 		return rate > 0 ? snpu_mm_round(m, at) : SNPU_MM_NEVER;
 	ps = work / rate * 1e12;
-	if (!((double)at + ps < 9e18))
+	if (!((double)at + ps < END_PS))
 		return SNPU_MM_NEVER;
 	/* up, to a whole ps at least */
 	return snpu_mm_round(m, at + (uint64_t)ps + ((double)(uint64_t)ps < ps));

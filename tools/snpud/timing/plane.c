@@ -337,7 +337,7 @@ static bool is_held(const struct snpu_plane *p, const struct key *k)
 
 static uint64_t tail_of(const struct snpu_plane *p, const struct stamp *s)
 {
-	return snpu_timing_tail(p->timing, s->k.node, s->k.queue, s->k.epoch) / 1000;
+	return snpu_timing_ns(snpu_timing_tail(p->timing, s->k.node, s->k.queue, s->k.epoch));
 }
 
 /* With the lock: may the earliest be a queue of which a record is held back? */
@@ -370,9 +370,9 @@ static bool standing(const struct snpu_plane *p, uint64_t rest)
 /* Answers the earliest of the queues that stand at a TIMESTAMP; false: there is none */
 static bool answer_stamps(struct snpu_plane *p, uint64_t rest)
 {
-	uint64_t min = UINT64_MAX;
+	uint64_t min = SNPU_VTIME_NEVER;
 	struct stamp *s;
-	bool any = false;
+	bool any = false, told = false;
 	int ret = p->timing_err ? p->timing_err : p->overflow ? -ENOSPC : 0;
 
 	for (s = p->stamps; s; s = s->next) {
@@ -388,12 +388,13 @@ static bool answer_stamps(struct snpu_plane *p, uint64_t rest)
 	for (s = p->stamps; s; s = s->next) {
 		if (s->done)
 			continue;
+		/* those behind a packet that never ends come last */
 		if (s->after < rest && s->time == min)
-			s->done = true;
+			s->done = told = true;
 		else
 			s->after = p->looks;
 	}
-	if (min != UINT64_MAX)
+	if (told)
 		__atomic_fetch_add(&p->stamp_gen, 1, __ATOMIC_RELEASE);
 	return any;
 }
@@ -408,7 +409,8 @@ static void answer_ask(struct snpu_plane *p, struct ask *a)
 				  SNPU_PLOG_RING, &span);
 	if (!a->ret)
 		a->span = (struct snpu_plane_span){
-			.end = span.end / 1000, .begin = span.begin / 1000, .busy = span.busy / 1000,
+			.end = snpu_timing_ns(span.end), .begin = snpu_timing_ns(span.begin),
+			.busy = span.busy / 1000,
 		};
 }
 
@@ -441,7 +443,7 @@ static void run_job(struct snpu_plane *p, struct job *j)
 		j->sum = (struct snpu_plane_summary){
 			.now = p->stats.now / 1000, .records = p->stats.records,
 			.flows = p->stats.flows, .hash = p->stats.hash, .freed = p->stats.freed,
-			.solve_ns = p->stats.host_ns,
+			.stuck = p->stats.stuck, .solve_ns = p->stats.host_ns,
 		};
 	} else if (!j->ret && j->kind == JOB_TRACE) {
 		pthread_mutex_unlock(&p->lock);

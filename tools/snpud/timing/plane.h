@@ -92,8 +92,8 @@ bool snpu_plane_wants_rest(const struct snpu_plane *p);
 
 /**
  * struct snpu_plane_span - times of a packet of a ring
- * @end: virtual ns at which it ended
- * @begin: virtual ns at which it began
+ * @end: virtual ns at which it ended, or SNPU_VTIME_NEVER
+ * @begin: virtual ns at which it began, or SNPU_VTIME_NEVER
  * @busy: virtual ns that its queue was busy up to there
  */
 struct snpu_plane_span {
@@ -124,7 +124,7 @@ int snpu_plane_ask(struct snpu_plane *p, uint32_t node, uint32_t queue, uint32_t
  * @epoch: as in the log
  * @seq: index of the packet in the ring
  * @sub: as in the log
- * @time: receives the time at which all packets before it have ended
+ * @time: receives the time at which all packets before it have ended, or SNPU_VTIME_NEVER
  *
  * The packet itself has not been logged. Of several that wait, the earliest is answered first, and
  * the machine comes to rest again before the next.
@@ -165,15 +165,16 @@ void snpu_plane_link(struct snpu_plane *p, uint32_t link, double rate);
 
 /**
  * struct snpu_plane_summary - where virtual time stands
- * @now: latest end of any packet
+ * @now: latest end of any packet that ends
  * @records: packets replayed
  * @flows: transfers between two ends of the fabric among them
  * @hash: canonical hash of the trace
  * @freed: waits that nothing in the records satisfied: a CPU did
+ * @stuck: queues with a packet that never ends
  * @solve_ns: host time that the last replay took
  */
 struct snpu_plane_summary {
-	uint64_t now, records, flows, hash, freed, solve_ns;
+	uint64_t now, records, flows, hash, freed, stuck, solve_ns;
 };
 
 int snpu_plane_summary(struct snpu_plane *p, uint64_t timeout_ns, struct snpu_plane_summary *out);

@@ -10,6 +10,7 @@
 #include "timing/timing_priv.h"
 
 #define NEVER	SNPU_TIMING_NEVER
+#define END_PS	(SNPU_VTIME_END * 1000)
 #define NONE	0xffffffffu
 
 /*
@@ -54,6 +55,7 @@ struct rq {
 	size_t runs;		/* ST_BUSY: the record that runs */
 	uint32_t sem_next;	/* list of those who wait at the same semaphore */
 	uint8_t state, dir;
+	bool lost;		/* one of its packets never ends, see find_lost() */
 };
 
 struct snpu_replay {
@@ -61,6 +63,8 @@ struct snpu_replay {
 	struct snpu_mm *mm;
 	struct snpu_sems *sems;
 	uint32_t *sem_first;	/* [semaphore]: queues that wait, NONE */
+	uint8_t *sem_lost;	/* [semaphore]: a lost queue has signals left for it */
+	bool lost_stale;	/* a queue that was found lost has gone on */
 	struct rq *q;
 	uint8_t *ended;		/* [record] */
 	struct event *heap;
@@ -78,6 +82,12 @@ struct snpu_replay {
 
 /* ---- events ---- */
 
+/* A time as it counts: what is beyond the end of virtual time never comes */
+static uint64_t in_time(uint64_t at)
+{
+	return at < END_PS ? at : NEVER;
+}
+
 /* Without a branch: which of two comes first is anybody's guess */
 static bool before(const struct event *a, const struct event *b)
 {
@@ -92,6 +102,8 @@ static void push_act(struct snpu_replay *r, uint64_t at, uint32_t class, uint32_
 	struct event e = { at, (uint64_t)class << 32 | r->t->queues[q].rank, rec, q, act };
 	size_t i = r->num;
 
+	if (at == NEVER)
+		return;
 	if (r->num == r->room) {
 		size_t room = r->room ? 2 * r->room : 1024;
 		void *p = realloc(r->heap, room * sizeof(*r->heap));
@@ -138,6 +150,7 @@ static void step_at(struct snpu_replay *r, uint32_t q, uint64_t at)
 {
 	struct rq *rq = &r->q[q];
 
+	at = in_time(at);
 	if (rq->step_at <= at)
 		return;
 	rq->step_at = at;
@@ -195,6 +208,7 @@ static void pass(struct snpu_replay *r, uint32_t q)
 	struct rq *rq = &r->q[q];
 
 	rq->state = ST_IDLE;
+	r->lost_stale |= rq->lost;
 	r->t->end[rq->next] = r->now;
 	r->t->busy[rq->next] = rq->busy + (rq->active ? r->now - rq->busy_since : 0);
 	r->ended[rq->next++] = 1;
@@ -316,10 +330,11 @@ static bool begin(struct snpu_replay *r, uint32_t q, uint32_t act)
 		rq->ready = r->now + a->issue;
 	}
 	at = r->now + (dir == DIR_NONE ? a->issue : 0) + a->before;
-	if (a->work > 0) {
+	if (a->work > 0 && in_time(at) != NEVER) {
 		push_act(r, snpu_mm_round(r->mm, at), EV_FLOW, q, rec, act);
 	} else {
-		push(r, at + (dir == DIR_NONE ? 0 : a->issue) + a->after, EV_ARRIVE, q, rec);
+		at += (dir == DIR_NONE ? 0 : a->issue) + a->after;
+		push(r, in_time(at), EV_ARRIVE, q, rec);
 		put_act(r, act);
 	}
 	return dir != DIR_NONE;
@@ -402,7 +417,54 @@ static void flow_ended(struct snpu_replay *r, uint64_t cookie)
 	uint32_t q = (uint32_t)(cookie >> 40);
 	size_t rec = r->t->queues[q].first + (cookie & ((1ull << 40) - 1));
 
-	push(r, r->now + r->t->end[rec], EV_ARRIVE, q, rec);
+	push(r, in_time(r->now + r->t->end[rec]), EV_ARRIVE, q, rec);
+}
+
+/* The signals that queue @q has left never take effect */
+static void lose(struct snpu_replay *r, uint32_t q)
+{
+	uint32_t sem;
+	size_t i;
+
+	r->q[q].lost = true;
+	for (i = r->q[q].tail; i < r->q[q].stop; i++) {
+		const struct snpu_plog_rec *p = &r->t->recs[i];
+
+		sem = snpu_sems_of(r->sems, i);
+		if (p->sem_kind == SNPU_PLOG_SEM_SET || p->sem_kind == SNPU_PLOG_SEM_ADD)
+			r->sem_lost[sem] = 1;
+	}
+}
+
+/*
+ * Nothing moves. A queue that does not wait, or has packets on their way, has one that never ends:
+ * a link stays down, or the end would be beyond END_PS. What waits for a signal behind such a packet
+ * never ends either: it was that signal, and no CPU, which the wait was for.
+ */
+static void find_lost(struct snpu_replay *r)
+{
+	bool more = true;
+	uint32_t q;
+
+	if (r->lost_stale) {
+		memset(r->sem_lost, 0, snpu_sems_count(r->sems));
+		for (q = 0; q < r->t->num_queues; q++)
+			r->q[q].lost = false;
+		r->lost_stale = false;
+	}
+	while (more) {
+		more = false;
+		for (q = 0; q < r->t->num_queues; q++) {
+			const struct rq *rq = &r->q[q];
+
+			if (rq->lost || rq->tail == rq->stop ||
+			    (rq->state == ST_WAIT && !rq->active &&
+			     !r->sem_lost[snpu_sems_of(r->sems, rq->next)]))
+				continue;
+			lose(r, q);
+			more = true;
+		}
+	}
 }
 
 /*
@@ -413,8 +475,9 @@ static bool free_one(struct snpu_replay *r)
 {
 	uint32_t q, best = NONE, sem, *at;
 
+	find_lost(r);
 	for (q = 0; q < r->t->num_queues; q++) {
-		if (r->q[q].state != ST_WAIT)
+		if (r->q[q].state != ST_WAIT || r->q[q].lost)
 			continue;
 		if (best == NONE || r->q[q].waits_since < r->q[best].waits_since ||
 		    (r->q[q].waits_since == r->q[best].waits_since &&
@@ -510,7 +573,7 @@ int snpu_replay_run(struct snpu_replay *r)
 	}
 	if (r->rc)
 		return r->rc;
-	/* flows on links that never came back: their ends are unknown */
+	/* packets that never end, and what is behind them or waits for them */
 	r->t->stats.stuck = r->left;
 	for (i = 0; i < r->t->num_queues; i++) {
 		size_t k;
@@ -541,12 +604,14 @@ struct snpu_replay *snpu_replay_new(struct snpu_timing *t)
 	r->sems = snpu_sems_new(t->recs, t->num);
 	r->q = calloc(t->num_queues + 1, sizeof(*r->q));
 	r->ended = calloc(t->num + 1, 1);
-	if (r->sems)
+	if (r->sems) {
 		r->sem_first = malloc(((size_t)snpu_sems_count(r->sems) + 1) * sizeof(uint32_t));
+		r->sem_lost = calloc((size_t)snpu_sems_count(r->sems) + 1, 1);
+	}
 	if (r->mm)
 		snpu_mm_set_grain(r->mm, GRAIN_PS, MOST_GRAIN_PS);
 	if (!r->mm || snpu_cost_covers(t->cost, r->mm) || !r->sems || !r->q || !r->ended ||
-	    !r->sem_first) {
+	    !r->sem_first || !r->sem_lost) {
 		snpu_replay_free(r);
 		return NULL;
 	}
@@ -576,6 +641,7 @@ void snpu_replay_free(struct snpu_replay *r)
 	snpu_mm_free(r->mm);
 	snpu_sems_free(r->sems);
 	free(r->sem_first);
+	free(r->sem_lost);
 	free(r->q);
 	free(r->ended);
 	free(r->heap);

@@ -23,8 +23,6 @@
 #include "snpu_hw.h"
 #include "timing/timing_priv.h"
 
-#define CLOCK_LIMIT_NS	(SNPU_TIMING_NEVER / 4000)
-
 static uint64_t host_ns(void)
 {
 	struct timespec ts;
@@ -71,7 +69,7 @@ int snpu_timing_add(struct snpu_timing *t, const struct snpu_plog_rec *recs, siz
 
 	for (i = 0; i < n; i++)
 		if (snpu_cost_packet(t->cost, &recs[i], &a) ||
-		    (recs[i].op == SNPU_OP_CLOCK && recs[i].clock > CLOCK_LIMIT_NS))
+		    (recs[i].op == SNPU_OP_CLOCK && recs[i].clock > SNPU_MAX_CLOCK))
 			return -EINVAL;
 	if (n > t->max_records - t->num)
 		return -ENOSPC;

@@ -15,8 +15,17 @@
 
 #include "fabric/topo.h"
 #include "log/packet_log.h"
+#include "snpu_hw.h"
 
 struct snpu_timing;
+
+#define SNPU_TIMING_NEVER	UINT64_MAX	/* ps: the end of a packet that never ends */
+
+/** snpu_timing_ns() - virtual ps of a replay as ns, for the device: never stays never */
+static inline uint64_t snpu_timing_ns(uint64_t ps)
+{
+	return ps == SNPU_TIMING_NEVER ? SNPU_VTIME_NEVER : ps / 1000;
+}
 
 /**
  * struct snpu_timing_opts - how to replay
@@ -34,7 +43,12 @@ struct snpu_timing *snpu_timing_new(const struct snpu_topo *topo,
 				    const struct snpu_timing_opts *opts, char *err, size_t err_len);
 void snpu_timing_free(struct snpu_timing *t);
 
-/** snpu_timing_add() - take records. 0; -EINVAL: none of this machine; -ENOSPC; -ENOMEM */
+/**
+ * snpu_timing_add() - take records
+ *
+ * Return: 0; -EINVAL: a record is of no such machine, or a CLOCK above SNPU_MAX_CLOCK; -ENOSPC: more
+ * than @max_records; -ENOMEM. Nothing was taken then.
+ */
 int snpu_timing_add(struct snpu_timing *t, const struct snpu_plog_rec *recs, size_t n);
 
 /** snpu_timing_link() - @link gives @rate bytes/s from virtual time @at_ps on; 0: down */
@@ -45,8 +59,8 @@ int snpu_timing_run(struct snpu_timing *t);
 
 /**
  * struct snpu_timing_span - one packet
- * @begin: virtual ps
- * @end: virtual ps; of all packets of its queue up to it
+ * @begin: virtual ps, or SNPU_TIMING_NEVER
+ * @end: virtual ps; of all packets of its queue up to it, or SNPU_TIMING_NEVER
  * @busy: ps that packets of its queue ran, up to its end
  */
 struct snpu_timing_span {
@@ -76,7 +90,7 @@ void snpu_timing_link_use(const struct snpu_timing *t, uint32_t link, uint64_t *
  * @flows: transfers over the fabric among them
  * @events: of the simulation
  * @freed: waits that no logged signal satisfied: a CPU did
- * @stuck: queues with packets that never end, as links they need stay down: end is UINT64_MAX
+ * @stuck: queues with packets that never end, see Documentation/timing.rst: SNPU_TIMING_NEVER
  * @hash: canonical hash
  * @host_ns: host time that the run took
  */

@@ -8,8 +8,6 @@
 #include "timing/cost.h"
 #include "timing/timing.h"
 
-#define SNPU_TIMING_NEVER	UINT64_MAX
-
 /**
  * struct snpu_timing_change - a link's rate is another from @at on
  * @at: virtual ps

@@ -439,6 +439,84 @@ static void timing_only_real(void)
 	end();
 }
 
+/* An NPU with memory at VA; @there: a segment of the other NPU is at BIG, too */
+static uint8_t *far_npu(struct t_drv *d, unsigned int i, struct t_drv *there, uint64_t *root)
+{
+	uint64_t mem;
+
+	t_drv_init(d, m, i);
+	*root = t_ctx(d, 1);
+	mem = t_hbm_alloc(d, BYTES, SNPU_HUGE_SIZE);
+	memset(d->hbm + mem, 0, BYTES);
+	t_map(d, *root, VA, BYTES, T_LEAF_HBM(mem));
+	if (!there)
+		return d->hbm + mem;
+	there->mb->export = (struct snpu_adm_export){
+		.seg = 0, .access = SNPU_SEG_READ | SNPU_SEG_WRITE,
+		.offset = t_hbm_alloc(there, SNPU_HUGE_SIZE, SNPU_HUGE_SIZE),
+		.bytes = SNPU_HUGE_SIZE, .token = TOKEN,
+	};
+	CHECK_EQ(t_admin(there, SNPU_ADM_SEG_EXPORT), SNPU_ADM_S_OK);
+	d->mb->import.slot = 1;
+	d->mb->import.node = 1;
+	d->mb->import.token = TOKEN;
+	CHECK_EQ(t_admin(d, SNPU_ADM_SEG_IMPORT), SNPU_ADM_S_OK);
+	t_map(d, *root, BIG, SNPU_HUGE_SIZE, T_LEAF_FABRIC(1, 0));
+	return d->hbm + mem;
+}
+
+/* A packet that never ends: its queue says so, a TIMESTAMP too, and all others go on */
+static void never(void)
+{
+	struct t_queue clock, beyond, slow, other;
+	struct snpu_plane_summary sum;
+	struct t_drv a, b;
+	uint64_t root_a, root_b;
+	uint8_t *mem_a, *mem_b;
+	uint32_t i;
+
+	start(2, 2, 0);
+	mem_b = far_npu(&b, 1, NULL, &root_b);
+	mem_a = far_npu(&a, 0, &b, &root_a);
+	CHECK_EQ(t_queue(&a, &clock, 1, 1, root_a, 8, 1), SNPU_ADM_S_OK);
+	CHECK_EQ(t_queue(&a, &beyond, 2, 1, root_a, 8, 1), SNPU_ADM_S_OK);
+	CHECK_EQ(t_queue(&a, &slow, 3, 1, root_a, 8, 1), SNPU_ADM_S_OK);
+	CHECK_EQ(t_queue(&b, &other, 1, 1, root_b, 8, 1), SNPU_ADM_S_OK);
+	for (i = 0; i < topo->num_links; i++)
+		snpu_plane_link(plane, i, 1e-6);
+	t_copy(&slow, VA, BIG, 4096);
+	vstamp(&slow, STAMP);
+	t_ring(&slow);
+	t_copy(&other, VA, VA + BYTES / 2, 4096);
+	vstamp(&other, STAMP);
+	t_ring(&other);
+	CHECK(t_drain(&slow) && t_drain(&other), "drain");
+	CHECK_EQ(*(uint64_t *)(mem_a + (STAMP - VA)), SNPU_VTIME_NEVER);
+	CHECK(*(uint64_t *)(mem_b + (STAMP - VA)) < SNPU_VTIME_END, "other NPU");
+	/* CLOCK up to its limit; above it that queue alone */
+	t_put(&clock, SNPU_OP_CLOCK)->misc.addr = SNPU_MAX_CLOCK;
+	t_copy(&clock, VA, VA + BYTES / 2, 4096);
+	t_ring(&clock);
+	t_put(&beyond, SNPU_OP_CLOCK)->misc.addr = SNPU_MAX_CLOCK + 1;
+	t_ring(&beyond);
+	CHECK(t_drain(&clock), "drain");
+	CHECK(T_WAIT(beyond.cpl->state == SNPU_QSTATE_FAULT), "no fault");
+	CHECK_EQ(beyond.cpl->error, SNPU_ERR_FIELD);
+	CHECK_EQ(vtime(&a, 1, 2), SNPU_ADM_S_OK);
+	CHECK(a.data[1] == SNPU_MAX_CLOCK && a.data[0] > a.data[1] && a.data[0] < SNPU_VTIME_END,
+	      "%llu", (unsigned long long)a.data[0]);
+	CHECK_EQ(vtime(&a, 3, 1), SNPU_ADM_S_OK);
+	CHECK_EQ(a.data[0], SNPU_VTIME_NEVER);
+	CHECK_EQ(vtime(&b, 1, 1), SNPU_ADM_S_OK);
+	CHECK(b.data[0] > 0 && b.data[0] < 1000000000, "%llu", (unsigned long long)b.data[0]);
+	CHECK_EQ(snpu_plane_summary(plane, WAIT_NS, &sum), 0);
+	CHECK_EQ(sum.stuck, 1);
+	CHECK_EQ(reports, 0);
+	t_drv_end(&a);
+	t_drv_end(&b);
+	end();
+}
+
 /* A semaphore in memory that was zeroed meanwhile is another one */
 static void generations(void)
 {
@@ -483,6 +561,7 @@ int main(int argc, char **argv)
 		{ "timing_only", timing_only },
 		{ "timing_only_far", timing_only_far },
 		{ "timing_only_real", timing_only_real },
+		{ "never", never },
 		{ "generations", generations },
 	};
 

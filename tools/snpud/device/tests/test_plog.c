@@ -206,6 +206,20 @@ static void damaged(void)
 	CHECK_EQ(-snpu_plog_read(path, &head, &recs, &n, err, sizeof(err)), ENODATA);
 	CHECK_EQ(n, 1);
 	free(recs);
+	/* a time that no device takes */
+	l = snpu_plog_open(path, "test", report, err, sizeof(err));
+	b = snpu_plog_buf_new(l);
+	for (n = 0; n < 2; n++) {
+		struct snpu_plog_rec *r = snpu_plog_add(b);
+
+		r->op = SNPU_OP_CLOCK;
+		r->clock = SNPU_MAX_CLOCK + n;
+	}
+	snpu_plog_buf_free(b);
+	snpu_plog_close(l);
+	CHECK_EQ(-snpu_plog_read(path, &head, &recs, &n, err, sizeof(err)), EINVAL);
+	CHECK(!recs && strstr(err, "record 1: CLOCK of 9007199254740993 ns: 0 .. 90071"), "%s",
+	      err);
 	CHECK(!ftruncate(fd, 10), "truncate");
 	CHECK_EQ(-snpu_plog_read(path, &head, &recs, &n, err, sizeof(err)), EINVAL);
 	CHECK(!recs && strstr(err, "not a packet log"), "%s", err);

@@ -270,6 +270,82 @@ static void t_clock(void)
 	snpu_timing_free(t);
 }
 
+/* The end of virtual time: of a queue, of what waits for it, and of nothing else */
+static void t_end(void)
+{
+	struct snpu_plog_rec *clock = add(0, 0, SNPU_OP_CLOCK), *late = matmul(0, 0, 64);
+	struct snpu_plog_rec *huge = NULL, *next, *held, *far, *freed, *other;
+	struct snpu_timing *t;
+	char err[256];
+	unsigned int i;
+
+	clock->clock = SNPU_MAX_CLOCK;
+	for (i = 0; i < 8; i++)
+		huge = copy(0, 0, 8, 1ull << 60);
+	next = add(0, 0, SNPU_OP_NOP);
+	sem(add(0, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_SET, 1, 64, 1);
+	/* one hop, and another one */
+	wait(1, 0, 64, 1);
+	held = matmul(1, 0, 64);
+	sem(add(1, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_SET, 2, 64, 1);
+	wait(2, 0, 64, 1);
+	far = matmul(2, 0, 64);
+	/* two that wait for each other, and a CPU */
+	wait(3, 0, 64, 1);
+	sem(add(3, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_SET, 4, 64, 1);
+	wait(4, 0, 64, 1);
+	sem(add(4, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_SET, 3, 64, 1);
+	freed = matmul(4, 0, 64);
+	other = matmul(5, 0, 64);
+	t = replay();
+	CHECK(span(t, late).begin == SNPU_MAX_CLOCK * 1000, "%" PRIu64, span(t, late).begin);
+	CHECK(span(t, late).end < SNPU_VTIME_END * 1000, "%" PRIu64, span(t, late).end);
+	CHECK(span(t, huge).end == SNPU_TIMING_NEVER, "%" PRIu64, span(t, huge).end);
+	CHECK(span(t, next).begin == SNPU_TIMING_NEVER, "%" PRIu64, span(t, next).begin);
+	CHECK(span(t, held).begin == SNPU_TIMING_NEVER &&
+	      span(t, held).end == SNPU_TIMING_NEVER, "%" PRIu64, span(t, held).end);
+	CHECK(span(t, far).end == SNPU_TIMING_NEVER, "%" PRIu64, span(t, far).end);
+	/* a CPU does so when nothing else can go on, which is after the CLOCK */
+	CHECK(span(t, freed).end < SNPU_VTIME_END * 1000, "%" PRIu64, span(t, freed).end);
+	CHECK(span(t, other).end < 1000000000ull, "%" PRIu64, span(t, other).end);
+	CHECK(stats(t).stuck == 3 && stats(t).freed == 1, "%" PRIu64 " %" PRIu64, stats(t).stuck,
+	      stats(t).freed);
+	CHECK(stats(t).now < SNPU_VTIME_END * 1000, "%" PRIu64, stats(t).now);
+	CHECK(snpu_timing_ns(span(t, far).end) == SNPU_VTIME_NEVER && snpu_timing_ns(1999) == 1,
+	      "ns");
+	snpu_timing_free(t);
+
+	/* a link of 1 byte an hour, which comes back */
+	len = 0;
+	huge = copy(0, 0, 8, 4 << 20);
+	other = copy(16, 0, 24, 4 << 20);
+	t = replay();
+	for (i = 0; i < topo->num_links; i++)
+		if (topo->links[i].from_kind == SNPU_TOPO_DIE && topo->links[i].from < topo->dies)
+			CHECK(!snpu_timing_link(t, 0, i, 1 / 3600.0), "slow");
+	CHECK(!snpu_timing_run(t), "run");
+	CHECK(span(t, huge).end == SNPU_TIMING_NEVER && stats(t).stuck == 1, "%" PRIu64,
+	      span(t, huge).end);
+	CHECK(span(t, other).end < 1000000000ull, "%" PRIu64, span(t, other).end);
+	for (i = 0; i < topo->num_links; i++)
+		if (topo->links[i].from_kind == SNPU_TOPO_DIE && topo->links[i].from < topo->dies)
+			CHECK(!snpu_timing_link(t, 1000000000000ull, i, topo->links[i].rate), "up");
+	CHECK(!snpu_timing_run(t), "run");
+	CHECK(span(t, huge).end > 1000000000000ull && span(t, huge).end < 1001000000000ull,
+	      "%" PRIu64, span(t, huge).end);
+	snpu_timing_free(t);
+
+	/* more than a CLOCK may say is an error of the record, not of the number of records */
+	len = 0;
+	clock = add(0, 0, SNPU_OP_CLOCK);
+	clock->clock = SNPU_MAX_CLOCK + 1;
+	t = snpu_timing_new(topo, NULL, err, sizeof(err));
+	CHECK(snpu_timing_add(t, prog, len) == -EINVAL, "CLOCK");
+	clock->clock = UINT64_MAX;
+	CHECK(snpu_timing_add(t, prog, len) == -EINVAL, "CLOCK");
+	snpu_timing_free(t);
+}
+
 static void t_refused(void)
 {
 	struct snpu_timing_opts o = { .max_records = 2 };
@@ -640,13 +716,13 @@ static void t_huge(void)
 	sem(add(2, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_ADD, 2, 64, UINT64_MAX);
 	sem(add(2, 0, SNPU_OP_SEM_SIGNAL), SNPU_PLOG_SEM_ADD, 2, 64, 2);
 	wait(2, 1, 64, 1);
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < 10; i++)
 		copy(4, 0, 4, 3000000000000000000);
 	t = replay();
 	s = stats(t);
 	/* one after the other, until there is no more time: the last ones never end */
-	CHECK(span(t, &prog[len - 8]).end < UINT64_MAX && span(t, &prog[len - 1]).end == UINT64_MAX,
-	      "%" PRIu64 " %" PRIu64, span(t, &prog[len - 8]).end, span(t, &prog[len - 1]).end);
+	CHECK(span(t, &prog[len - 10]).end < UINT64_MAX && span(t, &prog[len - 1]).end == UINT64_MAX,
+	      "%" PRIu64 " %" PRIu64, span(t, &prog[len - 10]).end, span(t, &prog[len - 1]).end);
 	CHECK(span(t, a).end >= span(t, a).begin && span(t, m).end >= span(t, m).begin, "order");
 	CHECK(span(t, z).end < 1000000000, "nothing takes %" PRIu64, span(t, z).end);
 	CHECK(s.records == len, "%" PRIu64, s.records);
@@ -688,6 +764,7 @@ int main(void)
 	} all[] = {
 		{ "order", t_order }, { "semaphore", t_semaphore }, { "freed", t_freed },
 		{ "sharing", t_sharing }, { "links", t_links }, { "clock", t_clock },
+		{ "end", t_end },
 		{ "refused", t_refused }, { "canonical", t_canonical },
 		{ "pieces", t_pieces }, { "trace", t_trace }, { "counters", t_counters },
 		{ "huge", t_huge }, { "all-to-all", t_all_to_all },
