@@ -17,6 +17,7 @@
 struct function {
 	struct snpu_npu *npu;
 	struct snpu_vfu_dev *dev;
+	bool messages;		/* the client has described memory without a descriptor */
 };
 
 struct snpud_sockets {
@@ -38,14 +39,28 @@ static int bus_read(void *priv, uint64_t iova, void *buf, size_t len)
 {
 	struct function *f = priv;
 
-	return snpu_vfu_dma_read(f->dev, iova, buf, len);
+	return snpu_vfu_msg_read(f->dev, iova, buf, len);
 }
 
 static int bus_write(void *priv, uint64_t iova, const void *buf, size_t len)
 {
 	struct function *f = priv;
 
-	return snpu_vfu_dma_write(f->dev, iova, buf, len);
+	return snpu_vfu_msg_write(f->dev, iova, buf, len);
+}
+
+static void bus_cancel(void *priv)
+{
+	struct function *f = priv;
+
+	snpu_vfu_msg_cancel(f->dev);
+}
+
+static bool bus_messages(void *priv)
+{
+	struct function *f = priv;
+
+	return __atomic_load_n(&f->messages, __ATOMIC_RELAXED);
 }
 
 static void bus_irq(void *priv, unsigned int vector)
@@ -59,6 +74,8 @@ static const struct snpu_bus_ops bus_ops = {
 	.translate = bus_translate,
 	.read = bus_read,
 	.write = bus_write,
+	.cancel = bus_cancel,
+	.messages = bus_messages,
 	.irq = bus_irq,
 };
 
@@ -69,6 +86,7 @@ static int fn_connect(void *priv)
 	struct function *f = priv;
 	struct snpu_bus bus = { &bus_ops, f };
 
+	__atomic_store_n(&f->messages, false, __ATOMIC_RELAXED);
 	snpu_npu_set_bus(f->npu, &bus);
 	return 0;
 }
@@ -78,6 +96,19 @@ static void fn_disconnect(void *priv)
 	struct function *f = priv;
 
 	snpu_npu_set_bus(f->npu, NULL);
+}
+
+/* Before the client is answered: no packet that it submits afterwards can miss it */
+static void fn_dma_map(void *priv, uint64_t iova, uint64_t size)
+{
+	struct function *f = priv;
+	void *host;
+	uint64_t run;
+
+	(void)size;
+	if (snpu_vfu_dma_translate(f->dev, iova, false, &host, &run) == -EOPNOTSUPP ||
+	    snpu_vfu_dma_translate(f->dev, iova, true, &host, &run) == -EOPNOTSUPP)
+		__atomic_store_n(&f->messages, true, __ATOMIC_RELAXED);
 }
 
 static void fn_dma_unmap(void *priv, uint64_t iova, uint64_t size)
@@ -141,6 +172,7 @@ static const struct snpu_vfu_ops fn_ops = {
 	.connect = fn_connect,
 	.region_read = fn_read,
 	.region_write = fn_write,
+	.dma_map = fn_dma_map,
 	.dma_unmap = fn_dma_unmap,
 	.reset = fn_reset,
 	.disconnect = fn_disconnect,

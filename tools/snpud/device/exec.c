@@ -46,6 +46,8 @@ static unsigned int fetch(struct snpu_cur *x, uint64_t va)
 		x->fault_va = va;
 		return err;
 	}
+	if (!hit.host && (!x->w || !x->w->aside))
+		return SNPU_EXEC_ASIDE;
 	if (!hit.host)
 		return (unsigned int)snpu_exec_slow(x, va, &x->pkt, sizeof(x->pkt), false);
 	if (hit.node != q->npu->node && snpu_exec_move(x, va, false, &hit)) {
@@ -89,6 +91,8 @@ static unsigned int timestamp(struct snpu_cur *x, uint64_t now)
 	err = snpu_exec_resolve(x, x->pkt.misc.addr, 8, true, &hit);
 	if (err)
 		return err;
+	if (!hit.host && !x->w->aside)
+		return SNPU_EXEC_ASIDE;
 	if (x->q->nt_stores) {
 		snpu_sfence();
 		x->q->nt_stores = false;
@@ -113,6 +117,8 @@ static enum snpu_step virtual_timestamp(struct snpu_cur *x, unsigned int *err)
 	*err = p ? snpu_exec_resolve(x, x->pkt.misc.addr, 8, true, &hit) : SNPU_ERR_FIELD;
 	if (*err)
 		return STEP_FAULT;
+	if (!hit.host && !x->w->aside)
+		return STEP_ASIDE;
 	/* an answer that comes between the two is seen the next time */
 	gen = snpu_plane_stamps(p);
 	if (q->stamped && q->stamp_gen == gen)
@@ -149,6 +155,9 @@ static enum snpu_step data_done(struct snpu_cur *x, unsigned int *err)
 		return STEP_RETIRED;
 	/* REDUCE_ADD has the fields at the same place */
 	*err = snpu_exec_signal(x, x->pkt.copy.sem_addr, x->pkt.copy.sem_value, x->pkt.hdr.arg);
+	/* the data has moved: too late to do it elsewhere */
+	if (*err == SNPU_EXEC_ASIDE)
+		*err = SNPU_ERR_BUS;
 	return *err ? STEP_FAULT : STEP_RETIRED;
 }
 
@@ -190,6 +199,8 @@ static enum snpu_step time_data(struct snpu_cur *x, unsigned int *err)
 	unsigned int i, n = snpu_pkt_operands(&x->pkt, o);
 	struct snpu_mmu_hit hit;
 
+	if (snpu_exec_needs_messages(x))
+		return STEP_ASIDE;
 	for (i = 0; i < n; i++) {
 		*err = snpu_exec_resolve(x, o[i].va, 1, o[i].write, &hit);
 		if (*err == SNPU_ERR_FABRIC)
@@ -215,9 +226,11 @@ static enum snpu_step run_data(struct snpu_cur *x, unsigned int *err)
 	struct snpu_fault fault = { 0 };
 	struct snpu_work work = { 0 };
 
+	if (heavy && w->nested)
+		return STEP_LATER;
+	if (snpu_exec_needs_messages(x))
+		return STEP_ASIDE;
 	if (heavy) {
-		if (w->nested)
-			return STEP_LATER;
 		/* it takes a while: what is done may be seen */
 		snpu_queue_publish(q);
 		w->heavy_start = snpu_clock_ns();
@@ -283,6 +296,8 @@ static enum snpu_step run_packet(struct snpu_cur *x, unsigned int *err)
 	default:
 		return q->timing ? time_data(x, err) : run_data(x, err);
 	}
+	if (*err == SNPU_EXEC_ASIDE)
+		return STEP_ASIDE;
 	return *err ? STEP_FAULT : STEP_RETIRED;
 }
 
@@ -356,6 +371,18 @@ static bool turn_over(struct snpu_cur *x)
 	return snpu_others_pending(x->q);
 }
 
+uint64_t snpu_exec_deadline(const struct snpu_queue *q)
+{
+	uint64_t now;
+
+	if (q->aside_poll)
+		return SNPU_ASIDE_POLL_NS;
+	if (!q->waiting || !q->deadline)
+		return UINT64_MAX;
+	now = snpu_machine_time(q->npu->m);
+	return q->deadline > now ? q->deadline - now : 0;
+}
+
 uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 {
 	struct snpu_cur x;
@@ -411,9 +438,12 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		x.flow[1].open = false;
 		x.work = (struct snpu_work) { 0 };
 		x.fault_va = 0;
+		x.messages = false;
 		step = STEP_FAULT;
 		err = fetch(&x, va);
-		if (err)
+		if (err == SNPU_EXEC_ASIDE)
+			step = STEP_ASIDE;
+		else if (err)
 			memset(&x.pkt, 0, sizeof(x.pkt));
 		else if (!is_plain_nop(&x.pkt))
 			err = snpu_pkt_check(&x.pkt);
@@ -421,12 +451,18 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 			memset(x.set, 0, sizeof(x.set));
 			err = snpu_multi_works(n->m) ? SNPU_ERR_NONE : SNPU_ERR_OPCODE;
 		}
-		if (q->stamped)
+		if (q->stamped && step != STEP_ASIDE)
 			stamp_check(&x, err);
 		if (!err)
 			step = run_packet(&x, &err);
 		if (step == STEP_LATER)
 			break;
+		if (step == STEP_ASIDE) {
+			snpu_queue_publish(q);
+			if (!snpu_aside_put(q))
+				snpu_queue_fault(q, SNPU_ERR_INTERNAL, x.pkt.hdr.op, 0, true);
+			break;
+		}
 		/* a wait counts when it is over: how often it looked is no one's business */
 		va = x.fault_va;
 		if (step != STEP_BLOCKED)
@@ -434,7 +470,10 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		x.fault_va = va;
 		if (step == STEP_BLOCKED) {
 			snpu_queue_publish(q);
-			snpu_queue_set_state(q, SNPU_RUN_BLOCKED);
+			/* workers look at what they can look at without asking the client */
+			snpu_queue_set_state(q, x.messages ? SNPU_RUN_ASIDE_BLOCKED :
+					     SNPU_RUN_BLOCKED);
+			q->aside_poll = x.messages && !q->stamped && x.sem.host;
 			break;
 		}
 		/* the completion record may have gone while the packet ran */
@@ -448,6 +487,8 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		}
 		if (snpu_load(&q->run) == SNPU_RUN_BLOCKED)
 			snpu_queue_set_state(q, SNPU_RUN_READY);
+		else if (snpu_load(&q->run) == SNPU_RUN_ASIDE_BLOCKED)
+			snpu_queue_set_state(q, SNPU_RUN_ASIDE);
 		rd += x.work.bytes_read;
 		wr += x.work.bytes_written;
 		flops += x.work.flops;
@@ -459,6 +500,9 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 				break;
 		}
 		if (x.heavy_since && turn_over(&x))
+			break;
+		/* the workers' again */
+		if (w->aside && !x.messages)
 			break;
 	}
 	snpu_queue_publish(q);

@@ -86,10 +86,20 @@ unsigned int snpu_exec_resolve(struct snpu_cur *x, uint64_t va, uint64_t len, bo
 static int mem_resolve(void *ctx, uint64_t va, uint64_t len, unsigned int access, void **host,
 		       uint64_t *run)
 {
+	struct snpu_cur *x = ctx;
+	bool write = access & SNPU_MEM_WRITE;
 	struct snpu_mmu_hit hit;
 	unsigned int err;
 
-	err = snpu_exec_resolve(ctx, va, len, access & SNPU_MEM_WRITE, &hit);
+	/* A message ends the section, and with it every pointer that the packet holds: so it gets
+	 * none. Only what REDUCE_ADD adds to is used at once, after its operand was copied.
+	 */
+	if (x->w->aside && !(write && x->pkt.hdr.op == SNPU_OP_REDUCE_ADD)) {
+		err = snpu_mmu_resolve(x->q, va, len, write, &hit);
+		hit.host = NULL;
+	} else {
+		err = snpu_exec_resolve(x, va, len, write, &hit);
+	}
 	if (err)
 		return (int)err;
 	*host = hit.host;
@@ -104,21 +114,23 @@ int snpu_exec_slow(struct snpu_cur *x, uint64_t va, void *buf, uint64_t len, boo
 
 	while (len) {
 		unsigned int err = snpu_exec_resolve(x, va, len, write, &hit);
-		int ret = 0;
 
 		if (err)
 			return (int)err;
-		if (hit.host && write)
+		if (hit.host && write) {
 			memcpy(hit.host, b, hit.run);
-		else if (hit.host)
+		} else if (hit.host) {
 			memcpy(b, hit.host, hit.run);
-		else if (write)
-			ret = snpu_bus_write(x->q->npu, hit.iova, b, hit.run);
-		else
-			ret = snpu_bus_read(x->q->npu, hit.iova, b, hit.run);
-		if (ret) {
+		} else if (x->w->aside) {
+			x->messages = true;
+			err = snpu_aside_move(x->w, x->q, hit.iova, b, &hit.run, write);
+		} else {
+			/* it was not there when the packet began: see snpu_exec_needs_messages() */
+			err = SNPU_ERR_BUS;
+		}
+		if (err) {
 			x->fault_va = va;
-			return SNPU_ERR_BUS;
+			return (int)err;
 		}
 		va += hit.run;
 		b += hit.run;

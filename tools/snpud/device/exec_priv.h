@@ -24,6 +24,7 @@ struct snpu_cur {
 	uint64_t fault_va;
 	struct snpu_work work;
 	bool cas_failed;		/* the ATOMIC in hand changed nothing */
+	bool messages;			/* the client was asked for memory */
 	uint64_t heavy_since;		/* start of the first heavy packet of the batch */
 };
 
@@ -32,7 +33,11 @@ enum snpu_step {
 	STEP_BLOCKED,
 	STEP_LATER,		/* heavy, but this is no time for it */
 	STEP_FAULT,
+	STEP_ASIDE,		/* it needs memory that only messages reach: not on a worker */
 };
+
+/* As an SNPU_ERR_*, internally: STEP_ASIDE, with nothing done yet */
+#define SNPU_EXEC_ASIDE		0x100u
 
 static inline bool snpu_exec_signals(const union snpu_pkt *p)
 {
@@ -49,10 +54,20 @@ unsigned int snpu_exec_move(struct snpu_cur *x, uint64_t va, bool write,
 			    const struct snpu_mmu_hit *hit);
 /** snpu_exec_end_flows() - all of it has moved; what counts is known */
 unsigned int snpu_exec_end_flows(struct snpu_cur *x);
-/** snpu_exec_slow() - read or write memory that only messages reach */
+/**
+ * snpu_exec_slow() - read or write any memory, also what only messages reach
+ *
+ * Those are sent by the thread of snpu_aside_put() only: pointers are stale on return there. On a
+ * worker such memory is SNPU_ERR_BUS.
+ */
 int snpu_exec_slow(struct snpu_cur *x, uint64_t va, void *buf, uint64_t len, bool write);
 /** snpu_exec_by_switch() - whether the switches do what the list at hand asks for */
 bool snpu_exec_by_switch(const struct snpu_cur *x);
+/**
+ * snpu_exec_needs_messages() - has the packet an operand, list or semaphore in memory that only
+ * messages reach? Asked before the packet begins, as it cannot move to another thread in the middle
+ */
+bool snpu_exec_needs_messages(struct snpu_cur *x);
 /* memory of the engine; its context is the struct snpu_cur */
 extern const struct snpu_mem_ops snpu_exec_mem_ops;
 

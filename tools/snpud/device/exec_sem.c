@@ -12,6 +12,8 @@ static unsigned int sem_load(struct snpu_cur *x, uint64_t *val)
 		*val = snpu_load_acq((uint64_t *)x->sem.host);
 		return SNPU_ERR_NONE;
 	}
+	if (!x->w || !x->w->aside)
+		return SNPU_EXEC_ASIDE;
 	return (unsigned int)snpu_exec_slow(x, x->pkt.sem.addr, val, 8, false);
 }
 
@@ -26,9 +28,6 @@ bool snpu_exec_waits(struct snpu_cur *x)
 
 	return !sem_load(x, &val) && !sem_met(&x->pkt, val);
 }
-
-/* only memory reached by messages needs it: nothing else can change words there atomically */
-static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* What the queue did before is visible before the word that is about to change */
 static void release_stores(struct snpu_queue *q)
@@ -56,16 +55,17 @@ unsigned int snpu_exec_signal(struct snpu_cur *x, uint64_t addr, uint64_t value,
 
 	if (err)
 		return err;
+	if (!x->sem.host && !x->w->aside)
+		return SNPU_EXEC_ASIDE;
 	release_stores(x->q);
+	/* atomic to all that reaches such memory: one thread for each client does */
 	if (!x->sem.host) {
-		pthread_mutex_lock(&slow_lock);
 		if (how == SNPU_SEM_ADD) {
 			err = (unsigned int)snpu_exec_slow(x, addr, &val, 8, false);
 			val += value;
 		}
 		if (!err)
 			err = (unsigned int)snpu_exec_slow(x, addr, &val, 8, true);
-		pthread_mutex_unlock(&slow_lock);
 	} else if (how == SNPU_SEM_ADD) {
 		(void)snpu_add((uint64_t *)x->sem.host, value);
 	} else {
@@ -88,11 +88,9 @@ static unsigned int atomic_slow(struct snpu_cur *x, uint64_t *old)
 	uint64_t val;
 	int err;
 
-	pthread_mutex_lock(&slow_lock);
 	err = snpu_exec_slow(x, a->addr, old, 8, false);
 	if (!err && atomic_next(a, *old, &val))
 		err = snpu_exec_slow(x, a->addr, &val, 8, true);
-	pthread_mutex_unlock(&slow_lock);
 	return (unsigned int)err;
 }
 
@@ -111,6 +109,8 @@ unsigned int snpu_exec_atomic(struct snpu_cur *x)
 		err = snpu_exec_resolve(x, a->addr, 8, true, &x->sem);
 	if (err)
 		return err;
+	if (!x->w->aside && (!x->sem.host || (a->result && !res.host)))
+		return SNPU_EXEC_ASIDE;
 	release_stores(x->q);
 	word = (uint64_t *)x->sem.host;
 	if (!word) {
@@ -130,7 +130,8 @@ unsigned int snpu_exec_atomic(struct snpu_cur *x)
 	x->work.bytes_written = a->result ? 16 : 8;
 	if (!a->result)
 		return SNPU_ERR_NONE;
-	if (!res.host)
+	/* a message may have ended the section since */
+	if (x->w->aside)
 		return (unsigned int)snpu_exec_slow(x, a->result, &old, 8, true);
 	snpu_store_rel((uint64_t *)res.host, old);
 	return SNPU_ERR_NONE;
@@ -144,7 +145,7 @@ enum snpu_step snpu_exec_wait(struct snpu_cur *x, unsigned int *err)
 
 	*err = sem_load(x, &val);
 	if (*err)
-		return STEP_FAULT;
+		return *err == SNPU_EXEC_ASIDE ? STEP_ASIDE : STEP_FAULT;
 	x->work.bytes_read = 8;
 	if (sem_met(&x->pkt, val)) {
 		q->waiting = false;

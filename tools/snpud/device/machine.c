@@ -221,6 +221,7 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	m->t0 = snpu_clock_ns();
 	m->ticks0 = snpu_ticks();
 	pthread_mutex_init(&m->list_lock, NULL);
+	pthread_mutex_init(&m->aside_lock, NULL);
 	m->npu = calloc(m->npus, sizeof(*m->npu));
 	m->list = calloc(1, sizeof(*m->list));
 	m->dir = snpu_directory_new();
@@ -264,6 +265,7 @@ fail:
 	snpu_fabric_free(m->fabric);
 	free(m->port_state);
 	pthread_mutex_destroy(&m->list_lock);
+	pthread_mutex_destroy(&m->aside_lock);
 	free(m);
 	return NULL;
 }
@@ -278,6 +280,8 @@ void snpu_machine_destroy(struct snpu_machine *m)
 	snpu_plane_stop(m->plane);
 	for (i = 0; i < m->npus; i++)
 		snpu_npu_set_bus(m->npu[i], NULL);
+	for (i = 0; i < m->npus; i++)
+		snpu_aside_end(m->npu[i]);
 	snpu_sched_stop(m);
 	for (i = 0; i < m->npus; i++)
 		snpu_npu_destroy(m->npu[i]);
@@ -287,5 +291,6 @@ void snpu_machine_destroy(struct snpu_machine *m)
 	snpu_fabric_free(m->fabric);
 	free(m->port_state);
 	pthread_mutex_destroy(&m->list_lock);
+	pthread_mutex_destroy(&m->aside_lock);
 	free(m);
 }

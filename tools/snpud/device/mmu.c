@@ -285,3 +285,21 @@ unsigned int snpu_mmu_resolve(struct snpu_queue *q, uint64_t va, uint64_t len, b
 		return snpu_ras_check(n, hit->addr, len, write, &hit->run);
 	return SNPU_ERR_NONE;
 }
+
+bool snpu_mmu_needs_message(struct snpu_queue *q, uint64_t va, uint64_t len, bool write,
+			    uint64_t *run)
+{
+	struct snpu_tlbe *e, new;
+
+	*run = 0;
+	if (va >> SNPU_VA_BITS)
+		return false;
+	e = tlb_find(&q->tlb, va);
+	if (!e) {
+		if (tlb_fill(q, va, write, &new))
+			return false;
+		e = tlb_insert(&q->tlb, va, &new);
+	}
+	*run = snpu_min64(e->end - va, len);
+	return e->aperture == SNPU_APERTURE_HOST && !e->host;
+}

@@ -181,10 +181,12 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus)
 	snpu_npu_reset_locked(n, true);
 	pthread_mutex_lock(&n->bus_lock);
 	/* workers may read the old one until the quiesce, so the new one goes to another place */
-	store = n->bus == &n->bus_store[0] ? &n->bus_store[1] : &n->bus_store[0];
+	store = n->host_bus == &n->bus_store[0] ? &n->bus_store[1] : &n->bus_store[0];
 	if (bus)
 		*store = *bus;
-	snpu_store_rel(&n->bus, bus ? store : NULL);
+	n->host_bus = bus ? store : NULL;
+	snpu_store(&n->attached, bus != NULL);
+	snpu_store_rel(&n->bus, n->host_bus);
 	snpu_add(&n->bus_gen, 1);
 	pthread_mutex_unlock(&n->bus_lock);
 	snpu_quiesce(n->m);
@@ -259,7 +261,7 @@ void snpu_npu_get_info(struct snpu_npu *n, struct snpu_npu_info *info)
 		.contexts = n->num_ctx,
 		.serial = snpu_npu_reg_read(n, SNPU_REG_SERIAL, 8),
 		.hbm_bytes = n->hbm_size,
-		.attached = snpu_load_acq(&n->bus) != NULL,
+		.attached = snpu_load(&n->attached),
 	};
 }
 
@@ -298,6 +300,8 @@ unsigned int snpu_npu_get_queues(struct snpu_npu *n, struct snpu_queue_info *inf
 		[SNPU_RUN_SUSPENDED] = SNPU_QSTATE_SUSPENDED,
 		[SNPU_RUN_FAULT] = SNPU_QSTATE_FAULT,
 		[SNPU_RUN_HUNG] = SNPU_QSTATE_RUN,
+		[SNPU_RUN_ASIDE] = SNPU_QSTATE_RUN,
+		[SNPU_RUN_ASIDE_BLOCKED] = SNPU_QSTATE_BLOCKED,
 	};
 	unsigned int i, k = 0;
 

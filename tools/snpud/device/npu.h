@@ -29,14 +29,20 @@ struct snpu_fabric;
  * @translate: finds memory behind a DMA address. 0: *@host points at it and *@run bytes from there
  *	are contiguous; -EOPNOTSUPP: memory that only @read and @write reach, *@run of it;
  *	-EFAULT: nothing there, or not with this access
- * @read: copies out of DMA memory; 0 or a negative errno. May block; called by workers
- * @write: copies into DMA memory; likewise
+ * @read: copies out of memory for which @translate says -EOPNOTSUPP, and of no other. May block for
+ *	as long as the host takes to answer; called by the NPU's own thread for that. 0; -EAGAIN: such
+ *	memory is being taken away, or was; another negative errno. NULL: there is none
+ * @write: copies into such memory; likewise
+ * @cancel: ends @read and @write under way with -EAGAIN. NULL: they do not block
+ * @messages: may there be such memory? Must not block. NULL: there may be
  * @irq: raises an MSI-X vector; must not block. NULL: no interrupts
  */
 struct snpu_bus_ops {
 	int (*translate)(void *priv, uint64_t iova, bool write, void **host, uint64_t *run);
 	int (*read)(void *priv, uint64_t iova, void *buf, size_t len);
 	int (*write)(void *priv, uint64_t iova, const void *buf, size_t len);
+	void (*cancel)(void *priv);
+	bool (*messages)(void *priv);
 	void (*irq)(void *priv, unsigned int vector);
 };
 

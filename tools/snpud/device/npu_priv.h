@@ -13,7 +13,8 @@
  *	export slots, queue lists or the bus. Who takes such a thing away hides it, then
  *	calls snpu_quiesce(), which waits until every worker has left, or passed a checkpoint of,
  *	the section it was in. A worker in a section takes only @ev_lock, @ras_lock and the bus's
- *	own locks, and waits for no one else.
+ *	own locks, and waits for no one else. The threads of aside.c, which wait for clients, have
+ *	sections too, and leave them meanwhile.
  * npu->lock
  *	One admin command, register write or reset at a time; never taken by workers.
  * npu->bus_lock
@@ -111,6 +112,8 @@ enum snpu_run {
 	SNPU_RUN_SUSPENDED,
 	SNPU_RUN_FAULT,
 	SNPU_RUN_HUNG,
+	SNPU_RUN_ASIDE,		/* its next packet needs messages: the workers leave it alone */
+	SNPU_RUN_ASIDE_BLOCKED,	/* and it waits for a semaphore */
 };
 
 /* queue->stop */
@@ -150,6 +153,7 @@ struct snpu_queue {
 	uint32_t ib_count;	/* 0: not inside an indirect buffer */
 	uint32_t ib_pos;
 	bool waiting;		/* the next packet is a wait that has begun */
+	bool aside_poll;	/* ASIDE_BLOCKED: what it waits for changes with no kick */
 	bool waits_host;	/* and its semaphore is in host memory: perhaps a completion index */
 	uint64_t deadline;	/* of that wait, 0: none */
 	uint64_t packets;
@@ -190,9 +194,15 @@ struct snpu_npu {
 	int hbm_fd;
 	int db_fd;
 
-	const struct snpu_bus *bus;	/* read in sections or under bus_lock */
+	/* Read in sections or under bus_lock; written under both locks. @bus is @host_bus, or NULL
+	 * while the function may not master the bus
+	 */
+	const struct snpu_bus *bus;
+	const struct snpu_bus *host_bus;
+	uint32_t attached;
 	struct snpu_bus bus_store[2];
 	uint64_t bus_gen;
+	struct snpu_aside *aside;	/* made when first needed */
 
 	pthread_mutex_t lock;
 	pthread_mutex_t bus_lock;
@@ -240,6 +250,7 @@ struct snpu_worker {
 	uint32_t want;		/* someone waits for the section to end */
 	bool leader;		/* own thread only */
 	bool nested;		/* scanning from inside a heavy packet */
+	bool aside;		/* it may wait for a client: see aside.c */
 	struct snpu_machine *m;
 	struct snpu_engine *engine;
 	struct snpu_engine *engine_nested;	/* for light packets while @engine is in use */
@@ -277,6 +288,9 @@ struct snpu_machine {
 	uint32_t wake_seq;		/* its futex; every kick counts */
 	unsigned int rr;		/* leader: where the next scan starts */
 	uint64_t spin_ns;		/* leader: how long to spin without work */
+
+	pthread_mutex_t aside_lock;	/* who makes a thread */
+	uint32_t asides;		/* how many there are */
 
 	pthread_mutex_t list_lock;
 	struct snpu_scan_list *list;	/* read in sections */
@@ -331,6 +345,9 @@ struct snpu_mmu_hit {
 };
 
 /* SNPU_ERR_*; owner of the queue, in a section */
+/* Does only a message reach the memory at @va? *@run: bytes for which the answer holds; 0: unknown */
+bool snpu_mmu_needs_message(struct snpu_queue *q, uint64_t va, uint64_t len, bool write,
+			    uint64_t *run);
 unsigned int snpu_mmu_resolve(struct snpu_queue *q, uint64_t va, uint64_t len, bool write,
 			      struct snpu_mmu_hit *hit);
 void snpu_mmu_sync(struct snpu_queue *q);
@@ -397,6 +414,7 @@ int snpu_queue_resume(struct snpu_npu *n, uint32_t id);
 bool snpu_queue_trylock(struct snpu_queue *q);
 void snpu_queue_lock(struct snpu_queue *q);
 int snpu_queue_lock_timeout(struct snpu_queue *q, uint64_t timeout_ns);
+void snpu_queue_lock_abort(struct snpu_queue *q);
 void snpu_queue_unlock(struct snpu_queue *q);
 void snpu_queue_publish(struct snpu_queue *q);
 void snpu_queue_set_state(struct snpu_queue *q, uint32_t run);
@@ -432,6 +450,23 @@ bool snpu_queue_pending(const struct snpu_queue *q);
 unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q);
 /* ns until the wait of a blocked queue ends: 0 now, UINT64_MAX never; owner, in a section */
 uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now);
+
+/* ns until a queue in ASIDE_BLOCKED is to be looked at with no kick; owner */
+uint64_t snpu_exec_deadline(const struct snpu_queue *q);
+
+/* aside.c */
+#define SNPU_ASIDE_POLL_NS	1000000u
+bool snpu_aside_put(struct snpu_queue *q);
+void snpu_aside_cancel(struct snpu_queue *q);
+void snpu_aside_end(struct snpu_npu *n);
+unsigned int snpu_aside_move(struct snpu_worker *w, struct snpu_queue *q, uint64_t iova, void *buf,
+			     uint64_t *len, bool write);
+/* a queue of the NPU was put aside, and released */
+void snpu_aside_kick(struct snpu_npu *n);
+/* what queues that were put aside wait for may have changed */
+void snpu_aside_kick_blocked(struct snpu_machine *m);
+/* the thread as a worker, or NULL */
+struct snpu_worker *snpu_aside_worker(const struct snpu_npu *n);
 
 /* sched.c */
 int snpu_sched_start(struct snpu_machine *m, unsigned int workers, char *err, size_t err_len);

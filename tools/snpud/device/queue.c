@@ -11,6 +11,8 @@
 
 /* A packet in flight may take this long to reach its end before SUSPEND reports BUSY */
 #define SUSPEND_WAIT_NS	800000000ull
+/* How often a message that the packet in flight waits for is ended; one may begin between two */
+#define CANCEL_NS	10000000ull
 
 bool snpu_queue_trylock(struct snpu_queue *q)
 {
@@ -45,6 +47,13 @@ int snpu_queue_lock_timeout(struct snpu_queue *q, uint64_t timeout_ns)
 void snpu_queue_lock(struct snpu_queue *q)
 {
 	(void)snpu_queue_lock_timeout(q, 0);
+}
+
+/* As snpu_queue_lock(), for who has asked it to abort: it does not wait for the client's answers */
+void snpu_queue_lock_abort(struct snpu_queue *q)
+{
+	while (snpu_queue_lock_timeout(q, CANCEL_NS))
+		snpu_aside_cancel(q);
 }
 
 /* Workers call it inside their section: once it ends, they touch @q no more */
@@ -95,6 +104,8 @@ void snpu_queue_set_state(struct snpu_queue *q, uint32_t run)
 		[SNPU_RUN_SUSPENDED] = SNPU_QSTATE_SUSPENDED,
 		[SNPU_RUN_FAULT] = SNPU_QSTATE_FAULT,
 		[SNPU_RUN_HUNG] = SNPU_QSTATE_RUN,
+		[SNPU_RUN_ASIDE] = SNPU_QSTATE_RUN,
+		[SNPU_RUN_ASIDE_BLOCKED] = SNPU_QSTATE_BLOCKED,
 	};
 
 	if (snpu_load(&q->run) == run)
@@ -216,7 +227,7 @@ int snpu_queue_destroy(struct snpu_npu *n, uint32_t id, unsigned int error)
 	if (!q)
 		return -ENOENT;
 	snpu_or(&q->stop, SNPU_STOP_ABORT);
-	snpu_queue_lock(q);
+	snpu_queue_lock_abort(q);
 	pthread_mutex_lock(&n->bus_lock);
 	snpu_store(&q->run, SNPU_RUN_STOPPED);
 	snpu_mmu_sync(q);

@@ -163,7 +163,7 @@ void snpu_npu_inject_fatal(struct snpu_npu *n, unsigned int reason)
 		if (!q)
 			continue;
 		snpu_or(&q->stop, SNPU_STOP_ABORT);
-		snpu_queue_lock(q);
+		snpu_queue_lock_abort(q);
 		pthread_mutex_lock(&n->bus_lock);
 		snpu_mmu_sync(q);
 		if (snpu_load(&q->run) != SNPU_RUN_FAULT)

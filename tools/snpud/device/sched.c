@@ -53,6 +53,16 @@ void snpu_sec_leave(struct snpu_worker *w)
 	}
 }
 
+static void wait_section(struct snpu_worker *w)
+{
+	uint32_t sec = snpu_load_acq(&w->sec);
+
+	while ((sec & 1) && snpu_load_acq(&w->sec) == sec) {
+		(void)snpu_xchg(&w->want, 1);
+		snpu_futex_wait(&w->sec, sec, -1);
+	}
+}
+
 /**
  * snpu_quiesce() - wait until no worker holds what it found before this call
  * @m: machine
@@ -64,14 +74,13 @@ void snpu_quiesce(struct snpu_machine *m)
 	unsigned int i;
 
 	snpu_mb();
-	for (i = 0; i < m->workers; i++) {
-		struct snpu_worker *w = &m->worker[i];
-		uint32_t sec = snpu_load_acq(&w->sec);
+	for (i = 0; i < m->workers; i++)
+		wait_section(&m->worker[i]);
+	for (i = 0; snpu_load_acq(&m->asides) && i < m->npus; i++) {
+		struct snpu_worker *w = snpu_aside_worker(m->npu[i]);
 
-		while ((sec & 1) && snpu_load_acq(&w->sec) == sec) {
-			(void)snpu_xchg(&w->want, 1);
-			snpu_futex_wait(&w->sec, sec, -1);
-		}
+		if (w)
+			wait_section(w);
 	}
 	snpu_mb();
 }
@@ -82,6 +91,7 @@ void snpu_sched_kick(struct snpu_machine *m)
 	(void)snpu_add(&m->wake_seq, 1);
 	if (snpu_load(&m->sleeping))
 		snpu_futex_wake(&m->wake_seq, INT_MAX);
+	snpu_aside_kick_blocked(m);
 }
 
 void snpu_sched_handover(struct snpu_worker *w)
@@ -168,6 +178,8 @@ static unsigned int visit(struct snpu_worker *w, struct snpu_queue *q)
 	}
 	/* a full barrier, before the look at @sleeping: pairs with lead_sleep() */
 	snpu_queue_unlock(q);
+	if (snpu_load(&q->run) == SNPU_RUN_ASIDE)
+		snpu_aside_kick(q->npu);
 	/* the leader may have looked at this queue while it was owned, and gone to sleep */
 	if (!w->leader && !w->nested && snpu_load(&m->sleeping))
 		snpu_sched_kick(m);
@@ -254,6 +266,10 @@ static uint32_t arm(struct snpu_worker *w)
 
 		if (w->m->delays)
 			test_delay(w);
+		/* its own thread asks to be woken for it */
+		if (snpu_load(&q->run) == SNPU_RUN_ASIDE ||
+		    snpu_load(&q->run) == SNPU_RUN_ASIDE_BLOCKED)
+			continue;
 		/* one that is owned now makes its owner kick us */
 		if (!snpu_queue_trylock(q))
 			continue;
@@ -309,7 +325,7 @@ static uint64_t look_again(struct snpu_worker *w, bool *owned)
 		uint32_t run = snpu_load(&q->run);
 		bool runs = run == SNPU_RUN_READY || run == SNPU_RUN_BLOCKED;
 
-		*owned |= !free;
+		*owned |= !free || run == SNPU_RUN_ASIDE;
 		/* released since arm() went by: nobody would wake us for it */
 		if (runs && free && !snpu_load(&q->armed)) {
 			wait = 0;

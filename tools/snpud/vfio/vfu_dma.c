@@ -208,7 +208,8 @@ static int message(struct snpu_vfu_dev *d, uint16_t cmd, uint64_t iova, void *bu
 	return ret;
 }
 
-static int copy(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len, bool write)
+/* @msg: the memory is one that only messages reach; when it is not any more the caller looks again */
+static int copy(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len, bool write, bool msg)
 {
 	uint8_t *b = buf;
 
@@ -222,6 +223,8 @@ static int copy(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len, bo
 		ret = snpu_vfu_dma_translate(d, iova, write, &host, &run);
 		if (ret && ret != -EOPNOTSUPP)
 			return ret;
+		if (!ret && msg)
+			return -EAGAIN;
 		k = run < len ? (size_t)run : len;
 		if (ret) {
 			pthread_mutex_lock(&d->dma_lock);
@@ -246,10 +249,26 @@ static int copy(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len, bo
 
 int snpu_vfu_dma_read(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len)
 {
-	return copy(d, iova, buf, len, false);
+	return copy(d, iova, buf, len, false, false);
 }
 
 int snpu_vfu_dma_write(struct snpu_vfu_dev *d, uint64_t iova, const void *buf, size_t len)
 {
-	return copy(d, iova, (void *)buf, len, true);
+	return copy(d, iova, (void *)buf, len, true, false);
+}
+
+int snpu_vfu_msg_read(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len)
+{
+	return copy(d, iova, buf, len, false, true);
+}
+
+int snpu_vfu_msg_write(struct snpu_vfu_dev *d, uint64_t iova, const void *buf, size_t len)
+{
+	return copy(d, iova, (void *)buf, len, true, true);
+}
+
+void snpu_vfu_msg_cancel(struct snpu_vfu_dev *d)
+{
+	vfu_dma_gate(d, true);
+	vfu_dma_gate(d, false);
 }

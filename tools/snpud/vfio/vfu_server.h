@@ -12,7 +12,7 @@
  * client of one device is refused. A device with no client costs a socket and no thread.
  *
  * What may be called from any thread (the workers of the device): snpu_vfu_dma_translate(),
- * snpu_vfu_dma_read(), snpu_vfu_dma_write(), snpu_vfu_irq_trigger(), snpu_vfu_req_trigger(),
+ * snpu_vfu_dma_read(), snpu_vfu_dma_write(), the snpu_vfu_msg_ ones, snpu_vfu_irq_trigger(), snpu_vfu_req_trigger(),
  * snpu_vfu_dev_drop(), snpu_vfu_dev_connected(). They may be called with no client there.
  *
  * Memory of the client. A region that came with a descriptor is mapped here, and a pointer that
@@ -213,6 +213,26 @@ int snpu_vfu_dma_read(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t l
 
 /** snpu_vfu_dma_write() - copy to memory of the client; see snpu_vfu_dma_read() */
 int snpu_vfu_dma_write(struct snpu_vfu_dev *d, uint64_t iova, const void *buf, size_t len);
+
+/**
+ * snpu_vfu_msg_read() - copy from memory of the client that has no descriptor
+ * @d: device
+ * @iova: DMA address
+ * @buf: receives the data
+ * @len: bytes; may span regions
+ *
+ * As snpu_vfu_dma_read(), but touches no mapping: the ->dma_unmap callback need not wait for it.
+ *
+ * Return: as snpu_vfu_dma_read(); -EAGAIN also where there is a descriptor now, and after
+ * snpu_vfu_msg_cancel().
+ */
+int snpu_vfu_msg_read(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len);
+
+/** snpu_vfu_msg_write() - copy to memory that has no descriptor; see snpu_vfu_msg_read() */
+int snpu_vfu_msg_write(struct snpu_vfu_dev *d, uint64_t iova, const void *buf, size_t len);
+
+/** snpu_vfu_msg_cancel() - end the messages under way with -EAGAIN; does not wait */
+void snpu_vfu_msg_cancel(struct snpu_vfu_dev *d);
 
 /**
  * snpu_vfu_irq_trigger() - raise an MSI-X vector

@@ -63,11 +63,45 @@ static int bus_translate(void *priv, uint64_t iova, bool write, void **host, uin
 	return 0;
 }
 
+/* A message is on its way. Returns 0 when it is answered, which may be never */
+static int answer(struct t_host *h)
+{
+	uint32_t cancels = snpu_load_acq(&h->cancels);
+	int ret = 0;
+
+	(void)snpu_add(&h->asked, 1);
+	(void)snpu_add(&h->waiting, 1);
+	while (!ret && snpu_load_acq(&h->silent)) {
+		snpu_futex_wait(&h->silent, 1, 100000000);
+		if (snpu_load_acq(&h->cancels) != cancels)
+			ret = -EAGAIN;
+	}
+	(void)snpu_add(&h->waiting, -1);
+	return ret;
+}
+
+static void bus_cancel(void *priv)
+{
+	struct t_host *h = priv;
+
+	(void)snpu_add(&h->cancels, 1);
+	snpu_futex_wake(&h->silent, INT_MAX);
+}
+
+void t_answer(struct t_drv *d)
+{
+	snpu_store_rel(&d->host.silent, 0);
+	snpu_futex_wake(&d->host.silent, INT_MAX);
+}
+
 static int bus_read(void *priv, uint64_t iova, void *buf, size_t len)
 {
 	struct t_host *h = priv;
 	uint64_t off = iova - T_HOST_IOVA;
+	int ret = answer(h);
 
+	if (ret)
+		return ret;
 	if (!snpu_load_acq(&h->mapped) || off >= T_HOST_BYTES || len > T_HOST_BYTES - off)
 		return -EFAULT;
 	memcpy(buf, h->mem + off, len);
@@ -78,7 +112,10 @@ static int bus_write(void *priv, uint64_t iova, const void *buf, size_t len)
 {
 	struct t_host *h = priv;
 	uint64_t off = iova - T_HOST_IOVA;
+	int ret = answer(h);
 
+	if (ret)
+		return ret;
 	if (!snpu_load_acq(&h->mapped) || off >= T_HOST_BYTES || len > T_HOST_BYTES - off)
 		return -EFAULT;
 	memcpy(h->mem + off, buf, len);
@@ -94,6 +131,7 @@ static void bus_irq(void *priv, unsigned int vector)
 
 static const struct snpu_bus_ops bus_ops = {
 	.translate = bus_translate, .read = bus_read, .write = bus_write, .irq = bus_irq,
+	.cancel = bus_cancel,
 };
 
 /* ---- machine ---- */

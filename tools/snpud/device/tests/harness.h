@@ -63,6 +63,11 @@ struct t_host {
 	uint8_t *mem;
 	uint32_t mapped;		/* atomic */
 	uint32_t slow_from;		/* offsets from here on are reached by messages only */
+	/* atomic; the client behind those messages */
+	uint32_t silent;		/* it does not answer: a message ends when it does, or is cancelled */
+	uint32_t waiting;		/* messages that wait now */
+	uint32_t cancels;
+	uint32_t asked;			/* messages ever sent */
 	uint64_t irqs[SNPU_MSIX_VECTORS];
 	uint64_t next;
 };
@@ -109,6 +114,9 @@ void t_drv_init(struct t_drv *d, struct snpu_machine *m, unsigned int npu);
 void t_drv_end(struct t_drv *d);
 /* Sets mailbox and event ring up again after a reset */
 void t_drv_setup(struct t_drv *d);
+
+/* The client behind messages answers from now on */
+void t_answer(struct t_drv *d);
 
 /* Sends the command in d->mb; SNPU_ADM_S_*, results in d->data */
 uint32_t t_admin(struct t_drv *d, unsigned int op);
