@@ -158,10 +158,12 @@ void snpu_npu_reset_locked(struct snpu_npu *n, bool config)
 	}
 	n->admin_addr = 0;
 	snpu_event_reset(n);
-	if (config)
+	if (config) {
 		snpu_pci_reset(n);
-	else
+		snpu_npu_master_changed(n);
+	} else {
 		snpu_pci_mask(n);
+	}
 	snpu_add(&n->resets, 1);
 	snpu_store_rel(&n->status, SNPU_STATUS_READY);
 }
@@ -180,17 +182,34 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus)
 	pthread_mutex_lock(&n->lock);
 	snpu_npu_reset_locked(n, true);
 	pthread_mutex_lock(&n->bus_lock);
+	snpu_pci_connect(n);
 	/* workers may read the old one until the quiesce, so the new one goes to another place */
 	store = n->host_bus == &n->bus_store[0] ? &n->bus_store[1] : &n->bus_store[0];
 	if (bus)
 		*store = *bus;
 	n->host_bus = bus ? store : NULL;
 	snpu_store(&n->attached, bus != NULL);
-	snpu_store_rel(&n->bus, n->host_bus);
+	snpu_store_rel(&n->bus, snpu_pci_masters(n) ? n->host_bus : NULL);
 	snpu_add(&n->bus_gen, 1);
 	pthread_mutex_unlock(&n->bus_lock);
 	snpu_quiesce(n->m);
 	pthread_mutex_unlock(&n->lock);
+}
+
+void snpu_npu_master_changed(struct snpu_npu *n)
+{
+	const struct snpu_bus *bus;
+
+	pthread_mutex_lock(&n->bus_lock);
+	bus = snpu_pci_masters(n) ? n->host_bus : NULL;
+	if (bus == n->bus) {
+		pthread_mutex_unlock(&n->bus_lock);
+		return;
+	}
+	snpu_store_rel(&n->bus, bus);
+	snpu_add(&n->bus_gen, 1);
+	pthread_mutex_unlock(&n->bus_lock);
+	snpu_quiesce(n->m);
 }
 
 void snpu_npu_bus_changed(struct snpu_npu *n)

@@ -231,6 +231,7 @@ struct snpu_npu {
 	uint8_t *cfg;			/* SNPU_CFG_BYTES */
 	uint8_t *msix;			/* SNPU_BAR_MSIX_SIZE */
 	pthread_mutex_t cfg_lock;
+	bool cmd_written;		/* the client knows of the PCI command register; cfg_lock */
 	uint32_t resets;
 	/* atomic */
 	uint64_t cnt_packets, cnt_read, cnt_written, cnt_flops, cnt_faults, cnt_busy_ticks;
@@ -309,6 +310,8 @@ struct snpu_npu *snpu_npu_create(struct snpu_machine *m, unsigned int index, cha
 void snpu_npu_destroy(struct snpu_npu *n);
 void snpu_npu_reset_locked(struct snpu_npu *n, bool config);
 void snpu_npu_irq(struct snpu_npu *n, unsigned int vector);
+/* snpu_pci_masters() may have changed; not with bus_lock held */
+void snpu_npu_master_changed(struct snpu_npu *n);
 
 /* bus.c: for workers in a section, or holders of bus_lock */
 int snpu_bus_translate(struct snpu_npu *n, uint64_t iova, bool write, uint8_t **host,
@@ -323,6 +326,10 @@ void snpu_admin_run(struct snpu_npu *n);
 void snpu_pci_init(struct snpu_npu *n);
 void snpu_pci_reset(struct snpu_npu *n);
 void snpu_pci_mask(struct snpu_npu *n);
+/* a client comes, or goes */
+void snpu_pci_connect(struct snpu_npu *n);
+/* may the function read and write memory, and interrupt? */
+bool snpu_pci_masters(struct snpu_npu *n);
 
 /* mmu.c */
 

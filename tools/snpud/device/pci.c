@@ -142,6 +142,27 @@ void snpu_pci_mask(struct snpu_npu *n)
 	pthread_mutex_unlock(&n->cfg_lock);
 }
 
+void snpu_pci_connect(struct snpu_npu *n)
+{
+	pthread_mutex_lock(&n->cfg_lock);
+	n->cmd_written = false;
+	pthread_mutex_unlock(&n->cfg_lock);
+}
+
+/*
+ * Some clients know no config space and never write the command register. Any client that does is
+ * held to it from then on, resets included.
+ */
+bool snpu_pci_masters(struct snpu_npu *n)
+{
+	bool ret;
+
+	pthread_mutex_lock(&n->cfg_lock);
+	ret = !n->cmd_written || (n->cfg[PCI_COMMAND] & PCI_COMMAND_MASTER);
+	pthread_mutex_unlock(&n->cfg_lock);
+	return ret;
+}
+
 void snpu_npu_cfg_read(struct snpu_npu *n, uint64_t off, void *buf, size_t len)
 {
 	memset(buf, 0xff, len);
@@ -155,7 +176,7 @@ void snpu_npu_cfg_read(struct snpu_npu *n, uint64_t off, void *buf, size_t len)
 void snpu_npu_cfg_write(struct snpu_npu *n, uint64_t off, const void *buf, size_t len)
 {
 	const uint8_t *b = buf;
-	bool flr = false;
+	bool flr = false, command = false;
 	size_t i;
 
 	pthread_mutex_lock(&n->cfg_lock);
@@ -164,10 +185,14 @@ void snpu_npu_cfg_write(struct snpu_npu *n, uint64_t off, const void *buf, size_
 		uint8_t mask = (uint8_t)(cfg_writable(n, at & ~3u) >> (at & 3) * 8);
 
 		n->cfg[at] = (uint8_t)((n->cfg[at] & ~mask) | (b[i] & mask));
+		command |= at == PCI_COMMAND;
 		if (at == CAP_EXP + PCI_EXP_DEVCTL + 1 && (b[i] & (PCI_EXP_DEVCTL_BCR_FLR >> 8)))
 			flr = true;
 	}
+	n->cmd_written |= command;
 	pthread_mutex_unlock(&n->cfg_lock);
+	if (command)
+		snpu_npu_master_changed(n);
 	if (flr)
 		snpu_npu_reset(n);
 }

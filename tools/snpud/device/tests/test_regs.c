@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <linux/pci_regs.h>
+#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -158,6 +159,68 @@ static uint32_t create(const struct snpu_queue_desc *q)
 	CHECK_EQ(d.data[0], 16 + offsetof(struct snpu_queue_desc, f)); \
 } while (0)
 
+static void set_master(bool on)
+{
+	uint16_t v = PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0);
+
+	snpu_npu_cfg_write(d.npu, PCI_COMMAND, &v, sizeof(v));
+}
+
+/* A function that may not master the bus touches no host memory; others do not notice */
+static void bus_master(void)
+{
+	const uint64_t va = 0x40000000, bytes = 1u << 20;
+	struct snpu_queue_info info[4];
+	struct t_queue q, victim, fresh;
+	struct t_drv other;
+	uint64_t root, host;
+	unsigned int i;
+	uint16_t flr = PCI_EXP_DEVCTL_BCR_FLR;
+
+	start();
+	t_drv_init(&other, m, 3);
+	root = t_ctx(&other, 1);
+	CHECK_EQ(t_queue(&other, &victim, 0, 1, root, 4, 1), SNPU_ADM_S_OK);
+	root = t_ctx(&d, 1);
+	host = t_host_alloc(&d, bytes, 4096);
+	t_map(&d, root, va, bytes, T_LEAF_HOST(host));
+	CHECK_EQ(t_queue(&d, &q, 0, 1, root, 8, 1), SNPU_ADM_S_OK);
+	set_master(true);
+	for (i = 0; i < 200; i++)
+		t_copy(&q, va, va + bytes / 2, bytes / 2);
+	t_ring(&q);
+	CHECK(T_WAIT(snpu_load(&q.cpl->completed) > 2), "does not run");
+	set_master(false);
+	/* whatever is written from now on shows */
+	memset(d.host.mem, 0x5a, T_HOST_BYTES);
+	CHECK_EQ(t_admin(&d, SNPU_ADM_NOP), ~0u);
+	t_nop(&victim);
+	t_ring(&victim);
+	CHECK(t_drain(&victim), "the other NPU");
+	CHECK(T_WAIT(snpu_npu_get_queues(d.npu, info, 4) == 1 &&
+		     info[0].state == SNPU_QSTATE_FAULT), "the queue goes on");
+	CHECK_EQ(info[0].error, SNPU_ERR_BUS);
+	memset(d.mb, 0x5a, sizeof(*d.mb));
+	for (i = 0; i < T_HOST_BYTES && d.host.mem[i] == 0x5a; i++)
+		;
+	CHECK_EQ(i, T_HOST_BYTES);
+	CHECK_EQ(d.host.irqs[0], 0);
+	/* on again: commands work, the queue stays what it is, a new one runs */
+	set_master(true);
+	t_drv_setup(&d);
+	CHECK_EQ(t_queue_op(&q, SNPU_ADM_QUEUE_DESTROY), SNPU_ADM_S_OK);
+	CHECK_EQ(t_queue(&d, &fresh, 1, 1, root, 4, 1), SNPU_ADM_S_OK);
+	t_nop(&fresh);
+	t_ring(&fresh);
+	CHECK(t_drain(&fresh), "a new queue");
+	/* a function-level reset turns it off */
+	snpu_npu_cfg_write(d.npu, 0x50 + PCI_EXP_DEVCTL, &flr, 2);
+	t_drv_setup(&d);
+	CHECK_EQ(t_admin(&d, SNPU_ADM_NOP), ~0u);
+	t_drv_end(&other);
+	end();
+}
+
 static void admin_arguments(void)
 {
 	struct snpu_queue_desc good = { .queue = 1, .ctx = 1, .ring_log2 = 4, .prio = 1,
@@ -310,6 +373,7 @@ int main(int argc, char **argv)
 	static const struct t_case cases[] = {
 		{ "identity", identity },
 		{ "config_space", config_space },
+		{ "bus_master", bus_master },
 		{ "admin_arguments", admin_arguments },
 		{ "scrub", scrub },
 		{ "whole_machine", whole_machine },
