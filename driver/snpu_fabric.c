@@ -16,7 +16,7 @@ static int snpu_segment_export(struct snpu_device *sdev)
 {
 	struct snpu_admin_mbox cmd = {
 		.op = SNPU_ADM_SEG_EXPORT,
-		.export = {
+		.seg_export = {
 			.seg = 0,
 			.access = SNPU_SEG_READ | SNPU_SEG_WRITE,
 			.offset = 0,

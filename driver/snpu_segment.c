@@ -42,7 +42,7 @@ bad:
 
 static int snpu_seg_hw_revoke(struct snpu_device *sdev, u32 seg)
 {
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .export = { .seg = seg } };
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .seg_export = { .seg = seg } };
 
 	return snpu_admin_exec(sdev, &cmd, NULL);
 }
@@ -81,7 +81,7 @@ static int snpu_seg_open(struct snpu_device *sdev, struct snpu_export *exp,
 {
 	struct snpu_admin_mbox cmd = {
 		.op = SNPU_ADM_SEG_EXPORT,
-		.export = {
+		.seg_export = {
 			.seg = exp->seg,
 			.access = args->access,
 			.offset = exp->bo->segs[0].addr,

@@ -406,7 +406,8 @@ struct snpu_adm_port {
  * @queue: see SNPU_ADM_*
  * @qid: queue number, for the commands that take just that
  * @scrub: see SNPU_ADM_*
- * @export: see SNPU_ADM_*
+ * @seg_export: see SNPU_ADM_*
+ * @export: older name of @seg_export; a keyword in C++, so only C has it
  * @import: see SNPU_ADM_*
  * @dir: see SNPU_ADM_*
  * @vtime: see SNPU_ADM_*
@@ -428,7 +429,10 @@ struct snpu_admin_mbox {
 		struct snpu_queue_desc queue;
 		__u32 qid;
 		struct snpu_adm_scrub scrub;
+		struct snpu_adm_export seg_export;
+#ifndef __cplusplus
 		struct snpu_adm_export export;
+#endif
 		struct snpu_adm_import import;
 		struct snpu_adm_dir dir;
 		struct snpu_adm_vtime vtime;
@@ -1065,29 +1069,35 @@ struct snpu_event_ring {
 
 /* ---- layout ------------------------------------------------------------------------------- */
 
-_Static_assert(sizeof(struct snpu_queue_desc) == 64, "queue descriptor");
-_Static_assert(sizeof(struct snpu_cpl) == 128, "completion record");
-_Static_assert(sizeof(struct snpu_admin_mbox) == 192, "admin mailbox");
-_Static_assert(sizeof(struct snpu_pkt_hdr) == 8, "packet header");
-_Static_assert(sizeof(struct snpu_pkt_copy) == 64, "copy");
-_Static_assert(sizeof(struct snpu_pkt_copy2d) == 64, "copy2d");
-_Static_assert(sizeof(struct snpu_pkt_fill) == 64, "fill");
-_Static_assert(sizeof(struct snpu_pkt_matmul) == 64, "matmul");
-_Static_assert(sizeof(struct snpu_pkt_eltwise) == 64, "eltwise");
-_Static_assert(sizeof(struct snpu_pkt_convert) == 64, "convert");
-_Static_assert(sizeof(struct snpu_pkt_rows) == 64, "rows");
-_Static_assert(sizeof(struct snpu_pkt_act) == 64, "act");
-_Static_assert(sizeof(struct snpu_pkt_gather) == 64, "gather");
-_Static_assert(sizeof(struct snpu_pkt_crc32c) == 64, "crc32c");
-_Static_assert(sizeof(struct snpu_pkt_sem) == 64, "sem");
-_Static_assert(sizeof(struct snpu_pkt_reduce) == 64, "reduce");
-_Static_assert(sizeof(struct snpu_pkt_atomic) == 64, "atomic");
-_Static_assert(sizeof(struct snpu_pkt_multi) == 64, "multi");
-_Static_assert(sizeof(struct snpu_pkt_attention) == 64, "attention");
-_Static_assert(sizeof(struct snpu_adm_dir) == 64, "directory entry");
-_Static_assert(sizeof(struct snpu_pkt_misc) == 64, "misc");
-_Static_assert(sizeof(union snpu_pkt) == 64, "packet");
-_Static_assert(sizeof(struct snpu_event_entry) == 32, "event");
-_Static_assert(sizeof(struct snpu_event_ring) == 128, "event ring");
+#ifdef __cplusplus
+#define SNPU_HW_ASSERT(cond, what)	static_assert(cond, what)
+#else
+#define SNPU_HW_ASSERT(cond, what)	_Static_assert(cond, what)
+#endif
+
+SNPU_HW_ASSERT(sizeof(struct snpu_queue_desc) == 64, "queue descriptor");
+SNPU_HW_ASSERT(sizeof(struct snpu_cpl) == 128, "completion record");
+SNPU_HW_ASSERT(sizeof(struct snpu_admin_mbox) == 192, "admin mailbox");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_hdr) == 8, "packet header");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_copy) == 64, "copy");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_copy2d) == 64, "copy2d");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_fill) == 64, "fill");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_matmul) == 64, "matmul");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_eltwise) == 64, "eltwise");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_convert) == 64, "convert");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_rows) == 64, "rows");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_act) == 64, "act");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_gather) == 64, "gather");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_crc32c) == 64, "crc32c");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_sem) == 64, "sem");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_reduce) == 64, "reduce");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_atomic) == 64, "atomic");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_multi) == 64, "multi");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_attention) == 64, "attention");
+SNPU_HW_ASSERT(sizeof(struct snpu_adm_dir) == 64, "directory entry");
+SNPU_HW_ASSERT(sizeof(struct snpu_pkt_misc) == 64, "misc");
+SNPU_HW_ASSERT(sizeof(union snpu_pkt) == 64, "packet");
+SNPU_HW_ASSERT(sizeof(struct snpu_event_entry) == 32, "event");
+SNPU_HW_ASSERT(sizeof(struct snpu_event_ring) == 128, "event ring");
 
 #endif /* _SNPU_HW_H_ */

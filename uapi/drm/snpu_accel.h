@@ -555,9 +555,11 @@ struct drm_snpu_queue_vtime {
 #define DRM_IOCTL_SNPU_QUEUE_VTIME	DRM_IOCTL_SNPU(IOWR, QUEUE_VTIME, drm_snpu_queue_vtime)
 
 /* Layout, the same for 32 and 64 bit */
-#define DRM_SNPU_ASSERT(type, size) \
-	_Static_assert(sizeof(struct type) == (size), #type)
-#ifndef __cplusplus
+#ifdef __cplusplus
+#define DRM_SNPU_ASSERT(type, size)	static_assert(sizeof(struct type) == (size), #type)
+#else
+#define DRM_SNPU_ASSERT(type, size)	_Static_assert(sizeof(struct type) == (size), #type)
+#endif
 DRM_SNPU_ASSERT(drm_snpu_obj_array, 16);
 DRM_SNPU_ASSERT(drm_snpu_dev_query, 16);
 DRM_SNPU_ASSERT(drm_snpu_device_info, 160);
@@ -580,7 +582,6 @@ DRM_SNPU_ASSERT(drm_snpu_seg_revoke, 8);
 DRM_SNPU_ASSERT(drm_snpu_seg_lookup, 88);
 DRM_SNPU_ASSERT(drm_snpu_seg_import, 32);
 DRM_SNPU_ASSERT(drm_snpu_queue_vtime, 48);
-#endif
 
 #if defined(__cplusplus)
 }

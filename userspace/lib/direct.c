@@ -222,7 +222,7 @@ int direct_token(uint64_t *token)
 /* The whole HBM is segment 0, for NPUs of this process; its token is not given away */
 static int export_hbm(struct dnpu *n)
 {
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .seg_export = {
 		.access = SNPU_SEG_READ | SNPU_SEG_WRITE, .bytes = n->hbm_bytes } };
 	struct snpu_admin_mbox scrub = { .op = SNPU_ADM_SCRUB, .scrub.bytes = n->hbm_bytes };
 	int ret = direct_admin(n, &scrub, NULL);
@@ -233,7 +233,7 @@ static int export_hbm(struct dnpu *n)
 	if (ret)
 		return ret;
 	n->segs[0] = true;
-	cmd.export.token = n->token;
+	cmd.seg_export.token = n->token;
 	return direct_admin(n, &cmd, NULL);
 }
 

@@ -73,7 +73,7 @@ static struct dblock *block_get(struct dblock *b)
 /* Ends the access of other processes; later ones fail at the device */
 static int block_revoke(struct dblock *b)
 {
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .export.seg = b->seg };
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .seg_export.seg = b->seg };
 	int ret = direct_admin(b->n, &cmd, NULL);
 
 	if (ret)
@@ -114,7 +114,7 @@ static int block_put(struct dblock *b)
 static int block_export(struct dblock *b)
 {
 	struct dnpu *n = b->n;
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .seg_export = {
 		.access = SNPU_SEG_READ | SNPU_SEG_WRITE,
 		.offset = b->offset, .bytes = b->bytes } };
 	uint64_t token;
@@ -137,8 +137,8 @@ static int block_export(struct dblock *b)
 		ret = -ENOSPC;
 		goto out;
 	}
-	cmd.export.seg = seg;
-	cmd.export.token = token;
+	cmd.seg_export.seg = seg;
+	cmd.seg_export.token = token;
 	ret = direct_admin(n, &cmd, NULL);
 	pthread_mutex_lock(&n->lock);
 	if (ret) {

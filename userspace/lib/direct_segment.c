@@ -31,7 +31,7 @@ static void slot_put(struct dnpu *n, uint32_t seg)
 
 static int revoke(struct dnpu *n, uint32_t seg)
 {
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .export.seg = seg };
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_REVOKE, .seg_export.seg = seg };
 
 	return direct_admin(n, &cmd, NULL);
 }
@@ -51,7 +51,7 @@ int direct_seg_export(struct snpu_mem *mem, unsigned int access, const char *nam
 {
 	struct dmem *m = mem->priv;
 	struct dnpu *n = direct_npu(mem->ctx);
-	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .export = {
+	struct snpu_admin_mbox cmd = { .op = SNPU_ADM_SEG_EXPORT, .seg_export = {
 		.access = access, .offset = m->block->offset, .bytes = m->block->bytes } };
 	uint64_t token;
 	uint32_t seg;
@@ -64,8 +64,8 @@ int direct_seg_export(struct snpu_mem *mem, unsigned int access, const char *nam
 	if (ret)
 		return snpu_fail(ret, "snpu_seg_export: all %u export slots of NPU %u are in use",
 				 n->num_segs - 1, n->npu->index);
-	cmd.export.seg = seg;
-	cmd.export.token = token;
+	cmd.seg_export.seg = seg;
+	cmd.seg_export.token = token;
 	ret = direct_admin(n, &cmd, NULL);
 	if (ret) {
 		slot_put(n, seg);

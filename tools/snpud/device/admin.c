@@ -207,7 +207,7 @@ static int scrub(struct adm *a)
 
 static int seg_export(struct adm *a)
 {
-	const struct snpu_adm_export *e = &a->mb.export;
+	const struct snpu_adm_export *e = &a->mb.seg_export;
 	struct snpu_npu *n = a->n;
 
 	if (e->seg >= n->num_segs)
@@ -225,7 +225,7 @@ static int seg_export(struct adm *a)
 
 static int seg_revoke(struct adm *a)
 {
-	const struct snpu_adm_export *e = &a->mb.export;
+	const struct snpu_adm_export *e = &a->mb.seg_export;
 
 	if (e->seg >= a->n->num_segs)
 		return bad(a, FIELD(snpu_adm_export, seg));

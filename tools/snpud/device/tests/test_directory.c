@@ -17,11 +17,11 @@ static uint64_t root, mem, own;
 
 static uint32_t seg_export(uint32_t seg, uint32_t access, uint64_t token)
 {
-	b.mb->export.seg = seg;
-	b.mb->export.access = access;
-	b.mb->export.offset = mem;
-	b.mb->export.bytes = 1u << 20;
-	b.mb->export.token = token;
+	b.mb->seg_export.seg = seg;
+	b.mb->seg_export.access = access;
+	b.mb->seg_export.offset = mem;
+	b.mb->seg_export.bytes = 1u << 20;
+	b.mb->seg_export.token = token;
 	return t_admin(&b, SNPU_ADM_SEG_EXPORT);
 }
 
@@ -100,7 +100,7 @@ static void test_names(void)
 	/* a name ends with its segment */
 	CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, "job", 3), SNPU_ADM_S_OK);
 	memset(b.mb->raw, 0, sizeof(b.mb->raw));
-	b.mb->export.seg = 3;
+	b.mb->seg_export.seg = 3;
 	CHECK_EQ(t_admin(&b, SNPU_ADM_SEG_REVOKE), SNPU_ADM_S_OK);
 	CHECK_EQ(dir(&a, SNPU_ADM_DIR_LOOKUP, "job", 0), SNPU_ADM_S_NOENT);
 	CHECK_EQ(query(1, 3, TOKEN), SNPU_ADM_S_NOENT);

@@ -33,17 +33,17 @@ static void end(void)
 static uint32_t seg_export(uint32_t seg, uint32_t access, uint64_t off, uint64_t bytes,
 			   uint64_t token)
 {
-	b.mb->export.seg = seg;
-	b.mb->export.access = access;
-	b.mb->export.offset = off;
-	b.mb->export.bytes = bytes;
-	b.mb->export.token = token;
+	b.mb->seg_export.seg = seg;
+	b.mb->seg_export.access = access;
+	b.mb->seg_export.offset = off;
+	b.mb->seg_export.bytes = bytes;
+	b.mb->seg_export.token = token;
 	return t_admin(&b, SNPU_ADM_SEG_EXPORT);
 }
 
 static uint32_t seg_revoke(uint32_t seg)
 {
-	b.mb->export.seg = seg;
+	b.mb->seg_export.seg = seg;
 	return t_admin(&b, SNPU_ADM_SEG_REVOKE);
 }
 

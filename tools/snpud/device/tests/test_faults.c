@@ -36,10 +36,10 @@ static void start(void)
 		mem[i] = t_hbm_alloc(&d[i], 2 * BYTES, SNPU_HUGE_SIZE);
 		memset(d[i].hbm + mem[i], (int)(i + 1), BYTES);
 		memset(d[i].hbm + mem[i] + BYTES, 0, BYTES);
-		d[i].mb->export.access = SNPU_SEG_READ | SNPU_SEG_WRITE;
-		d[i].mb->export.offset = mem[i] + BYTES;
-		d[i].mb->export.bytes = BYTES;
-		d[i].mb->export.token = TOKEN + i;
+		d[i].mb->seg_export.access = SNPU_SEG_READ | SNPU_SEG_WRITE;
+		d[i].mb->seg_export.offset = mem[i] + BYTES;
+		d[i].mb->seg_export.bytes = BYTES;
+		d[i].mb->seg_export.token = TOKEN + i;
 		CHECK_EQ(t_admin(&d[i], SNPU_ADM_SEG_EXPORT), SNPU_ADM_S_OK);
 	}
 	for (i = 0; i < 3; i++) {

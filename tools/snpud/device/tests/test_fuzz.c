@@ -144,11 +144,11 @@ static void odd_admin(struct t_drv *d, uint64_t cpl)
 	case SNPU_ADM_SEG_IMPORT:
 	case SNPU_ADM_SEG_REVOKE:
 	case SNPU_ADM_SEG_UNIMPORT:
-		d->mb->export.seg = (uint32_t)rnd(17);
-		d->mb->export.access = (uint32_t)rnd(5);
-		d->mb->export.offset = rnd(65ull << 20) & ~4095ull;
-		d->mb->export.bytes = rnd(65ull << 20) & ~4095ull;
-		d->mb->export.token = rnd(3);
+		d->mb->seg_export.seg = (uint32_t)rnd(17);
+		d->mb->seg_export.access = (uint32_t)rnd(5);
+		d->mb->seg_export.offset = rnd(65ull << 20) & ~4095ull;
+		d->mb->seg_export.bytes = rnd(65ull << 20) & ~4095ull;
+		d->mb->seg_export.token = rnd(3);
 		break;
 	case SNPU_ADM_SCRUB:
 		d->mb->scrub.offset = rnd(64ull << 20) & ~4095ull;

@@ -48,7 +48,7 @@ static void start(bool in_switch, struct snpu_plog *plog)
 		mem[i] = t_hbm_alloc(&d[i], BYTES, SNPU_HUGE_SIZE);
 		for (k = 0; k < COUNT; k++)
 			((int32_t *)(d[i].hbm + mem[i]))[k] = (int32_t)(k * (i + 1));
-		d[i].mb->export = (struct snpu_adm_export){
+		d[i].mb->seg_export = (struct snpu_adm_export){
 			.access = SNPU_SEG_READ | SNPU_SEG_WRITE, .offset = mem[i], .bytes = BYTES,
 			.token = TOKEN + i,
 		};
@@ -214,17 +214,17 @@ static void faults(void)
 	for (i = 0; i < 2; i++) {
 		start(true, NULL);
 		all_ranks();
-		d[2].mb->export.seg = 0;
+		d[2].mb->seg_export.seg = 0;
 		CHECK_EQ(t_admin(&d[2], SNPU_ADM_SEG_REVOKE), SNPU_ADM_S_OK);
 		fails("revoked", ops[i], NPUS, SNPU_ERR_FABRIC, PEER(2));
-		d[2].mb->export = (struct snpu_adm_export){
+		d[2].mb->seg_export = (struct snpu_adm_export){
 			.access = SNPU_SEG_READ | SNPU_SEG_WRITE, .offset = mem[2], .bytes = BYTES,
 			.token = TOKEN + 99 };
 		CHECK_EQ(t_admin(&d[2], SNPU_ADM_SEG_EXPORT), SNPU_ADM_S_OK);
 		fails("another token", ops[i], NPUS, SNPU_ERR_FABRIC, PEER(2));
-		d[2].mb->export.seg = 0;
+		d[2].mb->seg_export.seg = 0;
 		CHECK_EQ(t_admin(&d[2], SNPU_ADM_SEG_REVOKE), SNPU_ADM_S_OK);
-		d[2].mb->export = (struct snpu_adm_export){
+		d[2].mb->seg_export = (struct snpu_adm_export){
 			.access = i ? SNPU_SEG_READ : SNPU_SEG_WRITE, .offset = mem[2],
 			.bytes = BYTES, .token = TOKEN + 2 };
 		CHECK_EQ(t_admin(&d[2], SNPU_ADM_SEG_EXPORT), SNPU_ADM_S_OK);

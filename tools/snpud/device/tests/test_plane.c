@@ -318,7 +318,7 @@ static void same_log(bool far)
 		/* results go to the other NPU */
 		uint64_t there = t_hbm_alloc(&d2, BYTES, SNPU_HUGE_SIZE);
 
-		d2.mb->export = (struct snpu_adm_export){
+		d2.mb->seg_export = (struct snpu_adm_export){
 			.seg = 0, .access = SNPU_SEG_READ | SNPU_SEG_WRITE, .offset = there,
 			.bytes = BYTES, .token = TOKEN,
 		};

@@ -43,11 +43,11 @@ static void program(struct snpu_machine *m)
 		mem = t_hbm_alloc(&d[i], BYTES, SNPU_HUGE_SIZE);
 		memset(d[i].hbm + mem, 0, BYTES);
 		t_map(&d[i], root, VA, BYTES, T_LEAF_HBM(mem));
-		d[i].mb->export.seg = 0;
-		d[i].mb->export.access = SNPU_SEG_READ | SNPU_SEG_WRITE;
-		d[i].mb->export.offset = mem;
-		d[i].mb->export.bytes = BYTES;
-		d[i].mb->export.token = TOKEN;
+		d[i].mb->seg_export.seg = 0;
+		d[i].mb->seg_export.access = SNPU_SEG_READ | SNPU_SEG_WRITE;
+		d[i].mb->seg_export.offset = mem;
+		d[i].mb->seg_export.bytes = BYTES;
+		d[i].mb->seg_export.token = TOKEN;
 		CHECK_EQ(t_admin(&d[i], SNPU_ADM_SEG_EXPORT), SNPU_ADM_S_OK);
 		d[i].mb->import.slot = 5;
 		d[i].mb->import.node = (i + 1) % NPUS;
