@@ -17,7 +17,7 @@ bad()
 # sanitizers add symbols of their own
 exported=$(nm -D --defined-only "$lib" |
 	awk '$2 == "T" && $3 ~ /^snpu_/ { sub(/@.*/, "", $3); print $3 }')
-inline=$(sed -n 's/^static inline [a-z0-9_ ]*\(snpu_[a-z0-9_]*\)(.*/\1/p' "$@")
+inline=$(sed -n 's/^SNPU_INLINE [a-z0-9_ ]*\(snpu_[a-z0-9_]*\)(.*/\1/p' "$@")
 [ -n "$exported" ] || bad "$lib exports nothing"
 [ -n "$inline" ] || bad "no inline function in $*"
 

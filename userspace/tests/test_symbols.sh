@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# test_symbols.sh NM LIBSNPU_SO LIBSNPU_MAP SNPU_H: what the library exports is
-# what its map lists, is what the header declares.
+# test_symbols.sh NM LIBSNPU_SO LIBSNPU_MAP HEADER...: what the library exports is
+# what its map lists, is what the headers declare, or define inline.
 
-nm=$1 so=$2 map=$3 header=$4
+nm=$1 so=$2 map=$3
+shift 3
+headers=("$@")
 
 exported()
 {
@@ -14,14 +16,14 @@ exported()
 
 mapped()
 {
-	sed -n '/global:/,/local:/s/^[[:space:]]*\([a-z0-9_]*\);.*/\1/p' "$map" | sort -u
+	sed -n '/global:/,/^}/s/^[[:space:]]*\([a-z0-9_]*\);.*/\1/p' "$map" | sort -u
 }
 
-# Declarations begin in column 1 and end with a semicolon; prototypes may go on
-# in the next line
+# Declarations begin in column 1; prototypes may go on in the next line. Functions
+# marked SNPU_INLINE are exported as well
 declared()
 {
-	sed -e '/^#/d' -e '/^ \*/d' "$header" |
+	sed -e '/^#/d' -e '/^ \*/d' -e 's/^SNPU_INLINE //' "${headers[@]}" |
 		grep -oE '^[a-z][a-z0-9_ ]*[ *]snpu_[a-z0-9_]+\(' |
 		grep -v '^static' | sed -E 's/.*[ *](snpu_[a-z0-9_]+)\(/\1/' | sort -u
 }
@@ -46,5 +48,5 @@ echo "TAP version 13"
 echo "1..2"
 e=$(exported) m=$(mapped) d=$(declared)
 same "exported symbols are those of the map" "$e" "$m"
-same "symbols of the map are those of snpu.h" "$m" "$d"
+same "symbols of the map are those of the headers" "$m" "$d"
 exit $rc

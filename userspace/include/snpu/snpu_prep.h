@@ -6,6 +6,7 @@
 #ifndef SNPU_SNPU_PREP_H
 #define SNPU_SNPU_PREP_H
 
+#include <stdint.h>
 #include <string.h>
 
 #include <snpu/snpu_hw.h>
@@ -14,8 +15,13 @@
 extern "C" {
 #endif
 
-static inline void snpu_prep_hdr(union snpu_pkt *p, unsigned int op, unsigned int flags,
-				 unsigned int dtype, unsigned int dtype2, uint32_t arg)
+/* libsnpu exports each function below under the same name too, for bindings of other languages */
+#ifndef SNPU_INLINE
+#define SNPU_INLINE static inline
+#endif
+
+SNPU_INLINE void snpu_prep_hdr(union snpu_pkt *p, unsigned int op, unsigned int flags,
+			       unsigned int dtype, unsigned int dtype2, uint32_t arg)
 {
 	memset(p, 0, sizeof(*p));
 	p->hdr.op = (uint8_t)op;
@@ -25,7 +31,7 @@ static inline void snpu_prep_hdr(union snpu_pkt *p, unsigned int op, unsigned in
 	p->hdr.arg = arg;
 }
 
-static inline uint32_t snpu_f32_bits(float f)
+SNPU_INLINE uint32_t snpu_f32_bits(float f)
 {
 	uint32_t u;
 
@@ -33,12 +39,12 @@ static inline uint32_t snpu_f32_bits(float f)
 	return u;
 }
 
-static inline void snpu_prep_nop(union snpu_pkt *p)
+SNPU_INLINE void snpu_prep_nop(union snpu_pkt *p)
 {
 	snpu_prep_hdr(p, SNPU_OP_NOP, 0, 0, 0, 0);
 }
 
-static inline void snpu_prep_copy(union snpu_pkt *p, uint64_t dst, uint64_t src, uint64_t bytes)
+SNPU_INLINE void snpu_prep_copy(union snpu_pkt *p, uint64_t dst, uint64_t src, uint64_t bytes)
 {
 	snpu_prep_hdr(p, SNPU_OP_COPY, 0, 0, 0, 0);
 	p->copy.src = src;
@@ -47,9 +53,9 @@ static inline void snpu_prep_copy(union snpu_pkt *p, uint64_t dst, uint64_t src,
 }
 
 /* Copies, then signals the semaphore at @sem: @how: SNPU_SEM_SET, ADD. Both may be remote. */
-static inline void snpu_prep_copy_signal(union snpu_pkt *p, uint64_t dst, uint64_t src,
-					 uint64_t bytes, uint64_t sem, uint64_t value,
-					 unsigned int how)
+SNPU_INLINE void snpu_prep_copy_signal(union snpu_pkt *p, uint64_t dst, uint64_t src,
+				       uint64_t bytes, uint64_t sem, uint64_t value,
+				       unsigned int how)
 {
 	snpu_prep_hdr(p, SNPU_OP_COPY, SNPU_PF_SIGNAL, 0, 0, how);
 	p->copy.src = src;
@@ -60,8 +66,8 @@ static inline void snpu_prep_copy_signal(union snpu_pkt *p, uint64_t dst, uint64
 }
 
 /* dst[i] += src[i], atomically at the target; @dtype: F32, BF16, I32 */
-static inline void snpu_prep_reduce_add(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
-					uint64_t src, uint64_t count)
+SNPU_INLINE void snpu_prep_reduce_add(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				      uint64_t src, uint64_t count)
 {
 	snpu_prep_hdr(p, SNPU_OP_REDUCE_ADD, 0, dtype, 0, 0);
 	p->reduce.src = src;
@@ -69,9 +75,9 @@ static inline void snpu_prep_reduce_add(union snpu_pkt *p, unsigned int dtype, u
 	p->reduce.count = count;
 }
 
-static inline void snpu_prep_reduce_add_signal(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
-					       uint64_t src, uint64_t count, uint64_t sem,
-					       uint64_t value, unsigned int how)
+SNPU_INLINE void snpu_prep_reduce_add_signal(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+					     uint64_t src, uint64_t count, uint64_t sem,
+					     uint64_t value, unsigned int how)
 {
 	snpu_prep_hdr(p, SNPU_OP_REDUCE_ADD, SNPU_PF_SIGNAL, dtype, 0, how);
 	p->reduce.src = src;
@@ -85,9 +91,9 @@ static inline void snpu_prep_reduce_add_signal(union snpu_pkt *p, unsigned int d
  * dst = list[0] op list[1] op ..., in this order, in F32, rounded once; @op: SNPU_ELT_ADD, MUL, MAX,
  * MIN; @list: address of @num addresses, to each of which @offset is added. SNPU_CAP_MULTI
  */
-static inline void snpu_prep_reduce_pull(union snpu_pkt *p, unsigned int op, unsigned int dtype,
-					 uint64_t dst, uint64_t list, uint32_t num, uint64_t offset,
-					 uint64_t count)
+SNPU_INLINE void snpu_prep_reduce_pull(union snpu_pkt *p, unsigned int op, unsigned int dtype,
+				       uint64_t dst, uint64_t list, uint32_t num, uint64_t offset,
+				       uint64_t count)
 {
 	snpu_prep_hdr(p, SNPU_OP_REDUCE_PULL, 0, dtype, 0, op);
 	p->multi.addr = dst;
@@ -98,8 +104,8 @@ static inline void snpu_prep_reduce_pull(union snpu_pkt *p, unsigned int op, uns
 }
 
 /* Every list[i] + @offset = @src. SNPU_CAP_MULTI */
-static inline void snpu_prep_multicast(union snpu_pkt *p, uint64_t list, uint32_t num,
-				       uint64_t offset, uint64_t src, uint64_t bytes)
+SNPU_INLINE void snpu_prep_multicast(union snpu_pkt *p, uint64_t list, uint32_t num,
+				     uint64_t offset, uint64_t src, uint64_t bytes)
 {
 	snpu_prep_hdr(p, SNPU_OP_MULTICAST, 0, 0, 0, 0);
 	p->multi.addr = src;
@@ -110,8 +116,8 @@ static inline void snpu_prep_multicast(union snpu_pkt *p, uint64_t list, uint32_
 }
 
 /* @how: SNPU_ATOMIC_ADD, CAS (then @compare), SWAP; the old value goes to @result unless it is 0 */
-static inline void snpu_prep_atomic(union snpu_pkt *p, unsigned int how, uint64_t addr,
-				    uint64_t operand, uint64_t compare, uint64_t result)
+SNPU_INLINE void snpu_prep_atomic(union snpu_pkt *p, unsigned int how, uint64_t addr,
+				  uint64_t operand, uint64_t compare, uint64_t result)
 {
 	snpu_prep_hdr(p, SNPU_OP_ATOMIC, 0, 0, 0, how);
 	p->atomic.addr = addr;
@@ -120,8 +126,8 @@ static inline void snpu_prep_atomic(union snpu_pkt *p, unsigned int how, uint64_
 	p->atomic.result = result;
 }
 
-static inline void snpu_prep_copy2d(union snpu_pkt *p, uint64_t dst, uint64_t dst_pitch,
-				    uint64_t src, uint64_t src_pitch, uint32_t width, uint32_t rows)
+SNPU_INLINE void snpu_prep_copy2d(union snpu_pkt *p, uint64_t dst, uint64_t dst_pitch,
+				  uint64_t src, uint64_t src_pitch, uint32_t width, uint32_t rows)
 {
 	snpu_prep_hdr(p, SNPU_OP_COPY2D, 0, 0, 0, 0);
 	p->copy2d.src = src;
@@ -133,8 +139,8 @@ static inline void snpu_prep_copy2d(union snpu_pkt *p, uint64_t dst, uint64_t ds
 }
 
 /* @pattern_size: 1, 2, 4 or 8 */
-static inline void snpu_prep_fill(union snpu_pkt *p, uint64_t dst, uint64_t bytes, uint64_t pattern,
-				  uint32_t pattern_size)
+SNPU_INLINE void snpu_prep_fill(union snpu_pkt *p, uint64_t dst, uint64_t bytes, uint64_t pattern,
+				uint32_t pattern_size)
 {
 	snpu_prep_hdr(p, SNPU_OP_FILL, 0, 0, 0, pattern_size);
 	p->fill.dst = dst;
@@ -146,9 +152,9 @@ static inline void snpu_prep_fill(union snpu_pkt *p, uint64_t dst, uint64_t byte
  * Dense row-major C[m x n] = A[m x k] * B[k x n]; leading dimensions follow from @flags
  * (SNPU_PF_TRANS_A, TRANS_B, BIAS, ACCUM); change p->matmul.ld* afterwards for others.
  */
-static inline void snpu_prep_matmul(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
-				    unsigned int dtype_c, uint64_t c, uint64_t a, uint64_t b,
-				    uint64_t bias, uint32_t m, uint32_t n, uint32_t k)
+SNPU_INLINE void snpu_prep_matmul(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
+				  unsigned int dtype_c, uint64_t c, uint64_t a, uint64_t b,
+				  uint64_t bias, uint32_t m, uint32_t n, uint32_t k)
 {
 	snpu_prep_hdr(p, SNPU_OP_MATMUL, flags, dtype, dtype_c, 0);
 	p->matmul.a = a;
@@ -164,19 +170,19 @@ static inline void snpu_prep_matmul(union snpu_pkt *p, unsigned int flags, unsig
 }
 
 /* @groups products one after the other, all matrices dense and back to back */
-static inline void snpu_prep_matmul_grouped(union snpu_pkt *p, unsigned int flags,
-					    unsigned int dtype, unsigned int dtype_c, uint64_t c,
-					    uint64_t a, uint64_t b, uint32_t groups, uint32_t m,
-					    uint32_t n, uint32_t k)
+SNPU_INLINE void snpu_prep_matmul_grouped(union snpu_pkt *p, unsigned int flags,
+					  unsigned int dtype, unsigned int dtype_c, uint64_t c,
+					  uint64_t a, uint64_t b, uint32_t groups, uint32_t m,
+					  uint32_t n, uint32_t k)
 {
 	snpu_prep_matmul(p, flags, dtype, dtype_c, c, a, b, 0, m, n, k);
 	p->hdr.arg = groups;
 }
 
 /* out = softmax(scale * Q * K^T) * V; V is the first @dv columns of the keys */
-static inline void snpu_prep_attention(union snpu_pkt *p, unsigned int dtype, uint64_t out,
-				       uint64_t q, uint64_t kv, uint32_t batch, uint32_t rows,
-				       uint32_t len, uint32_t dk, uint32_t dv, float scale)
+SNPU_INLINE void snpu_prep_attention(union snpu_pkt *p, unsigned int dtype, uint64_t out,
+				     uint64_t q, uint64_t kv, uint32_t batch, uint32_t rows,
+				     uint32_t len, uint32_t dk, uint32_t dv, float scale)
 {
 	snpu_prep_hdr(p, SNPU_OP_ATTENTION, 0, dtype, 0, 0);
 	p->attention.q = q;
@@ -191,8 +197,8 @@ static inline void snpu_prep_attention(union snpu_pkt *p, unsigned int dtype, ui
 }
 
 /* @op: SNPU_ELT_ADD, MUL, MAX, MIN */
-static inline void snpu_prep_eltwise(union snpu_pkt *p, unsigned int op, unsigned int dtype,
-				     uint64_t dst, uint64_t a, uint64_t b, uint64_t count)
+SNPU_INLINE void snpu_prep_eltwise(union snpu_pkt *p, unsigned int op, unsigned int dtype,
+				   uint64_t dst, uint64_t a, uint64_t b, uint64_t count)
 {
 	snpu_prep_hdr(p, SNPU_OP_ELTWISE, 0, dtype, 0, op);
 	p->eltwise.a = a;
@@ -201,25 +207,25 @@ static inline void snpu_prep_eltwise(union snpu_pkt *p, unsigned int op, unsigne
 	p->eltwise.count = count;
 }
 
-static inline void snpu_prep_scale(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t a,
-				   float scalar, uint64_t count)
+SNPU_INLINE void snpu_prep_scale(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t a,
+				 float scalar, uint64_t count)
 {
 	snpu_prep_eltwise(p, SNPU_ELT_SCALE, dtype, dst, a, 0, count);
 	p->eltwise.scalar = snpu_f32_bits(scalar);
 }
 
 /* Integer division by @divisor, toward zero; @dtype: I8, I32, I64 */
-static inline void snpu_prep_div(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t a,
-				 uint32_t divisor, uint64_t count)
+SNPU_INLINE void snpu_prep_div(union snpu_pkt *p, unsigned int dtype, uint64_t dst, uint64_t a,
+			       uint32_t divisor, uint64_t count)
 {
 	snpu_prep_eltwise(p, SNPU_ELT_DIV, dtype, dst, a, 0, count);
 	p->eltwise.scalar = divisor;
 }
 
 /* @scale: factor before the conversion, 1.0f: none */
-static inline void snpu_prep_convert(union snpu_pkt *p, uint64_t dst, unsigned int dst_dtype,
-				     uint64_t src, unsigned int src_dtype, uint64_t count,
-				     float scale)
+SNPU_INLINE void snpu_prep_convert(union snpu_pkt *p, uint64_t dst, unsigned int dst_dtype,
+				   uint64_t src, unsigned int src_dtype, uint64_t count,
+				   float scale)
 {
 	snpu_prep_hdr(p, SNPU_OP_CONVERT, 0, src_dtype, dst_dtype, 0);
 	p->convert.src = src;
@@ -229,9 +235,9 @@ static inline void snpu_prep_convert(union snpu_pkt *p, uint64_t dst, unsigned i
 }
 
 /* @flags: 0 or SNPU_PF_COLUMNS; @dst_dtype: F32 or I32 */
-static inline void snpu_prep_reduce_sum(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
-					unsigned int dst_dtype, uint64_t dst, uint64_t src,
-					uint32_t rows, uint32_t cols, uint32_t ld)
+SNPU_INLINE void snpu_prep_reduce_sum(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
+				      unsigned int dst_dtype, uint64_t dst, uint64_t src,
+				      uint32_t rows, uint32_t cols, uint32_t ld)
 {
 	snpu_prep_hdr(p, SNPU_OP_REDUCE_SUM, flags, dtype, dst_dtype, 0);
 	p->rows.src = src;
@@ -242,9 +248,9 @@ static inline void snpu_prep_reduce_sum(union snpu_pkt *p, unsigned int flags, u
 }
 
 /* @flags: 0 or SNPU_PF_CAUSAL, then @offset counts */
-static inline void snpu_prep_softmax(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
-				     uint64_t dst, uint64_t src, uint32_t rows, uint32_t cols,
-				     uint32_t ld, float scale, int32_t offset)
+SNPU_INLINE void snpu_prep_softmax(union snpu_pkt *p, unsigned int flags, unsigned int dtype,
+				   uint64_t dst, uint64_t src, uint32_t rows, uint32_t cols,
+				   uint32_t ld, float scale, int32_t offset)
 {
 	snpu_prep_hdr(p, SNPU_OP_SOFTMAX, flags, dtype, 0, 0);
 	p->rows.src = src;
@@ -257,9 +263,9 @@ static inline void snpu_prep_softmax(union snpu_pkt *p, unsigned int flags, unsi
 	p->rows.offset = offset;
 }
 
-static inline void snpu_prep_rmsnorm(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
-				     uint64_t src, uint64_t weight, uint32_t rows, uint32_t cols,
-				     float eps)
+SNPU_INLINE void snpu_prep_rmsnorm(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				   uint64_t src, uint64_t weight, uint32_t rows, uint32_t cols,
+				   float eps)
 {
 	snpu_prep_hdr(p, SNPU_OP_RMSNORM, 0, dtype, 0, 0);
 	p->rows.src = src;
@@ -273,8 +279,8 @@ static inline void snpu_prep_rmsnorm(union snpu_pkt *p, unsigned int dtype, uint
 }
 
 /* @act: SNPU_ACT_SILU, GELU */
-static inline void snpu_prep_act(union snpu_pkt *p, unsigned int act, unsigned int dtype,
-				 uint64_t dst, uint64_t src, uint64_t count)
+SNPU_INLINE void snpu_prep_act(union snpu_pkt *p, unsigned int act, unsigned int dtype,
+			       uint64_t dst, uint64_t src, uint64_t count)
 {
 	snpu_prep_hdr(p, SNPU_OP_ACT, 0, dtype, 0, act);
 	p->act.src = src;
@@ -282,9 +288,9 @@ static inline void snpu_prep_act(union snpu_pkt *p, unsigned int act, unsigned i
 	p->act.count = count;
 }
 
-static inline void snpu_prep_gather(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
-				    uint64_t table, uint32_t table_rows, uint64_t index,
-				    uint32_t count, uint32_t cols)
+SNPU_INLINE void snpu_prep_gather(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				  uint64_t table, uint32_t table_rows, uint64_t index,
+				  uint32_t count, uint32_t cols)
 {
 	snpu_prep_hdr(p, SNPU_OP_GATHER, 0, dtype, 0, 0);
 	p->gather.table = table;
@@ -297,8 +303,8 @@ static inline void snpu_prep_gather(union snpu_pkt *p, unsigned int dtype, uint6
 	p->gather.ld_dst = cols;
 }
 
-static inline void snpu_prep_argmax(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
-				    uint64_t src, uint32_t rows, uint32_t cols, uint32_t ld)
+SNPU_INLINE void snpu_prep_argmax(union snpu_pkt *p, unsigned int dtype, uint64_t dst,
+				  uint64_t src, uint32_t rows, uint32_t cols, uint32_t ld)
 {
 	snpu_prep_hdr(p, SNPU_OP_ARGMAX, 0, dtype, 0, 0);
 	p->rows.src = src;
@@ -308,8 +314,8 @@ static inline void snpu_prep_argmax(union snpu_pkt *p, unsigned int dtype, uint6
 	p->rows.ld_src = ld;
 }
 
-static inline void snpu_prep_crc32c(union snpu_pkt *p, uint64_t dst, uint64_t src, uint64_t bytes,
-				    uint32_t seed)
+SNPU_INLINE void snpu_prep_crc32c(union snpu_pkt *p, uint64_t dst, uint64_t src, uint64_t bytes,
+				  uint32_t seed)
 {
 	snpu_prep_hdr(p, SNPU_OP_CRC32C, 0, 0, 0, seed);
 	p->crc32c.src = src;
@@ -318,8 +324,8 @@ static inline void snpu_prep_crc32c(union snpu_pkt *p, uint64_t dst, uint64_t sr
 }
 
 /* @how: SNPU_SEM_SET, ADD */
-static inline void snpu_prep_signal(union snpu_pkt *p, uint64_t addr, uint64_t value,
-				    unsigned int how)
+SNPU_INLINE void snpu_prep_signal(union snpu_pkt *p, uint64_t addr, uint64_t value,
+				  unsigned int how)
 {
 	snpu_prep_hdr(p, SNPU_OP_SEM_SIGNAL, 0, 0, 0, how);
 	p->sem.addr = addr;
@@ -327,8 +333,8 @@ static inline void snpu_prep_signal(union snpu_pkt *p, uint64_t addr, uint64_t v
 }
 
 /* @how: SNPU_SEM_GE, EQ; @timeout_ns: 0: never */
-static inline void snpu_prep_wait(union snpu_pkt *p, uint64_t addr, uint64_t value,
-				  unsigned int how, uint64_t timeout_ns)
+SNPU_INLINE void snpu_prep_wait(union snpu_pkt *p, uint64_t addr, uint64_t value,
+				unsigned int how, uint64_t timeout_ns)
 {
 	snpu_prep_hdr(p, SNPU_OP_SEM_WAIT, 0, 0, 0, how);
 	p->sem.addr = addr;
@@ -336,37 +342,37 @@ static inline void snpu_prep_wait(union snpu_pkt *p, uint64_t addr, uint64_t val
 	p->sem.timeout_ns = timeout_ns;
 }
 
-static inline void snpu_prep_barrier(union snpu_pkt *p)
+SNPU_INLINE void snpu_prep_barrier(union snpu_pkt *p)
 {
 	snpu_prep_hdr(p, SNPU_OP_BARRIER, 0, 0, 0, 0);
 }
 
-static inline void snpu_prep_timestamp(union snpu_pkt *p, uint64_t addr)
+SNPU_INLINE void snpu_prep_timestamp(union snpu_pkt *p, uint64_t addr)
 {
 	snpu_prep_hdr(p, SNPU_OP_TIMESTAMP, 0, 0, 0, 0);
 	p->misc.addr = addr;
 }
 
 /* Virtual time; the queue waits there until it is known */
-static inline void snpu_prep_vtimestamp(union snpu_pkt *p, uint64_t addr)
+SNPU_INLINE void snpu_prep_vtimestamp(union snpu_pkt *p, uint64_t addr)
 {
 	snpu_prep_hdr(p, SNPU_OP_TIMESTAMP, SNPU_PF_VIRTUAL, 0, 0, 0);
 	p->misc.addr = addr;
 }
 
 /* Later packets of the queue begin at virtual time @vtime_ns, 0 .. SNPU_MAX_CLOCK, or after */
-static inline void snpu_prep_clock(union snpu_pkt *p, uint64_t vtime_ns)
+SNPU_INLINE void snpu_prep_clock(union snpu_pkt *p, uint64_t vtime_ns)
 {
 	snpu_prep_hdr(p, SNPU_OP_CLOCK, 0, 0, 0, 0);
 	p->misc.addr = vtime_ns;
 }
 
-static inline void snpu_prep_interrupt(union snpu_pkt *p, uint32_t cookie)
+SNPU_INLINE void snpu_prep_interrupt(union snpu_pkt *p, uint32_t cookie)
 {
 	snpu_prep_hdr(p, SNPU_OP_INTERRUPT, 0, 0, 0, cookie);
 }
 
-static inline void snpu_prep_indirect(union snpu_pkt *p, uint64_t addr, uint32_t count)
+SNPU_INLINE void snpu_prep_indirect(union snpu_pkt *p, uint64_t addr, uint32_t count)
 {
 	snpu_prep_hdr(p, SNPU_OP_INDIRECT, 0, 0, 0, 0);
 	p->misc.addr = addr;
