@@ -15,6 +15,10 @@ else
 Q :=
 endif
 
+ifdef ACCEL
+export SNPU_ACCEL := $(ACCEL)
+endif
+
 .DEFAULT_GOAL := help
 
 help:
@@ -44,7 +48,7 @@ help:
 	@echo
 	@echo '  make clean              remove build/ (make distclean: the cache too)'
 	@echo
-	@echo 'V=1 shows the commands; J=N limits parallel jobs. $(VM)/snpu-vm --help: all about guests.'
+	@echo 'V=1 shows the commands; J=N limits parallel jobs; ACCEL=auto|kvm|tcg is how guests run. $(VM)/snpu-vm --help: all about guests.'
 
 tree:
 	$(Q)$(VM)/snpu-tree make

@@ -173,11 +173,6 @@ add_libs()
 		done
 }
 
-is_elf()
-{
-	[[ -f $1 && $(head -c 4 -- "$1" | tail -c 3 2>/dev/null) == ELF ]]
-}
-
 # project_image OUT: what the checkout built, in a cpio laid over the base
 project_image()
 {

@@ -194,3 +194,18 @@ tree_ok()
 	[[ -s $stamp ]] || return 1
 	[[ $(head -n1 -- "$stamp") == "key $(tree_key)" && $(tail -n1 -- "$stamp") == end ]]
 }
+
+# bind_dir DIR: adds DIR to $binds, the directories of this machine that are seen in the tree as well
+bind_dir()
+{
+	[[ -d $1 ]] || return 0
+	case $1/ in
+	//|/usr/*|/bin/*|/sbin/*|/lib*|/etc/*|/boot/*|/opt/|/var/|/tmp/*|/proc/*|/sys/*|/dev/*|"$top"/*) ;;
+	*) binds+=(--bind "$1") ;;
+	esac
+}
+
+is_elf()
+{
+	[[ -f $1 && $(head -c 4 -- "$1" | tail -c 3 2>/dev/null) == ELF ]]
+}

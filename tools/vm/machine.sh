@@ -24,7 +24,7 @@ cleanup()
 	fi
 	[[ -n $qemu_pid ]] && kill -KILL "$qemu_pid" 2>/dev/null
 	wait 2>/dev/null
-	rm -rf --one-file-system -- "$dir" "$stage"
+	rm -rf --one-file-system -- "$dir" "$stage" "${carry:-$stage}"
 }
 
 snpud_alive()
@@ -63,7 +63,13 @@ start_snpud()
 	fi
 	rm -f -- "$dir/ready"
 	mkfifo "$dir/ready" && exec 4<>"$dir/ready" || die "cannot make a pipe in $dir"
-	setpriv --reuid $snpud_uid --regid $snpud_uid --clear-groups --no-new-privs --inh-caps=-all \
+	# a user's programs outside of the tree could not connect to another user id of the user's namespace
+	local as=(--reuid $snpud_uid --regid $snpud_uid --clear-groups)
+	if [[ ${mode:-} == serve && ${SNPU_VM_UID:-0} != 0 ]]; then
+		as=()
+		chown 0:0 "$sockets"
+	fi
+	setpriv "${as[@]}" --no-new-privs --inh-caps=-all \
 		--pdeathsig KILL -- "$bin" "${opts[@]}" >"$dir/snpud.out" 2>&1 </dev/null &
 	snpud_pid=$!
 	while ! read -r -t 0.2 -u 4 ready; do
@@ -159,7 +165,41 @@ machine_opts()
 			((++slot, ++chassis))
 		done
 	done
+	share_opts
 	qemu+=("${qemu_opts[@]}")
+}
+
+# share_opts: directories of this machine over 9p, see guest-init
+share_opts()
+{
+	local i
+
+	for i in "${!shares[@]}"; do
+		qemu+=(-fsdev "local,id=share$i,path=${shares[i]//,/,,},security_model=none,multidevs=remap$([[ ${share_ro[i]} != ro ]] || echo ,readonly=on)"
+		       -device "virtio-9p-pci,bus=pcie.0,fsdev=share$i,mount_tag=share$i")
+	done
+}
+
+# share_modules: 9p for the guest, and the list of what it mounts
+share_modules()
+{
+	local i m file
+
+	((${#shares[@]})) || return 0
+	for i in "${!shares[@]}"; do
+		printf 'share%d %s %s\n' "$i" "${share_ro[i]}" "${shares[i]}"
+	done >"$dir/cmd/snpu/shares"
+	[[ -n $kernel_mods ]] || {
+		grep -qx CONFIG_9P_FS=y "$kernel_build/include/config/auto.conf" && return 0
+		die "--share: the debug kernel is built without 9P_FS; use --file, or Debian's kernel"
+	}
+	for m in 9pnet_virtio 9p; do
+		add_module "$dir/cmd" "$m" || return 1
+		modprobe -d / -S "$kver" --show-depends -q "$m" | while read -r _ file _; do
+			file=/lib/modules/$kver/${file#*/"$kver"/}
+			echo "${file%.xz}"
+		done
+	done | awk '!seen[$0]++' >"$dir/cmd/snpu/share-modules"
 }
 
 # npu_device K: JSON, because a socket address is a structure. A model that
@@ -182,34 +222,6 @@ kernel_line()
 	line+=" rcupdate.rcu_expedited=1 log_buf_len=4M"
 	((verbose)) && line+=" ignore_loglevel" || line+=" loglevel=5"
 	echo "$line guest.mode=$mode guest.npus=$npus guest.module=$module guest.loglevel=$loglevel $append"
-}
-
-# One boot with KVM that must answer; the finding holds until the next boot of
-# this machine. /dev/kvm may open and still not run a kernel.
-kvm_probe()
-{
-	local cached rc=1 m=$mode
-
-	cached=$cache/kvm-$(cat /proc/sys/kernel/random/boot_id)
-	if [[ ! -s $cached ]]; then
-		rm -f -- "$cache"/kvm-*
-		echo no >"$cached.new"
-		if [[ -w /dev/kvm ]]; then
-			mkdir -p "$dir/probe" && cp "$vm_dir/guest-init" "$dir/probe/init" &&
-			chmod 755 "$dir/probe/init" && pack "$dir/probe" "$dir/probe.cpio" || return 1
-			cat "$image_base/base.cpio" "$dir/probe.cpio" >"$dir/probe.img"
-			mode=probe
-			timeout -k 1 20 qemu-system-x86_64 -nodefaults -no-user-config -display none \
-				-no-reboot -machine q35 -accel kvm -cpu host -m 512 -smp 2 \
-				-kernel "$kernel_boot" -initrd "$dir/probe.img" \
-				-append "$(kernel_line)" -serial "file:$dir/probe.log" \
-				>/dev/null 2>&1 </dev/null
-			mode=$m
-			grep -q snpu-probe-alive "$dir/probe.log" 2>/dev/null && echo yes >"$cached.new"
-		fi
-		mv -- "$cached.new" "$cached"
-	fi
-	[[ $(cat "$cached") == yes ]]
 }
 
 # ask_hung_guest: a break and a letter on its console make even a stuck kernel
@@ -270,21 +282,21 @@ watch_guest()
 # when guest or kernel failed
 run_guest()
 {
-	local accel=tcg start rc faults why= word up rest cmd_rc= cat_pid= hung=0 ready_at=
+	local start rc faults why= word up rest cmd_rc= cat_pid= hung=0 ready_at=
 
-	case $kvm in
-	on) accel=kvm ;;
-	auto) kvm_probe && accel=kvm ;;
-	esac
 	mkdir -p "$dir/cmd/snpu" || return 1
+	share_modules || die "cannot put the modules of --share into the guest"
 	{
 		local v
-		for v in $(compgen -e | grep '^SNPU_' | grep -vE '^SNPU_(CACHE|IN_TREE|MIRROR|SOCKET_DIR)$'); do
+		for v in $(compgen -e | grep '^SNPU_' |
+			   grep -vE '^SNPU_(CACHE|IN_TREE|MIRROR|SOCKET_DIR|ACCEL|TREE_LAYER|VM_.*)$'); do
 			printf 'export %s=%q\n' "$v" "${!v}"
 		done
+		[[ ! -d $dir/cmd/opt/snpu/carried ]] || echo 'export LD_LIBRARY_PATH=/opt/snpu/carried'
 		for v in "${guest_env[@]}"; do
 			printf 'export %s=%s\n' "${v%%=*}" "$(sq "${v#*=}")"
 		done
+		[[ -z $guest_cwd ]] || printf 'cd -- %s || exit 125\n' "$(sq "$guest_cwd")"
 		printf '%s ' "$(for v; do printf '%s ' "$(sq "$v")"; done)"
 		echo
 	} >"$dir/cmd/snpu/command"
@@ -297,7 +309,7 @@ run_guest()
 
 	start=${EPOCHREALTIME/./}
 	if [[ $mode == shell ]]; then
-		msg "guest with $npus NPUs, $accel; exit or ^D leaves"
+		msg "guest with $npus NPUs; exit or ^D leaves"
 		qemu-system-x86_64 "${qemu[@]}" <&0 2>"$dir/qemu.err" &
 		qemu_pid=$!
 		wait "$qemu_pid"
