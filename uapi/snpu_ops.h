@@ -1,19 +1,35 @@
 /* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
 /*
- * Names of the operations: each SNPU_OP_* of snpu_hw.h once, for programs that print them.
+ * The operations: each SNPU_OP_* of snpu_hw.h once, without its prefix.
  *
- * SNPU_OPS(X) expands X(NAME) for every operation, without the prefix SNPU_OP_.
+ * Define SNPU_OP(name), include this header where the list belongs, as often as there are lists; it
+ * ends with an #undef.
  */
-#ifndef _SNPU_OPS_H_
-#define _SNPU_OPS_H_
+SNPU_OP(NOP)
+SNPU_OP(COPY)
+SNPU_OP(COPY2D)
+SNPU_OP(FILL)
+SNPU_OP(ATOMIC)
+SNPU_OP(REDUCE_ADD)
+SNPU_OP(REDUCE_PULL)
+SNPU_OP(MULTICAST)
+SNPU_OP(MATMUL)
+SNPU_OP(ELTWISE)
+SNPU_OP(CONVERT)
+SNPU_OP(REDUCE_SUM)
+SNPU_OP(SOFTMAX)
+SNPU_OP(RMSNORM)
+SNPU_OP(ACT)
+SNPU_OP(GATHER)
+SNPU_OP(ARGMAX)
+SNPU_OP(CRC32C)
+SNPU_OP(ATTENTION)
+SNPU_OP(SEM_SIGNAL)
+SNPU_OP(SEM_WAIT)
+SNPU_OP(BARRIER)
+SNPU_OP(TIMESTAMP)
+SNPU_OP(INTERRUPT)
+SNPU_OP(INDIRECT)
+SNPU_OP(CLOCK)
 
-#define SNPU_OPS(X) \
-	X(NOP) X(COPY) X(COPY2D) X(FILL) X(ATOMIC) X(REDUCE_ADD) X(REDUCE_PULL) X(MULTICAST) \
-	X(MATMUL) X(ELTWISE) X(CONVERT) X(REDUCE_SUM) X(SOFTMAX) X(RMSNORM) X(ACT) X(GATHER) \
-	X(ARGMAX) X(CRC32C) X(ATTENTION) \
-	X(SEM_SIGNAL) X(SEM_WAIT) X(BARRIER) X(TIMESTAMP) X(INTERRUPT) X(INDIRECT) X(CLOCK)
-
-/* An entry of a table of names, indexed by SNPU_OP_* */
-#define SNPU_OP_NAME_ENTRY(name)	[SNPU_OP_##name] = #name,
-
-#endif /* _SNPU_OPS_H_ */
+#undef SNPU_OP

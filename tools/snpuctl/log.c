@@ -7,13 +7,15 @@
 
 #include "log/packet_log.h"
 #include "snpu_hw.h"
-#include "snpu_ops.h"
 #include "snpuctl.h"
 
 /* In lower case, as the other words of a line; valid until the next call */
 static const char *op_name(unsigned int op)
 {
-	static const char *const names[] = { SNPU_OPS(SNPU_OP_NAME_ENTRY) };
+	static const char *const names[] = {
+#define SNPU_OP(name)	[SNPU_OP_##name] = #name,
+#include "snpu_ops.h"
+	};
 	static char word[16];
 	size_t i;
 

@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "internal.h"
-#include "snpu_ops.h"
 
 static __thread char last_error[512];
 static atomic_uint log_level;
@@ -103,7 +102,10 @@ SNPU_EXPORT const char *snpu_error_name(unsigned int code)
  */
 SNPU_EXPORT const char *snpu_op_name(unsigned int op)
 {
-	static const char *const name[] = { SNPU_OPS(SNPU_OP_NAME_ENTRY) };
+	static const char *const name[] = {
+#define SNPU_OP(name)	[SNPU_OP_##name] = #name,
+#include "snpu_ops.h"
+	};
 
 	return op < sizeof(name) / sizeof(name[0]) && name[op] ? name[op] : "?";
 }

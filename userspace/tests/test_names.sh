@@ -4,7 +4,7 @@
 # test_names.sh HW_H OPS_H: the list of names has each operation of the hardware ABI. TAP.
 
 hw=$(sed -n 's/^#define SNPU_OP_\([A-Z0-9_]*\)[ \t].*/\1/p' "$1" | sort)
-list=$(grep -v '^#define' "$2" | grep -o 'X([A-Z0-9_]*)' | sed 's/X(\(.*\))/\1/' | grep -v '^NAME$' | sort)
+list=$(sed -n 's/^SNPU_OP(\([A-Z0-9_]*\))$/\1/p' "$2" | sort)
 echo 1..2
 [ "$(echo "$hw" | wc -l)" -gt 20 ] || { echo "Bail out! no operations in $1"; exit 1; }
 echo 'ok 1 - the header has operations'

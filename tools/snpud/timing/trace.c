@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "snpu_hw.h"
-#include "snpu_ops.h"
 #include "timing/timing_priv.h"
 
 #define PID_RES		1000000u	/* above all nodes */
@@ -28,7 +27,10 @@ struct out {
 
 static const char *op_name(unsigned int op)
 {
-	static const char *const names[] = { SNPU_OPS(SNPU_OP_NAME_ENTRY) };
+	static const char *const names[] = {
+#define SNPU_OP(name)	[SNPU_OP_##name] = #name,
+#include "snpu_ops.h"
+	};
 
 	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
 }
