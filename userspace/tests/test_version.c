@@ -328,7 +328,8 @@ static void npu_disconnect(void *priv)
 static void npus(void)
 {
 	static const struct snpu_vfu_ops ops = {
-		npu_connect, npu_read, npu_write, NULL, npu_unmap, npu_reset, npu_disconnect,
+		.connect = npu_connect, .region_read = npu_read, .region_write = npu_write,
+		.dma_unmap = npu_unmap, .reset = npu_reset, .disconnect = npu_disconnect,
 	};
 	static const struct { uint32_t magic, version; const char *text; } bad[] = {
 		{ SNPU_MAGIC, 2 << 16, "hardware ABI is 2.0, this library knows 1.x: libsnpu" },

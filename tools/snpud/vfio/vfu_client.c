@@ -278,7 +278,7 @@ static int negotiate(struct snpu_vfuc *c)
 		.max_fds = SNPU_VFU_MAX_FDS,
 		.max_xfer = SNPU_VFU_MAX_XFER,
 		.pgsizes = SNPU_VFU_PAGE,
-		.max_maps = 65535,
+		.max_maps = UINT32_MAX,	/* no limit here: the server names its own */
 		.multi = true,
 		.named = SNPU_VFU_CAP_ALL,
 	};

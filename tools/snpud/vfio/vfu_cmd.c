@@ -55,8 +55,12 @@ static int cmd_version(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_rep
 		return VFU_CLOSE;
 	v.minor = v.minor < SNPU_VFU_MINOR ? v.minor : SNPU_VFU_MINOR;
 	memcpy(out, &v, sizeof(v));
-	/* a subset of what the client has named, by the rules */
+	/* a subset of what the client has named, by the rules; QEMU takes no larger number of maps
+	 * than its own, and sends more all the same if its guest has a vIOMMU
+	 */
 	ours.named = d->peer.named;
+	if (ours.max_maps > d->peer.max_maps)
+		ours.max_maps = d->peer.max_maps;
 	ret = snpu_vfu_caps_print(&ours, (char *)out + sizeof(v), SNPU_VFU_MAX_JSON);
 	if (ret < 0)
 		return VFU_CLOSE;

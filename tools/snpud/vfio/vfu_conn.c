@@ -207,6 +207,7 @@ static void serve(struct snpu_vfu_dev *d)
 {
 	d->versioned = false;
 	d->complaints = 0;
+	vfu_lost_reset(&d->lost);
 	vfu_log(d->srv, SNPU_VFU_LOG_DEBUG, "%s: client connected", d->name);
 
 	pthread_mutex_lock(&d->tx_lock);

@@ -240,6 +240,8 @@ static int copy(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len, bo
 		} else {
 			memcpy(b, host, k);
 		}
+		if (host && snpu_vfu_dma_lost(d, host, k))
+			return -EFAULT;
 		iova += k;
 		b += k;
 		len -= k;

@@ -1,221 +1,37 @@
 // SPDX-License-Identifier: MIT
 /*
- * The DMA table: regions of the client's memory, sorted by address.
- *
- * Workers of the device look addresses up all the time and a client changes the table seldom, so
- * readers take no lock: @map_seq is odd while the table changes, and who finds that it moved looks
- * again. The array never moves and every field is read and written whole, so a reader that loses
- * the race sees nonsense, but never anything outside.
+ * DMA_MAP, DMA_UNMAP, and what the device sees of the client's memory.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/magic.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include "vfu_priv.h"
-#include "vfu_sigbus.h"
 
-#define TRIES	64
-
-#define get(p)		__atomic_load_n(&(p), __ATOMIC_RELAXED)
-#define put(p, v)	__atomic_store_n(&(p), v, __ATOMIC_RELAXED)
-
-static size_t table_bytes(const struct snpu_vfu_dev *d)
+static void notify(void *priv)
 {
-	return (size_t)d->srv->cfg.max_dma_maps * sizeof(struct vfu_map);
+	struct snpu_vfu_dev *d = priv;
+
+	if (d->ops->dma_lost)
+		d->ops->dma_lost(d->priv);
 }
 
 int vfu_maps_init(struct snpu_vfu_dev *d)
 {
-	void *p = mmap(NULL, table_bytes(d), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	pthread_mutex_init(&d->map_lock, NULL);
-	if (p == MAP_FAILED)
-		return -ENOMEM;
-	d->maps = p;
-	return 0;
+	d->lost.notify = notify;
+	d->lost.priv = d;
+	return vfu_table_init(&d->table, d->srv->cfg.max_dma_maps);
 }
 
 void vfu_maps_free(struct snpu_vfu_dev *d)
 {
-	if (d->maps)
-		munmap(d->maps, table_bytes(d));
-	pthread_mutex_destroy(&d->map_lock);
-}
-
-/* Number of regions that begin at or before @iova */
-static unsigned int upper(struct snpu_vfu_dev *d, uint64_t iova)
-{
-	unsigned int lo = 0, hi = get(d->nr_maps);
-
-	while (lo < hi) {
-		unsigned int mid = lo + (hi - lo) / 2;
-
-		if (get(d->maps[mid].iova) <= iova)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static bool lookup(struct snpu_vfu_dev *d, uint64_t iova, struct vfu_map *out)
-{
-	unsigned int i = upper(d, iova);
-	struct vfu_map *m;
-
-	if (!i)
-		return false;
-	m = &d->maps[i - 1];
-	out->iova = get(m->iova);
-	out->size = get(m->size);
-	out->host = get(m->host);
-	out->prot = get(m->prot);
-	out->mem = get(m->mem);
-	return iova - out->iova < out->size;
-}
-
-bool vfu_map_find(struct snpu_vfu_dev *d, uint64_t iova, struct vfu_map *out)
-{
-	bool ret;
-	int i;
-
-	for (i = 0; i < TRIES; i++) {
-		unsigned int seq = __atomic_load_n(&d->map_seq, __ATOMIC_ACQUIRE);
-
-		if (seq & 1) {
-			sched_yield();
-			continue;
-		}
-		ret = lookup(d, iova, out);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (get(d->map_seq) == seq)
-			return ret;
-	}
-	/* the writer may be off the CPU in the middle of it */
-	pthread_mutex_lock(&d->map_lock);
-	ret = lookup(d, iova, out);
-	pthread_mutex_unlock(&d->map_lock);
-	return ret;
-}
-
-static void change_begin(struct snpu_vfu_dev *d)
-{
-	pthread_mutex_lock(&d->map_lock);
-	put(d->map_seq, d->map_seq + 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-static void change_end(struct snpu_vfu_dev *d)
-{
-	__atomic_store_n(&d->map_seq, d->map_seq + 1, __ATOMIC_RELEASE);
-	pthread_mutex_unlock(&d->map_lock);
-}
-
-static void put_map(struct vfu_map *to, const struct vfu_map *m)
-{
-	put(to->iova, m->iova);
-	put(to->size, m->size);
-	put(to->host, m->host);
-	put(to->prot, m->prot);
-	put(to->mem, m->mem);
-}
-
-/* Replaces the regions @at .. @at + @old - 1 by the @new ones of @m; only this thread writes */
-static void replace(struct snpu_vfu_dev *d, unsigned int at, unsigned int old,
-		    const struct vfu_map *m, unsigned int new)
-{
-	unsigned int i, n = d->nr_maps;
-
-	change_begin(d);
-	if (new > old)
-		for (i = n; i > at + old; i--)
-			put_map(&d->maps[i - 1 + new - old], &d->maps[i - 1]);
-	else if (new < old)
-		for (i = at + old; i < n; i++)
-			put_map(&d->maps[i - (old - new)], &d->maps[i]);
-	for (i = 0; i < new; i++)
-		put_map(&d->maps[at + i], &m[i]);
-	put(d->nr_maps, n + new - old);
-	change_end(d);
-}
-
-/* A region is gone, and no thread uses it any more */
-static void release(struct snpu_vfu_dev *d, const struct vfu_map *m)
-{
-	struct vfu_mem *mem = m->mem;
-
-	if (!mem || --mem->refs)
-		return;
-	if (snpu_vfu_sigbus_del(mem->guard))
-		vfu_log(d->srv, SNPU_VFU_LOG_WARN,
-			"%s: client closed: it shrank the file behind DMA memory %#" PRIx64
-			"..%#" PRIx64,
-			d->name, m->iova, m->iova + m->size - 1);
-	munmap(mem->host, mem->size);
-	free(mem);
-}
-
-static int map_fd(struct snpu_vfu_dev *d, const struct snpu_vfu_dma_map *a, int fd,
-		  struct vfu_map *m)
-{
-	size_t page = SNPU_VFU_PAGE;
-	struct statfs fs;
-	struct stat st;
-	int prot = 0, guard;
-	void *p;
-
-	if (fstat(fd, &st) || fstatfs(fd, &fs))
-		return -errno;
-	if (!S_ISREG(st.st_mode)) {
-		vfu_complain(d, "DMA_MAP: the descriptor is not a file of memory (mode %#o)",
-			     st.st_mode);
-		return -EINVAL;
-	}
-	if (a->offset > (uint64_t)st.st_size || a->size > (uint64_t)st.st_size - a->offset) {
-		vfu_complain(d, "DMA_MAP: offset %#" PRIx64 ", size %#" PRIx64
-			     ", but the file has %#jx bytes",
-			     a->offset, a->size, (uintmax_t)st.st_size);
-		return -EINVAL;
-	}
-	if (fs.f_type == HUGETLBFS_MAGIC)
-		page = (size_t)fs.f_bsize;
-	if (a->flags & VFIO_DMA_MAP_FLAG_READ)
-		prot |= PROT_READ;
-	if (a->flags & VFIO_DMA_MAP_FLAG_WRITE)
-		prot |= PROT_WRITE;
-	p = mmap(NULL, a->size, prot, MAP_SHARED | MAP_NORESERVE, fd, (off_t)a->offset);
-	if (p == MAP_FAILED) {
-		int ret = -errno;
-
-		vfu_complain(d, "DMA_MAP: %#" PRIx64 " bytes cannot be mapped: %s", a->size,
-			     strerror(-ret));
-		return ret;
-	}
-	m->mem = malloc(sizeof(*m->mem));
-	guard = m->mem ? snpu_vfu_sigbus_add(p, a->size, page, d->sock) : -1;
-	if (guard < 0) {
-		free(m->mem);
-		munmap(p, a->size);
-		return -ENOMEM;
-	}
-	*m->mem = (struct vfu_mem){ .host = p, .size = a->size, .refs = 1, .guard = guard };
-	m->host = p;
-	return 0;
+	vfu_table_fini(&d->table);
 }
 
 int vfu_cmd_dma_map(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r)
 {
 	struct snpu_vfu_dma_map a;
-	struct vfu_map m, old;
-	unsigned int at;
+	struct vfu_map m;
 	int ret;
 
 	(void)r;
@@ -235,54 +51,51 @@ int vfu_cmd_dma_map(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply 
 			     a.iova, a.size, a.offset);
 		return -EINVAL;
 	}
-	at = upper(d, a.iova + (a.size - 1));
-	if (at && (old = d->maps[at - 1], old.iova + (old.size - 1) >= a.iova)) {
+	if (vfu_table_first(&d->table, a.iova, a.iova + (a.size - 1), &m)) {
 		vfu_complain(d, "DMA_MAP: %#" PRIx64 "..%#" PRIx64 " overlaps %#" PRIx64
 			     "..%#" PRIx64,
-			     a.iova, a.iova + (a.size - 1), old.iova, old.iova + (old.size - 1));
+			     a.iova, a.iova + (a.size - 1), m.iova, m.iova + (m.size - 1));
 		return -EEXIST;
 	}
-	if (d->nr_maps >= d->srv->cfg.max_dma_maps) {
-		vfu_complain(d, "DMA_MAP: %u regions are the limit", d->nr_maps);
+	if (d->table.nr >= d->table.max) {
+		vfu_complain(d, "DMA_MAP: %u regions are the limit", d->table.max);
 		return -ENOSPC;
 	}
 	m = (struct vfu_map){ .iova = a.iova, .size = a.size, .prot = a.flags };
 	if (q->fds.n) {
-		ret = map_fd(d, &a, q->fds.fd[0], &m);
+		ret = vfu_mem_get(d, q->fds.fd[0], a.offset, a.size,
+				  a.flags & VFIO_DMA_MAP_FLAG_WRITE, &m.mem);
 		if (ret)
 			return ret;
+		m.host = m.mem->host + (a.offset - m.mem->off);
 	}
-
-	replace(d, at, 0, &m, 1);
-	if (d->ops->dma_map)
+	ret = vfu_table_add(&d->table, &m);
+	if (!ret && d->ops->dma_map)
 		d->ops->dma_map(d->priv, m.iova, m.size);
-	return 0;
-}
-
-/* Empties the table in readers' eyes; the entries stay, for release() */
-static unsigned int empty(struct snpu_vfu_dev *d)
-{
-	unsigned int n = d->nr_maps;
-
-	change_begin(d);
-	put(d->nr_maps, 0);
-	change_end(d);
-	return n;
+	return ret;
 }
 
 void vfu_maps_drop(struct snpu_vfu_dev *d, void (*quiesce)(struct snpu_vfu_dev *d))
 {
-	unsigned int i, n = empty(d);
-
+	vfu_table_clear(&d->table);
+	vfu_mem_put_all(d);
 	quiesce(d);
-	for (i = 0; i < n; i++)
-		release(d, &d->maps[i]);
+	vfu_mem_reap(d);
 }
 
 static void unmap_all_cb(struct snpu_vfu_dev *d)
 {
 	if (d->ops->dma_unmap)
 		d->ops->dma_unmap(d->priv, 0, 0);
+}
+
+/* A region is gone, or with @more there is one more of the same memory */
+static void count_region(void *ctx, const struct vfu_map *m, bool more)
+{
+	if (m->mem && more)
+		m->mem->refs++;
+	else if (m->mem)
+		vfu_mem_put(ctx, m->mem);
 }
 
 /*
@@ -292,54 +105,21 @@ static void unmap_all_cb(struct snpu_vfu_dev *d)
  */
 static int unmap_range(struct snpu_vfu_dev *d, uint64_t iova, uint64_t last)
 {
-	unsigned int i, at = upper(d, iova), end = upper(d, last), n, rests = 0;
-	struct vfu_map *gone, rest[2];
-	int ret = 0;
+	bool cut;
+	int ret = vfu_table_cut(&d->table, iova, last, count_region, d, &cut);
 
-	if (at && d->maps[at - 1].iova + (d->maps[at - 1].size - 1) >= iova)
-		at--;
-	n = end - at;
-	/* nothing there: no worker has to be waited for */
-	if (!n)
-		return 0;
-	gone = malloc(n * sizeof(*gone));
-	if (!gone)
-		return -ENOMEM;
-	memcpy(gone, &d->maps[at], n * sizeof(*gone));
-	if (gone[0].iova < iova) {
-		rest[rests] = gone[0];
-		rest[rests++].size = iova - gone[0].iova;
-	}
-	if (gone[n - 1].iova + (gone[n - 1].size - 1) > last) {
-		uint64_t skip = last + 1 - gone[n - 1].iova;
-
-		rest[rests] = gone[n - 1];
-		rest[rests].iova += skip;
-		rest[rests].size -= skip;
-		if (rest[rests].host)
-			rest[rests].host += skip;
-		rests++;
-	}
-	for (i = 0; i < rests; i++)
-		if (rest[i].mem)
-			rest[i].mem->refs++;
-	if (d->nr_maps + rests - n > d->srv->cfg.max_dma_maps) {
+	if (ret)
 		vfu_complain(d, "DMA_UNMAP: %#" PRIx64 "..%#" PRIx64 " cuts a region in two, and "
-			     "%u regions are the limit: what lies above is unmapped too",
-			     iova, last, d->srv->cfg.max_dma_maps);
-		if (rest[--rests].mem)
-			rest[rests].mem->refs--;
-		ret = -ENOSPC;
-	}
-	replace(d, at, n, rest, rests);
-
+			     "%u regions are the limit: the part above is unmapped too",
+			     iova, last, d->table.max);
+	/* nothing was there: no worker has to be waited for */
+	if (!cut)
+		return ret;
 	vfu_dma_gate(d, true);
 	if (d->ops->dma_unmap)
 		d->ops->dma_unmap(d->priv, iova, last - iova + 1);
 	vfu_dma_gate(d, false);
-	for (i = 0; i < n; i++)
-		release(d, &gone[i]);
-	free(gone);
+	vfu_mem_reap(d);
 	return ret;
 }
 
@@ -360,7 +140,7 @@ int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_repl
 	r->iov[0] = (struct iovec){ .iov_base = (void *)q->data, .iov_len = sizeof(a) };
 	r->n = 1;
 	if (a.flags) {
-		if (!d->nr_maps)
+		if (!d->table.nr)
 			return 0;
 		vfu_dma_gate(d, true);
 		vfu_maps_drop(d, unmap_all_cb);
@@ -377,12 +157,25 @@ int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_repl
 	return unmap_range(d, a.iova, a.iova + (a.size - 1));
 }
 
+/* Is some of [@host, @host + @len) gone? @at: the first byte that is. Logs each loss once */
+static bool lost(struct snpu_vfu_dev *d, const void *host, uint64_t len, uintptr_t *at)
+{
+	struct vfu_lost_part *p = vfu_lost_find(&d->lost, host, len, at);
+
+	if (p && !__atomic_exchange_n(&p->told, true, __ATOMIC_RELAXED))
+		vfu_log(d->srv, SNPU_VFU_LOG_WARN,
+			"%s: the client has shrunk a file that it gave as DMA memory (or the "
+			"memory failed): the NPU cannot reach it any more", d->name);
+	return p;
+}
+
 int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, void **host,
 			   uint64_t *run)
 {
 	struct vfu_map m;
+	uintptr_t at;
 
-	if (!vfu_map_find(d, iova, &m) ||
+	if (!vfu_table_find(&d->table, iova, &m) ||
 	    !(m.prot & (write ? VFIO_DMA_MAP_FLAG_WRITE : VFIO_DMA_MAP_FLAG_READ)))
 		return -EFAULT;
 	*run = m.size - (iova - m.iova);
@@ -391,5 +184,17 @@ int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, vo
 		return -EOPNOTSUPP;
 	}
 	*host = m.host + (iova - m.iova);
+	/* up to what the client has taken away */
+	if (lost(d, *host, *run, &at)) {
+		*run = at - (uintptr_t)*host;
+		return *run ? 0 : -EFAULT;
+	}
 	return 0;
+}
+
+bool snpu_vfu_dma_lost(struct snpu_vfu_dev *d, const void *host, uint64_t len)
+{
+	uintptr_t at;
+
+	return lost(d, host, len, &at);
 }

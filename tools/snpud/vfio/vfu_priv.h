@@ -3,7 +3,7 @@
  * Inside of the vfio-user server.
  *
  * Locks of a device, none taken within another except where said: @lock (who is connected; the
- * server's lock may be held), @map_lock (writers of the DMA table), @irq_lock, @tx_lock (one
+ * server's lock may be held), the DMA table's (its writer), @irq_lock, @tx_lock (one
  * message at a time onto the socket; held while it is sent, which is limited in time), @dma_lock
  * (messages to the client that wait for a reply). No callback runs under any of them.
  */
@@ -15,43 +15,20 @@
 
 #include "vfu_caps.h"
 #include "vfu_io.h"
+#include "vfu_mem.h"
 #include "vfu_server.h"
+#include "vfu_sigbus.h"
+#include "vfu_table.h"
 
 #define VFU_DEF_TIMEOUT_MS	2000u
 #define VFU_VERSION_TIMEOUT_MS	5000u
-#define VFU_DEF_MAPS		16384u
+#define VFU_DEF_MAPS		(1u << 20)
+#define VFU_DEF_FILES		64u
+#define VFU_DEF_BYTES		(1ull << 44)
 #define VFU_LOG_LIMIT		16u
 
 /* What a command handler returns to have the connection closed; it has logged why */
 #define VFU_CLOSE		1
-
-/**
- * struct vfu_mem - memory of the client that is mapped here
- * @host: where
- * @size: bytes
- * @refs: regions that lie in it; connection thread only
- * @guard: of the SIGBUS guard
- */
-struct vfu_mem {
-	uint8_t *host;
-	uint64_t size;
-	unsigned int refs;
-	int guard;
-};
-
-/**
- * struct vfu_map - a DMA region
- * @host: where it is mapped, NULL: it came without a descriptor
- * @mem: what @host points into
- * @prot: VFIO_DMA_MAP_FLAG_*
- */
-struct vfu_map {
-	uint64_t iova;
-	uint64_t size;
-	uint8_t *host;
-	struct vfu_mem *mem;
-	uint32_t prot;
-};
 
 /* A message to the client that waits for its reply, on the stack of who waits */
 struct vfu_dma_req {
@@ -102,11 +79,9 @@ struct snpu_vfu_dev {
 	bool versioned;
 	unsigned int complaints;
 
-	/* DMA table: read without a lock, see vfu_map.c */
-	pthread_mutex_t map_lock;
-	unsigned int map_seq;
-	unsigned int nr_maps;
-	struct vfu_map *maps;
+	struct vfu_table table;
+	struct vfu_mems mems;	/* connection thread only */
+	struct vfu_lost lost;
 
 	/* one for each vector, then the request interrupt; @irq_lock */
 	pthread_mutex_t irq_lock;
@@ -134,6 +109,7 @@ struct snpu_vfu_server {
 	pthread_t thread;
 	pthread_mutex_t lock;	/* the list */
 	struct snpu_vfu_dev *devs;
+	unsigned int pool;	/* mappings that clients have of the pool; atomic */
 };
 
 struct vfu_req {
@@ -197,9 +173,6 @@ const char *vfu_region_check(const struct snpu_vfu_region *rg);
 
 int vfu_maps_init(struct snpu_vfu_dev *d);
 void vfu_maps_free(struct snpu_vfu_dev *d);
-
-/** vfu_map_find() - the region that holds @iova, copied. Any thread, no lock */
-bool vfu_map_find(struct snpu_vfu_dev *d, uint64_t iova, struct vfu_map *out);
 
 int vfu_cmd_dma_map(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r);
 int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r);

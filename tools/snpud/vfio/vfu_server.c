@@ -148,6 +148,10 @@ int snpu_vfu_server_create(const struct snpu_vfu_server_cfg *cfg, struct snpu_vf
 		s->cfg.dma_timeout_ms = VFU_DEF_TIMEOUT_MS;
 	if (!s->cfg.max_dma_maps)
 		s->cfg.max_dma_maps = VFU_DEF_MAPS;
+	if (!s->cfg.dma_files)
+		s->cfg.dma_files = VFU_DEF_FILES;
+	if (!s->cfg.max_dma_bytes)
+		s->cfg.max_dma_bytes = VFU_DEF_BYTES;
 	pthread_mutex_init(&s->lock, NULL);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -12,8 +12,9 @@
  * client of one device is refused. A device with no client costs a socket and no thread.
  *
  * What may be called from any thread (the workers of the device): snpu_vfu_dma_translate(),
- * snpu_vfu_dma_read(), snpu_vfu_dma_write(), the snpu_vfu_msg_ ones, snpu_vfu_irq_trigger(), snpu_vfu_req_trigger(),
- * snpu_vfu_dev_drop(), snpu_vfu_dev_connected(). They may be called with no client there.
+ * snpu_vfu_dma_lost(), snpu_vfu_dma_read(), snpu_vfu_dma_write(), the snpu_vfu_msg_ ones,
+ * snpu_vfu_irq_trigger(), snpu_vfu_req_trigger(), snpu_vfu_dev_drop(), snpu_vfu_dev_connected(). They
+ * may be called with no client there.
  *
  * Memory of the client. A region that came with a descriptor is mapped here, and a pointer that
  * snpu_vfu_dma_translate() gave stays good until the next ->dma_unmap, ->disconnect or ->connect
@@ -57,6 +58,9 @@ typedef void (*snpu_vfu_log_fn)(void *ctx, int level, const char *fmt, ...)
  * @dma_map: optional. [@iova, @iova + @size) can be used from now on
  * @dma_unmap: the range is out of the table, with all regions and parts of regions in it; no thread
  *	may use a translation of it on return. @iova and @size 0: all there was
+ * @dma_lost: optional. A thread has touched memory that the client has taken away, see
+ *	snpu_vfu_dma_lost(). Called in that thread and as part of a signal handler: atomic
+ *	operations only
  * @reset: function reset
  * @disconnect: the client is gone and the table empty; as @dma_unmap for everything. Comes once for
  *	each @connect that returned 0
@@ -68,6 +72,7 @@ struct snpu_vfu_ops {
 			    size_t len);
 	void (*dma_map)(void *priv, uint64_t iova, uint64_t size);
 	void (*dma_unmap)(void *priv, uint64_t iova, uint64_t size);
+	void (*dma_lost)(void *priv);
 	int (*reset)(void *priv);
 	void (*disconnect)(void *priv);
 };
@@ -103,14 +108,22 @@ struct snpu_vfu_region {
  * @log_ctx: its first argument
  * @dma_timeout_ms: longest wait for a reply of the client, 0: 2000. Stay well below the 5000 ms
  *	after which QEMU gives up on a server
- * @max_dma_maps: DMA regions of one client at a time, 0: 16384. Each takes one of the process's
- *	mappings, of which the kernel allows 65530 by default
+ * @max_dma_maps: DMA regions of one client at a time, 0: 1048576. A client that names its own limit
+ *	is told no more than that
+ * @dma_files: mappings of files that each client can have, 0: 64. Regions of one file have one in
+ *	common, or a few; each can take two of the process's mappings, of which the kernel allows
+ *	vm.max_map_count
+ * @dma_file_pool: how many more all clients together can have
+ * @max_dma_bytes: bytes of files that one client can have mapped, 0: 16 TiB
  */
 struct snpu_vfu_server_cfg {
 	snpu_vfu_log_fn log;
 	void *log_ctx;
 	unsigned int dma_timeout_ms;
 	unsigned int max_dma_maps;
+	unsigned int dma_files;
+	unsigned int dma_file_pool;
+	uint64_t max_dma_bytes;
 };
 
 /**
@@ -197,6 +210,21 @@ int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, vo
 			   uint64_t *run);
 
 /**
+ * snpu_vfu_dma_lost() - has the client taken away memory that was used?
+ * @d: device
+ * @host: from snpu_vfu_dma_translate()
+ * @len: bytes
+ *
+ * A client can shrink the file behind its memory at any time. An access to what is gone ends, but
+ * reads zero, or writes nothing; snpu_vfu_dma_translate() does not find the memory from then on. A
+ * thread that asks after its access knows whether the access counts. ->dma_lost tells when it is
+ * worth asking.
+ *
+ * Takes no lock. Context: any, does not block.
+ */
+bool snpu_vfu_dma_lost(struct snpu_vfu_dev *d, const void *host, uint64_t len);
+
+/**
  * snpu_vfu_dma_read() - copy from memory of the client
  * @d: device
  * @iova: DMA address
@@ -206,8 +234,9 @@ int snpu_vfu_dma_translate(struct snpu_vfu_dev *d, uint64_t iova, bool write, vo
  * Context: a thread that the ->dma_unmap callback waits for. Blocks where the memory has no
  * descriptor.
  *
- * Return: 0; -EFAULT; -EAGAIN: the device is being reset, unmapped or disconnected; -ETIMEDOUT: the
- * client did not answer; -ENOTCONN; the error that the client gave. Part of it may be copied.
+ * Return: 0; -EFAULT: nothing there, or the client has taken it away; -EAGAIN: the device is being
+ * reset, unmapped or disconnected; -ETIMEDOUT: the client did not answer; -ENOTCONN; the error that
+ * the client gave. Part of it may be copied.
  */
 int snpu_vfu_dma_read(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory of the client: by messages, under a device that works on it, and from under one; and the
- * client library, which does most of the talking here.
+ * Memory of the client: by messages, and under a device that works on it; and the client library,
+ * which does most of the talking here.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -472,48 +472,6 @@ static void unmap_under_a_worker(void)
 	close(fd);
 }
 
-static void shrunk_file(void)
-{
-	struct toy other;
-	struct snpu_vfuc *bystander = NULL;
-	unsigned int lines = toy_lines();
-	uint8_t buf[0x8000];
-	uint64_t v = 0;
-	unsigned int i;
-	int fd = raw_hello(toy.path), memfd = toy_memfd(0x100000);
-
-	CHECK_EQ(toy_add(srv, &other, "other"), 0);
-	CHECK_EQ(snpu_vfuc_connect(other.path, NULL, &bystander), 0);
-	CHECK_EQ(raw_map(fd, 0x100000, 0x100000, memfd), 0);
-	memset(buf, 0xee, sizeof(buf));
-	CHECK_EQ(snpu_vfu_dma_write(toy.dev, 0x100000, buf, sizeof(buf)), 0);
-	CHECK_EQ(ftruncate(memfd, 0x4000), 0);
-	/* what is left reads as it was, what is gone as zero */
-	pthread_rwlock_rdlock(&toy.use);
-	CHECK_EQ(snpu_vfu_dma_read(toy.dev, 0x100000, buf, sizeof(buf)), 0);
-	pthread_rwlock_unlock(&toy.use);
-	for (i = 0; i < sizeof(buf); i++)
-		if (buf[i] != (i < 0x4000 ? 0xee : 0))
-			break;
-	CHECK_EQ(i, sizeof(buf));
-	CHECK(raw_gone(fd));
-	close(fd);
-	CHECK(toy_wait(&toy, &toy.disconnects, toy_count(&toy, &toy.connects)));
-	/* its thread logs as it unmaps, before the next client is served */
-	fd = raw_hello(toy.path);
-	CHECK(fd >= 0);
-	CHECK(toy_lines() == lines + 1 && toy_said("shrank"));
-	close(fd);
-	/* nobody else has noticed */
-	CHECK_EQ(snpu_vfuc_write(bystander, 0, 0, &(uint64_t){ 7 }, 8), 0);
-	CHECK_EQ(snpu_vfuc_read(bystander, 0, 0, &v, 8), 0);
-	CHECK_EQ(v, 7);
-	snpu_vfuc_close(bystander);
-	snpu_vfu_dev_destroy(other.dev);
-	toy_free(&other);
-	close(memfd);
-}
-
 static void deaf_client(void)
 {
 	struct snpu_vfu_region_rw a = { .offset = 0, .region = 2, .count = 65536 };
@@ -670,7 +628,6 @@ int main(void)
 	RUN(gone_while_asked);
 	RUN(unmap_while_asked);
 	RUN(unmap_under_a_worker);
-	RUN(shrunk_file);
 	RUN(deaf_client);
 	RUN(lying_server);
 	snpu_vfu_server_destroy(srv);

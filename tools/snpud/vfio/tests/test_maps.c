@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The DMA table: unmaps of every extent, compared with a model of pages.
+ * The DMA table: unmaps of every extent, compared with a model of pages; many regions, and how many
+ * mappings of the process they take.
  */
 #include <errno.h>
 #include <string.h>
@@ -214,6 +215,166 @@ static void reset_and_disconnect(void)
 	close(fd);
 }
 
+/* More regions than the kernel gives a process mappings, in no order */
+#define MANY	70001u
+
+static unsigned int scramble(unsigned int i, unsigned int step)
+{
+	return (unsigned int)((uint64_t)i * step % MANY);
+}
+
+static void many_regions(void)
+{
+	struct snpu_vfu_server *s = toy_server(0, 0);
+	struct snpu_vfuc *c = NULL;
+	unsigned int i, before, bad = 0;
+	int fd = numbered(MANY);
+	struct toy t;
+
+	NEED(s && !toy_add(s, &t, "many"));
+	NEED(!snpu_vfuc_connect(t.path, NULL, &c));
+	before = toy_mappings();
+	/* a gap after every third one */
+	for (i = 0; i < MANY; i++) {
+		uint64_t k = scramble(i, 40009);
+
+		bad += snpu_vfuc_dma_map(c, (k + k / 3) * PAGE, PAGE, RW, fd, k * PAGE) != 0;
+	}
+	CHECK_EQ(bad, 0);
+	CHECK(toy_mappings() <= before + 4);
+	for (i = 0; i < MANY; i++) {
+		uint32_t v = 0;
+
+		bad += snpu_vfu_dma_read(t.dev, (i + i / 3) * PAGE, &v, 4) || v != i + 1;
+		if (i % 3 == 2)
+			bad += snpu_vfu_dma_read(t.dev, (i + i / 3 + 1) * PAGE, &v, 4) != -EFAULT;
+	}
+	CHECK_EQ(bad, 0);
+	/* nine of ten go one by one, in another order, the rest at once */
+	for (i = 0; i < MANY; i++) {
+		uint64_t k = scramble(i, 30011);
+
+		if (k % 10)
+			bad += snpu_vfuc_dma_unmap(c, (k + k / 3) * PAGE, PAGE) != 0;
+	}
+	for (i = 0; i < MANY; i++) {
+		uint32_t v = 0;
+		int ret = snpu_vfu_dma_read(t.dev, (i + i / 3) * PAGE, &v, 4);
+
+		bad += i % 10 ? ret != -EFAULT : ret || v != i + 1;
+	}
+	CHECK_EQ(bad, 0);
+	CHECK_EQ(snpu_vfuc_dma_unmap(c, 0, 1ull << 40), 0);
+	CHECK_EQ(snpu_vfu_dma_read(t.dev, 0, &i, 4), -EFAULT);
+	CHECK(toy_mappings() <= before + 4);
+	snpu_vfuc_close(c);
+	snpu_vfu_server_destroy(s);
+	toy_free(&t);
+	close(fd);
+}
+
+/* Regions of a file that grows, of one that is larger than what may be mapped, of many files */
+static void files(void)
+{
+	struct snpu_vfu_server *s = toy_server_cfg((struct snpu_vfu_server_cfg){
+		.max_dma_bytes = 1u << 30, .dma_files = 20 });
+	struct snpu_vfuc *c = NULL;
+	unsigned int i, before, bad = 0;
+	struct toy t;
+	uint64_t v;
+	int fd;
+
+	NEED(s && !toy_add(s, &t, "files"));
+	NEED(!snpu_vfuc_connect(t.path, NULL, &c));
+	fd = toy_memfd(0);
+	before = toy_mappings();
+	for (i = 0; i < 1000; i++) {
+		CHECK(!ftruncate(fd, (off_t)((i + 1) * PAGE)));
+		bad += snpu_vfuc_dma_map(c, i * 2 * PAGE, PAGE, RW, fd, i * PAGE) != 0;
+		v = i + 7;
+		bad += snpu_vfu_dma_write(t.dev, i * 2 * PAGE, &v, 8) != 0;
+	}
+	CHECK_EQ(bad, 0);
+	CHECK(toy_mappings() <= before + 16);
+	for (i = 0; i < 1000; i++)
+		bad += pread(fd, &v, 8, (off_t)(i * PAGE)) != 8 || v != i + 7;
+	CHECK_EQ(bad, 0);
+	CHECK_EQ(snpu_vfuc_dma_unmap_all(c), 0);
+	CHECK_EQ(toy_mappings(), before);
+	close(fd);
+
+	/* 1 TiB, of which parts are mapped where they are used */
+	fd = toy_memfd(1ull << 40);
+	for (i = 0; i < 8; i++) {
+		CHECK_EQ(snpu_vfuc_dma_map(c, (uint64_t)i << 36, 0x3000, RW, fd,
+					   ((uint64_t)i << 37) + 0x1ff000), 0);
+		v = i + 100;
+		CHECK_EQ(snpu_vfu_dma_write(t.dev, ((uint64_t)i << 36) + 0x1000, &v, 8), 0);
+		CHECK_EQ(pread(fd, &v, 8, (off_t)(((uint64_t)i << 37) + 0x200000)), 8);
+		CHECK_EQ(v, i + 100);
+	}
+	CHECK_EQ(snpu_vfuc_dma_map(c, 1ull << 41, 1ull << 30, RW, fd, 0), -ENOSPC);
+	CHECK(toy_said("limit of 0x40000000"));
+	CHECK_EQ(snpu_vfuc_dma_unmap_all(c), 0);
+	CHECK_EQ(snpu_vfuc_dma_map(c, 1ull << 41, 1ull << 30, RW, fd, 0), 0);
+	CHECK_EQ(snpu_vfuc_dma_unmap_all(c), 0);
+	CHECK_EQ(toy_mappings(), before);
+	close(fd);
+
+	/* a file that is mapped for reading only first, and then for writing too */
+	fd = numbered(4);
+	CHECK_EQ(snpu_vfuc_dma_map(c, 0, PAGE, RD, fd, 0), 0);
+	CHECK_EQ(snpu_vfuc_dma_map(c, PAGE, PAGE, RW, fd, PAGE), 0);
+	CHECK_EQ(snpu_vfu_dma_write(t.dev, 0, &v, 8), -EFAULT);
+	CHECK_EQ(snpu_vfu_dma_write(t.dev, PAGE, &v, 8), 0);
+	close(fd);
+	snpu_vfuc_close(c);
+	snpu_vfu_server_destroy(s);
+	toy_free(&t);
+}
+
+/* A client that takes all the mappings it gets leaves the others theirs */
+static void shares(void)
+{
+	struct snpu_vfu_server *s = toy_server_cfg((struct snpu_vfu_server_cfg){
+		.dma_files = 4, .dma_file_pool = 3 });
+	struct snpu_vfuc *a = NULL, *b = NULL;
+	int fd[16], i, n;
+	struct toy ta, tb;
+
+	NEED(s && !toy_add(s, &ta, "greedy") && !toy_add(s, &tb, "modest"));
+	NEED(!snpu_vfuc_connect(ta.path, NULL, &a) && !snpu_vfuc_connect(tb.path, NULL, &b));
+	for (i = 0; i < 16; i++)
+		fd[i] = numbered(1);
+	for (n = 0; n < 16; n++)
+		if (snpu_vfuc_dma_map(a, (unsigned int)n * PAGE, PAGE, RW, fd[n], 0))
+			break;
+	CHECK_EQ(n, 7);
+	CHECK(toy_said("7 files are mapped"));
+	for (n = 0; n < 16; n++)
+		if (snpu_vfuc_dma_map(b, (unsigned int)n * PAGE, PAGE, RW, fd[n], 0))
+			break;
+	CHECK_EQ(n, 4);
+	/* what a client gives back to the pool, or leaves behind, others can have */
+	CHECK_EQ(snpu_vfuc_dma_unmap(a, 6 * PAGE, PAGE), 0);
+	CHECK_EQ(snpu_vfuc_dma_map(b, 4 * PAGE, PAGE, RW, fd[4], 0), 0);
+	CHECK_EQ(snpu_vfuc_dma_map(b, 5 * PAGE, PAGE, RW, fd[5], 0), -ENOSPC);
+	snpu_vfuc_close(a);
+	CHECK(toy_wait(&ta, &ta.disconnects, 1));
+	/* it counts itself out before the next client is served */
+	NEED(!snpu_vfuc_connect(ta.path, NULL, &a));
+	CHECK_EQ(snpu_vfuc_dma_map(b, 5 * PAGE, PAGE, RW, fd[5], 0), 0);
+	CHECK_EQ(snpu_vfuc_dma_map(b, 6 * PAGE, PAGE, RW, fd[6], 0), 0);
+	CHECK_EQ(snpu_vfuc_dma_map(b, 7 * PAGE, PAGE, RW, fd[7], 0), -ENOSPC);
+	snpu_vfuc_close(a);
+	snpu_vfuc_close(b);
+	snpu_vfu_server_destroy(s);
+	toy_free(&ta);
+	toy_free(&tb);
+	for (i = 0; i < 16; i++)
+		close(fd[i]);
+}
+
 int main(void)
 {
 	unsigned int fds;
@@ -228,6 +389,9 @@ int main(void)
 	RUN(cut_without_room);
 	RUN(model);
 	RUN(reset_and_disconnect);
+	RUN(many_regions);
+	RUN(files);
+	RUN(shares);
 	snpu_vfu_server_destroy(srv);
 	tap_bad = 0;
 	CHECK_EQ(toy_count(&toy, &toy.connects), toy_count(&toy, &toy.disconnects));

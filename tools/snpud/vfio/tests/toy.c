@@ -35,17 +35,19 @@ static void log_line(void *ctx, int level, const char *fmt, ...)
 	pthread_mutex_unlock(&l->lock);
 }
 
-struct snpu_vfu_server *toy_server(unsigned int timeout_ms, unsigned int max_maps)
+struct snpu_vfu_server *toy_server_cfg(struct snpu_vfu_server_cfg cfg)
 {
-	struct snpu_vfu_server_cfg cfg = {
-		.log = log_line,
-		.log_ctx = &toy_log,
-		.dma_timeout_ms = timeout_ms,
-		.max_dma_maps = max_maps,
-	};
 	struct snpu_vfu_server *s;
 
+	cfg.log = log_line;
+	cfg.log_ctx = &toy_log;
 	return snpu_vfu_server_create(&cfg, &s) ? NULL : s;
+}
+
+struct snpu_vfu_server *toy_server(unsigned int timeout_ms, unsigned int max_maps)
+{
+	return toy_server_cfg((struct snpu_vfu_server_cfg){
+		.dma_timeout_ms = timeout_ms, .max_dma_maps = max_maps, .dma_file_pool = 4096 });
 }
 
 unsigned int toy_lines(void)
@@ -100,13 +102,20 @@ const char *toy_dir(void)
 
 int toy_memfd(uint64_t size)
 {
-	int fd = memfd_create("toy", MFD_CLOEXEC);
+	int fd = memfd_create("toy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd >= 0 && ftruncate(fd, (off_t)size)) {
 		close(fd);
 		fd = -1;
 	}
 	return fd;
+}
+
+static void on_lost(void *priv)
+{
+	struct toy *t = priv;
+
+	__atomic_fetch_add(&t->losses, 1, __ATOMIC_RELAXED);
 }
 
 static void count(struct toy *t, unsigned int *c)
@@ -240,6 +249,7 @@ static const struct snpu_vfu_ops toy_ops = {
 	.region_write = on_write,
 	.dma_map = on_map,
 	.dma_unmap = on_unmap,
+	.dma_lost = on_lost,
 	.reset = on_reset,
 	.disconnect = on_disconnect,
 };
@@ -313,6 +323,18 @@ unsigned int toy_fds(void)
 	while (readdir(d))
 		n++;
 	closedir(d);
+	return n;
+}
+
+unsigned int toy_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned int n = 0;
+	int c;
+
+	while ((c = getc(f)) != EOF)
+		n += c == '\n';
+	fclose(f);
 	return n;
 }
 

@@ -37,6 +37,7 @@ struct toy {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	unsigned int connects, disconnects, maps, unmaps, resets;
+	unsigned int losses;		/* atomic: ->dma_lost */
 	int refuse;			/* what ->connect returns */
 };
 
@@ -51,6 +52,9 @@ extern struct toy_log toy_log;
 
 /** toy_server() - a server that logs into toy_log */
 struct snpu_vfu_server *toy_server(unsigned int timeout_ms, unsigned int max_maps);
+
+/** toy_server_cfg() - likewise, with these limits */
+struct snpu_vfu_server *toy_server_cfg(struct snpu_vfu_server_cfg cfg);
 
 /** toy_lines() - how many lines the server has logged */
 unsigned int toy_lines(void);
@@ -76,6 +80,10 @@ bool toy_wait(struct toy *t, const unsigned int *counter, unsigned int n);
 /** toy_fds() - descriptors that this process has open */
 unsigned int toy_fds(void);
 
+/** toy_mappings() - mappings that this process has */
+unsigned int toy_mappings(void);
+
+/** toy_memfd() - a file of memory; it can be sealed */
 int toy_memfd(uint64_t size);
 
 /* ---- a client without scruples ---- */
