@@ -70,6 +70,13 @@ static void bus_irq(void *priv, unsigned int vector)
 	(void)snpu_vfu_irq_trigger(f->dev, vector);
 }
 
+static bool bus_lost(void *priv, const void *host, uint64_t len)
+{
+	struct function *f = priv;
+
+	return snpu_vfu_dma_lost(f->dev, host, len);
+}
+
 static const struct snpu_bus_ops bus_ops = {
 	.translate = bus_translate,
 	.read = bus_read,
@@ -77,6 +84,7 @@ static const struct snpu_bus_ops bus_ops = {
 	.cancel = bus_cancel,
 	.messages = bus_messages,
 	.irq = bus_irq,
+	.lost = bus_lost,
 };
 
 /* ---- the function, for the client ---- */
@@ -118,6 +126,13 @@ static void fn_dma_unmap(void *priv, uint64_t iova, uint64_t size)
 	(void)iova;
 	(void)size;
 	snpu_npu_bus_changed(f->npu);
+}
+
+static void fn_dma_lost(void *priv)
+{
+	struct function *f = priv;
+
+	snpu_npu_memory_lost(f->npu);
 }
 
 static int fn_reset(void *priv)
@@ -174,6 +189,7 @@ static const struct snpu_vfu_ops fn_ops = {
 	.region_write = fn_write,
 	.dma_map = fn_dma_map,
 	.dma_unmap = fn_dma_unmap,
+	.dma_lost = fn_dma_lost,
 	.reset = fn_reset,
 	.disconnect = fn_disconnect,
 };
@@ -241,10 +257,36 @@ static int function_create(struct snpud_sockets *s, unsigned int i, const char *
 	return snpu_vfu_dev_create(s->srv, &cfg, &f->dev);
 }
 
+/*
+ * How much of the process a client may have. The kernel gives it vm.max_map_count mappings; a
+ * quarter is kept for snpud itself, a mapping of a client can become two (see vfu_sigbus.h), and a
+ * half of the rest is each client's for sure. Of 128 TiB of address space 16 are kept, and HBM
+ * takes some.
+ */
+static void client_limits(struct snpu_machine *m, struct snpu_vfu_server_cfg *cfg)
+{
+	unsigned int i, n = snpu_machine_npus(m), maps = 65530;
+	uint64_t room = 112ull << 40, hbm = 0;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+
+	if (f) {
+		if (fscanf(f, "%u", &maps) != 1)
+			maps = 65530;
+		fclose(f);
+	}
+	maps = maps / 4 * 3 / 2;
+	cfg->dma_files = maps / 2 / n > 4 ? maps / 2 / n : 4;
+	cfg->dma_file_pool = maps > cfg->dma_files * n ? maps - cfg->dma_files * n : 0;
+	for (i = 0; i < n; i++)
+		hbm += snpu_npu_bar2_size(snpu_machine_npu(m, i));
+	room -= hbm < room / 4 * 3 ? hbm : room / 4 * 3;
+	cfg->max_dma_bytes = room / n;
+}
+
 struct snpud_sockets *snpud_sockets_create(const char *dir, struct snpu_machine *m, char *err,
 					   size_t err_len)
 {
-	const struct snpu_vfu_server_cfg cfg = { .log = vfu_log };
+	struct snpu_vfu_server_cfg cfg = { .log = vfu_log };
 	unsigned int i, n = snpu_machine_npus(m);
 	struct snpud_sockets *s;
 	char path[256];
@@ -255,6 +297,7 @@ struct snpud_sockets *snpud_sockets_create(const char *dir, struct snpu_machine 
 		snprintf(err, err_len, "out of memory");
 		return NULL;
 	}
+	client_limits(m, &cfg);
 	ret = snpu_vfu_server_create(&cfg, &s->srv);
 	if (ret) {
 		snprintf(err, err_len, "vfio-user server: %s", strerror(-ret));

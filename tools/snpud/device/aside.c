@@ -197,9 +197,7 @@ static struct snpu_aside *aside_new(struct snpu_npu *n)
 		a->w.plog = snpu_plog_buf_new(m->plog);
 	if (!a->w.engine || (m->plog && !a->w.plog))
 		goto fail;
-	/* the main thread takes the signals, and a fault of a client's memory whoever meets it */
-	sigfillset(&all);
-	sigdelset(&all, SIGBUS);
+	snpu_sched_signals(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&a->w.thread, NULL, aside_main, a);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -25,6 +25,13 @@ int snpu_bus_translate(struct snpu_npu *n, uint64_t iova, bool write, uint8_t **
 	return ret;
 }
 
+bool snpu_bus_lost(struct snpu_npu *n, const void *host, uint64_t len)
+{
+	const struct snpu_bus *bus = snpu_load_acq(&n->bus);
+
+	return bus && bus->ops->lost && bus->ops->lost(bus->priv, host, len);
+}
+
 static int bus_copy(struct snpu_npu *n, uint64_t iova, void *buf, size_t len, bool write)
 {
 	uint8_t *b = buf;
@@ -45,6 +52,8 @@ static int bus_copy(struct snpu_npu *n, uint64_t iova, void *buf, size_t len, bo
 			memcpy(p, b, k);
 		else
 			memcpy(b, p, k);
+		if (snpu_bus_lost(n, p, k))
+			return -EFAULT;
 		iova += k;
 		b += k;
 		len -= k;

@@ -37,9 +37,11 @@ static unsigned int fetch(struct snpu_cur *x, uint64_t va)
 	unsigned int err;
 
 	if (q->ring_host && q->ring_host_va == page) {
+		if (q->ring_is_host)
+			snpu_exec_touch(x, q->ring_host + (va - page), sizeof(x->pkt), va);
 		memcpy(&x->pkt, q->ring_host + (va - page), sizeof(x->pkt));
 		__asm__ volatile("" : : : "memory");
-		return SNPU_ERR_NONE;
+		return snpu_exec_lost(x);
 	}
 	err = snpu_mmu_resolve(q, va, sizeof(x->pkt), false, &hit);
 	if (err) {
@@ -54,13 +56,19 @@ static unsigned int fetch(struct snpu_cur *x, uint64_t va)
 		x->fault_va = va;
 		return SNPU_ERR_FABRIC;
 	}
+	if (hit.aperture == SNPU_APERTURE_HOST)
+		snpu_exec_touch(x, hit.host, sizeof(x->pkt), va);
 	memcpy(&x->pkt, hit.host, sizeof(x->pkt));
 	__asm__ volatile("" : : : "memory");
+	err = snpu_exec_lost(x);
+	if (err)
+		return err;
 	/* Remote memory is checked at its target every time. With poison about, so is ours. */
 	if (hit.node == q->npu->node && hit.aperture != SNPU_APERTURE_FABRIC &&
 	    !snpu_load(&q->npu->poisoned)) {
 		q->ring_host = hit.host - (va - page);
 		q->ring_host_va = page;
+		q->ring_is_host = hit.aperture == SNPU_APERTURE_HOST;
 	}
 	return SNPU_ERR_NONE;
 }
@@ -148,7 +156,9 @@ static void stamp_check(struct snpu_cur *x, unsigned int err)
 static enum snpu_step data_done(struct snpu_cur *x, unsigned int *err)
 {
 	/* a signal tells that the data has arrived */
-	*err = snpu_exec_end_flows(x);
+	*err = snpu_exec_lost(x);
+	if (!*err)
+		*err = snpu_exec_end_flows(x);
 	if (*err)
 		return STEP_FAULT;
 	if (!snpu_exec_signals(&x->pkt))
@@ -249,7 +259,9 @@ static enum snpu_step run_data(struct snpu_cur *x, unsigned int *err)
 					      &x->work);
 	q->nt_stores = true;
 	if (*err) {
-		x->fault_va = fault.va;
+		/* a checkpoint knows of an address what the engine does not */
+		if (fault.va || *err != SNPU_ERR_BUS)
+			x->fault_va = fault.va;
 		return STEP_FAULT;
 	}
 	return data_done(x, err);
@@ -396,7 +408,8 @@ uint64_t snpu_exec_poll_wait(struct snpu_queue *q, uint64_t now)
 	x.entry = SNPU_MEM_NO_ENTRY;
 	if (fetch(&x, q->ib_count ? q->ib_va + (uint64_t)q->ib_pos * SNPU_PKT_BYTES :
 		  q->ring_va + (q->head & (q->ring_entries - 1)) * SNPU_PKT_BYTES) ||
-	    x.pkt.hdr.op != SNPU_OP_SEM_WAIT || (x.pkt.sem.addr & 7) || !snpu_exec_waits(&x))
+	    x.pkt.hdr.op != SNPU_OP_SEM_WAIT || (x.pkt.sem.addr & 7) || !snpu_exec_waits(&x) ||
+	    snpu_exec_lost(&x))
 		return 0;
 	if (!q->deadline)
 		return UINT64_MAX;
@@ -432,6 +445,8 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 		x.read_node = SNPU_PLOG_NO_NODE;
 		x.write_node = SNPU_PLOG_NO_NODE;
 		x.host_mem = 0;
+		x.host_from = NULL;
+		x.host_to = NULL;
 		x.entry = SNPU_MEM_NO_ENTRY;
 		x.shared = SNPU_MEM_NO_ENTRY;
 		x.flow[0].open = false;
@@ -462,6 +477,10 @@ unsigned int snpu_exec_queue(struct snpu_worker *w, struct snpu_queue *q)
 			if (!snpu_aside_put(q))
 				snpu_queue_fault(q, SNPU_ERR_INTERNAL, x.pkt.hdr.op, 0, true);
 			break;
+		}
+		if (step != STEP_FAULT) {
+			err = snpu_exec_lost(&x);
+			step = err ? STEP_FAULT : step;
 		}
 		/* a wait counts when it is over: how often it looked is no one's business */
 		va = x.fault_va;

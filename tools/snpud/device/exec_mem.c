@@ -58,6 +58,24 @@ unsigned int snpu_exec_end_flows(struct snpu_cur *x)
 	return err;
 }
 
+/*
+ * An access to memory that the host has taken away does not fail by itself. The thread that makes
+ * it moves bus_gen first, so an access that was not to the host's memory any more is never later
+ * than the new value. bus_gen moves for other reasons, too: then nothing of this is lost.
+ */
+unsigned int snpu_exec_lost(struct snpu_cur *x)
+{
+	struct snpu_npu *n = x->q->npu;
+
+	/* the access, then the look at bus_gen */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (!x->host_from || snpu_load_acq(&n->bus_gen) == x->q->bus_gen ||
+	    !snpu_bus_lost(n, x->host_from, (uint64_t)(x->host_to - x->host_from)))
+		return SNPU_ERR_NONE;
+	x->fault_va = x->host_va;
+	return SNPU_ERR_BUS;
+}
+
 unsigned int snpu_exec_resolve(struct snpu_cur *x, uint64_t va, uint64_t len, bool write,
 			       struct snpu_mmu_hit *hit)
 {
@@ -70,6 +88,8 @@ unsigned int snpu_exec_resolve(struct snpu_cur *x, uint64_t va, uint64_t len, bo
 		err = snpu_exec_move(x, va, write, hit);
 	if (!err && x->entry != SNPU_MEM_NO_ENTRY)
 		x->set[hit->node / 64] |= 1ull << hit->node % 64;
+	if (!err && hit->host && hit->aperture == SNPU_APERTURE_HOST)
+		snpu_exec_touch(x, hit->host, hit->run, va);
 	if (err)
 		x->fault_va = va;
 	else if (hit->aperture == SNPU_APERTURE_HOST)
@@ -107,6 +127,18 @@ static int mem_resolve(void *ctx, uint64_t va, uint64_t len, unsigned int access
 	return SNPU_ERR_NONE;
 }
 
+/* A message; no pointer survives it, so what was used before has its last chance to be found lost */
+static unsigned int move(struct snpu_cur *x, const struct snpu_mmu_hit *hit, void *buf,
+			 uint64_t *len, bool write)
+{
+	if (snpu_exec_lost(x))
+		return SNPU_ERR_BUS;
+	x->host_from = NULL;
+	x->host_to = NULL;
+	x->messages = true;
+	return snpu_aside_move(x->w, x->q, hit->iova, buf, len, write);
+}
+
 int snpu_exec_slow(struct snpu_cur *x, uint64_t va, void *buf, uint64_t len, bool write)
 {
 	struct snpu_mmu_hit hit;
@@ -122,8 +154,7 @@ int snpu_exec_slow(struct snpu_cur *x, uint64_t va, void *buf, uint64_t len, boo
 		} else if (hit.host) {
 			memcpy(b, hit.host, hit.run);
 		} else if (x->w->aside) {
-			x->messages = true;
-			err = snpu_aside_move(x->w, x->q, hit.iova, b, &hit.run, write);
+			err = move(x, &hit, b, &hit.run, write);
 		} else {
 			/* it was not there when the packet began: see snpu_exec_needs_messages() */
 			err = SNPU_ERR_BUS;
@@ -154,9 +185,14 @@ static int mem_checkpoint(void *ctx)
 	struct snpu_cur *x = ctx;
 	struct snpu_queue *q = x->q;
 
+	if (snpu_exec_lost(x))
+		return SNPU_ERR_BUS;
 	if (!x->w->nested) {
 		snpu_sched_checkpoint(x->w);
 		snpu_mmu_sync(q);
+		/* no pointer is used on */
+		x->host_from = NULL;
+		x->host_to = NULL;
 	}
 	snpu_store(&q->cpl->progress, ++q->progress);
 	if ((snpu_load(&q->stop) & SNPU_STOP_ABORT) || snpu_load(&q->run) == SNPU_RUN_FAULT)

@@ -16,6 +16,8 @@ struct snpu_cur {
 	union snpu_pkt pkt;
 	uint32_t read_node, write_node;		/* other NPUs it touched, for the log */
 	uint8_t host_mem;			/* SNPU_PLOG_HOST_* */
+	const uint8_t *host_from, *host_to;	/* of the host, used since the last checkpoint */
+	uint64_t host_va;			/* the last piece of that */
 	struct snpu_flow flow[2];		/* what it reads from, and writes to, other NPUs */
 	uint32_t entry;				/* place of the list at hand, SNPU_MEM_NO_ENTRY: none */
 	uint32_t shared;			/* that with which the issuer's link is counted */
@@ -68,6 +70,30 @@ bool snpu_exec_by_switch(const struct snpu_cur *x);
  * messages reach? Asked before the packet begins, as it cannot move to another thread in the middle
  */
 bool snpu_exec_needs_messages(struct snpu_cur *x);
+/**
+ * snpu_exec_touch() - memory of the host is about to be used
+ * @x: packet
+ * @host: where
+ * @len: bytes
+ * @va: its address in the queue's address space
+ */
+static inline void snpu_exec_touch(struct snpu_cur *x, const uint8_t *host, uint64_t len,
+				   uint64_t va)
+{
+	if (!x->host_from || host < x->host_from)
+		x->host_from = host;
+	if (host + len > x->host_to)
+		x->host_to = host + len;
+	x->host_va = va;
+}
+
+/**
+ * snpu_exec_lost() - has the host taken away memory that was used since the last checkpoint?
+ * @x: packet, or what looks at one
+ *
+ * Return: SNPU_ERR_NONE; SNPU_ERR_BUS, with @x->fault_va set.
+ */
+unsigned int snpu_exec_lost(struct snpu_cur *x);
 /* memory of the engine; its context is the struct snpu_cur */
 extern const struct snpu_mem_ops snpu_exec_mem_ops;
 

@@ -220,6 +220,12 @@ void snpu_npu_bus_changed(struct snpu_npu *n)
 	snpu_quiesce(n->m);
 }
 
+void snpu_npu_memory_lost(struct snpu_npu *n)
+{
+	/* each queue compares it before it believes what it has read, see snpu_exec_lost() */
+	snpu_add(&n->bus_gen, 1);
+}
+
 /* Worker in a section, or holder of bus_lock */
 void snpu_npu_irq(struct snpu_npu *n, unsigned int vector)
 {

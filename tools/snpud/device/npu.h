@@ -36,6 +36,9 @@ struct snpu_fabric;
  * @cancel: ends @read and @write under way with -EAGAIN. NULL: they do not block
  * @messages: may there be such memory? Must not block. NULL: there may be
  * @irq: raises an MSI-X vector; must not block. NULL: no interrupts
+ * @lost: has the host taken away some of @len bytes at @host, which @translate gave? Then what was
+ *	read there is not its memory, and what was written is nowhere. Must not block. NULL: memory
+ *	of this bus stays as long as it is translated
  */
 struct snpu_bus_ops {
 	int (*translate)(void *priv, uint64_t iova, bool write, void **host, uint64_t *run);
@@ -44,6 +47,7 @@ struct snpu_bus_ops {
 	void (*cancel)(void *priv);
 	bool (*messages)(void *priv);
 	void (*irq)(void *priv, unsigned int vector);
+	bool (*lost)(void *priv, const void *host, uint64_t len);
 };
 
 struct snpu_bus {
@@ -121,6 +125,15 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus);
  * from a bus callback.
  */
 void snpu_npu_bus_changed(struct snpu_npu *n);
+
+/**
+ * snpu_npu_memory_lost() - the host has taken away memory that is translated
+ * @n: NPU
+ *
+ * From now on ->translate does not find it and ->lost knows it. The packets that have used it end
+ * with SNPU_ERR_BUS. May be called in a signal handler, and by a worker.
+ */
+void snpu_npu_memory_lost(struct snpu_npu *n);
 
 /**
  * snpu_npu_reg_read() - read of BAR0 page 0

@@ -35,6 +35,7 @@
 #define SNPU_DEVICE_NPU_PRIV_H
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "npu.h"
 #include "sync.h"
@@ -149,6 +150,7 @@ struct snpu_queue {
 	uint64_t ctx_gen;
 	const uint8_t *ring_host;	/* of ring_host_va, one page; NULL: look up */
 	uint64_t ring_host_va;
+	bool ring_is_host;		/* it is memory of the host, which can take it away */
 	uint64_t ib_va;
 	uint32_t ib_count;	/* 0: not inside an indirect buffer */
 	uint32_t ib_pos;
@@ -318,6 +320,8 @@ int snpu_bus_translate(struct snpu_npu *n, uint64_t iova, bool write, uint8_t **
 		       uint64_t *run);
 int snpu_bus_read(struct snpu_npu *n, uint64_t iova, void *buf, size_t len);
 int snpu_bus_write(struct snpu_npu *n, uint64_t iova, const void *buf, size_t len);
+/* Has the host taken away some of what is at @host? As for struct snpu_bus_ops */
+bool snpu_bus_lost(struct snpu_npu *n, const void *host, uint64_t len);
 
 /* admin.c */
 void snpu_admin_run(struct snpu_npu *n);
@@ -479,6 +483,8 @@ struct snpu_worker *snpu_aside_worker(const struct snpu_npu *n);
 int snpu_sched_start(struct snpu_machine *m, unsigned int workers, char *err, size_t err_len);
 void snpu_sched_stop(struct snpu_machine *m);
 void snpu_sched_kick(struct snpu_machine *m);
+/* What a thread that executes packets blocks */
+void snpu_sched_signals(sigset_t *set);
 void snpu_quiesce(struct snpu_machine *m);
 bool snpu_higher_pending(const struct snpu_queue *q);
 bool snpu_others_pending(const struct snpu_queue *q);

@@ -195,7 +195,12 @@ int snpu_queue_create(struct snpu_npu *n, const struct snpu_queue_desc *d)
 	memset(q->cpl, 0, sizeof(*q->cpl));
 	snpu_store(db, 0);
 	snpu_store_rel(&q->cpl->state, SNPU_QSTATE_RUN);
+	ret = snpu_bus_lost(n, q->cpl, sizeof(*q->cpl)) ? -EFAULT : 0;
 	pthread_mutex_unlock(&n->bus_lock);
+	if (ret) {
+		free(q);
+		return ret;
+	}
 
 	q->run = SNPU_RUN_READY;
 	snpu_store_rel(&n->queues[d->queue], q);

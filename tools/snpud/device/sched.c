@@ -475,6 +475,19 @@ static void worker_free(struct snpu_worker *w)
 		snpu_plog_buf_free(w->plog);
 }
 
+/*
+ * Signals are the main thread's, except those that an access of the thread itself raises: a client can
+ * take its memory away under a worker, and a blocked SIGBUS ends the process.
+ */
+void snpu_sched_signals(sigset_t *set)
+{
+	sigfillset(set);
+	sigdelset(set, SIGBUS);
+	sigdelset(set, SIGSEGV);
+	sigdelset(set, SIGFPE);
+	sigdelset(set, SIGILL);
+}
+
 /**
  * snpu_sched_start() - start the workers
  * @m: machine with its NPUs
@@ -497,8 +510,7 @@ int snpu_sched_start(struct snpu_machine *m, unsigned int workers, char *err, si
 	memset(m->worker, 0, bytes);
 	m->spin_ns = SPIN_MIN_NS;
 	m->workers = workers;
-	/* signals are the main thread's */
-	sigfillset(&all);
+	snpu_sched_signals(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (i = 0; i < workers && !ret; i++) {
 		struct snpu_worker *w = &m->worker[i];
