@@ -483,6 +483,8 @@ static void direct_close(struct snpu *s)
 		close(d->epoll);
 	if (d->quit >= 0)
 		close(d->quit);
+	direct_host_end(d);
+	pthread_mutex_destroy(&d->host_lock);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
@@ -551,6 +553,7 @@ static int direct_open(struct snpu *s)
 	s->priv = d;
 	d->snpu = s;
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->host_lock, NULL);
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	d->quit = eventfd(0, EFD_CLOEXEC);
 	if (d->epoll < 0 || d->quit < 0 || epoll_ctl(d->epoll, EPOLL_CTL_ADD, d->quit, &ev)) {

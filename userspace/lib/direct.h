@@ -15,6 +15,7 @@
 #define DIRECT_EVENTS_LOG2	6
 #define DIRECT_MAX_QUEUES	SNPU_MAX_QUEUES
 
+struct darena;
 struct dqueue;
 
 /**
@@ -52,9 +53,29 @@ struct dblock {
 };
 
 /**
+ * struct dhost - a piece of host memory, which mappings have in common
+ * @d: set
+ * @arena: that it is a part of, NULL: it has a file of its own
+ * @fd: its file, or the arena's
+ * @off: in the file
+ * @bytes: length
+ * @refs: mappings
+ * @reachable: an NPU may still reach it
+ */
+struct dhost {
+	struct direct *d;
+	struct darena *arena;
+	int fd;
+	uint64_t off;
+	uint64_t bytes;
+	atomic_uint refs;
+	atomic_bool reachable;
+};
+
+/**
  * struct dmem - what a snpu_mem maps
  * @block: HBM of an NPU that this set drives
- * @fd: host memory, else -1
+ * @host: host memory, else NULL
  * @iova: its DMA address for the context's NPU
  * @remote: HBM of a peer, reached through an import slot
  * @node: the peer
@@ -66,7 +87,7 @@ struct dblock {
  */
 struct dmem {
 	struct dblock *block;
-	int fd;
+	struct dhost *host;
 	uint64_t iova;
 	bool remote;
 	uint32_t node;
@@ -163,6 +184,9 @@ struct dnpu {
  * @quit: eventfd that ends the thread
  * @thread: takes interrupts
  * @running: @thread was started
+ * @host_lock: the rest; taken after all others
+ * @arenas: files that host buffers share
+ * @host_files: host buffers with a file of their own
  */
 struct direct {
 	struct snpu *snpu;
@@ -171,6 +195,9 @@ struct direct {
 	int quit;
 	pthread_t thread;
 	bool running;
+	pthread_mutex_t host_lock;
+	struct darena *arenas;
+	unsigned int host_files;
 };
 
 /**
@@ -220,6 +247,19 @@ int direct_mem_import(struct snpu_mem *mem, int fd);
 int direct_mem_share(struct snpu_mem *mem, struct snpu_mem *from);
 int direct_ctx_create(struct snpu_ctx *ctx);
 void direct_ctx_destroy(struct snpu_ctx *ctx);
+
+/* direct_host.c */
+/* Zeroed memory */
+int direct_host_alloc(struct direct *d, uint64_t bytes, struct dhost **out);
+/* Memory of a descriptor, which stays the caller's */
+int direct_host_import(struct direct *d, int fd, uint64_t bytes, struct dhost **out);
+/* A descriptor of it, or -EMFILE when it has no file of its own, or another errno */
+int direct_host_export(const struct dhost *h);
+struct dhost *direct_host_get(struct dhost *h);
+/* @reachable: the NPU may still reach it, so its place is not used again */
+void direct_host_put(struct dhost *h, bool reachable);
+/* All mappings are gone */
+void direct_host_end(struct direct *d);
 
 /* direct_segment.c */
 int direct_seg_export(struct snpu_mem *mem, unsigned int access, const char *name,

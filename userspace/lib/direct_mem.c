@@ -170,7 +170,7 @@ static int host_attach(struct snpu_mem *mem, struct dmem *m)
 		return ret;
 	ret = direct_error(n, snpu_vfuc_dma_map(n->c, m->iova, mem->bytes,
 						VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-						m->fd, 0));
+						m->host->fd, m->host->off));
 	if (ret) {
 		pthread_mutex_lock(&n->lock);
 		snpu_va_free(&n->iova, m->iova, mem->bytes);
@@ -181,19 +181,13 @@ static int host_attach(struct snpu_mem *mem, struct dmem *m)
 
 static int host_alloc(struct snpu_mem *mem, struct dmem *m)
 {
-	int ret;
+	int ret = direct_host_alloc(mem->ctx->snpu->priv, mem->bytes, &m->host);
 
-	m->fd = memfd_create("snpu-host", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (m->fd < 0)
-		return -errno;
-	/* the device maps it: it must not shrink under its feet */
-	if (ftruncate(m->fd, (off_t)mem->bytes) ||
-	    fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
-		ret = -errno;
-	else
-		ret = host_attach(mem, m);
 	if (ret)
-		close(m->fd);
+		return ret;
+	ret = host_attach(mem, m);
+	if (ret)
+		direct_host_put(m->host, false);
 	return ret;
 }
 
@@ -206,7 +200,6 @@ int direct_mem_alloc(struct snpu_mem *mem)
 
 	if (!m)
 		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
-	m->fd = -1;
 	m->slot = -1;
 	if (mem->flags & SNPU_MEM_HOST) {
 		ret = host_alloc(mem, m);
@@ -388,7 +381,7 @@ int direct_mem_bind(struct snpu_mem *mem)
 	uint64_t leaf = 0;
 	int ret = 0;
 
-	if (m->fd >= 0) {
+	if (m->host) {
 		leaf = snpu_pte_leaf(SNPU_APERTURE_HOST, m->iova, 0, access);
 	} else if (m->remote) {
 		ret = import_get(p.n, m);
@@ -422,16 +415,16 @@ int direct_mem_free(struct snpu_mem *mem, bool bound)
 	int ret = bound ? unmap(mem->ctx, mem->va, mem->bytes) : 0, ret2 = 0, ret3 = 0;
 
 	/* HBM is a view of the whole window, host memory and tables of descriptors are mappings */
-	if (mem->ptr && m->fd >= 0)
+	if (mem->ptr && m->host)
 		munmap(mem->ptr, mem->bytes);
-	if (m->fd >= 0) {
+	if (m->host) {
 		ret2 = direct_error(n, snpu_vfuc_dma_unmap(n->c, m->iova, mem->bytes));
 		if (!ret2) {
 			pthread_mutex_lock(&n->lock);
 			snpu_va_free(&n->iova, m->iova, mem->bytes);
 			pthread_mutex_unlock(&n->lock);
 		}
-		close(m->fd);
+		direct_host_put(m->host, ret2 != 0);
 	}
 	/* a slot that may still be in a page table is not given up */
 	if (m->slot >= 0 && !ret)
@@ -457,7 +450,8 @@ int direct_mem_map(struct snpu_mem *mem, void **ptr)
 	}
 	if (m->remote)
 		return snpu_fail(-EOPNOTSUPP, "snpu_mem_map: HBM of another process's NPU");
-	p = mmap(NULL, mem->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+	p = mmap(NULL, mem->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->host->fd,
+		 (off_t)m->host->off);
 	if (p == MAP_FAILED)
 		return snpu_fail(-errno, "snpu_mem_map: %llu bytes",
 				 (unsigned long long)mem->bytes);
@@ -472,6 +466,9 @@ static int fail_export(const struct snpu_mem *mem, int err)
 	const struct dmem *m = mem->priv;
 	const struct dnpu *n = m->block ? m->block->n : direct_npu(mem->ctx);
 
+	if (m->host && m->host->arena)
+		return snpu_fail(err, "snpu_mem_export: the buffer has no file of its own, because "
+				 "too many had one when it was allocated%s", snpu_fd_limit(err));
 	if (err == -ENOSPC)
 		return snpu_fail(err, "snpu_mem_export: all %u export slots of NPU %u are in use",
 				 n->num_segs - 1, n->npu->index);
@@ -487,10 +484,10 @@ int direct_mem_export(struct snpu_mem *mem, int *out)
 	};
 	int fd, ret;
 
-	if (m->fd >= 0) {
-		fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
+	if (m->host) {
+		fd = direct_host_export(m->host);
 		if (fd < 0)
-			return fail_export(mem, -errno);
+			return fail_export(mem, fd);
 		*out = fd;
 		return 0;
 	}
@@ -586,12 +583,12 @@ static int import_host(struct snpu_mem *mem, struct dmem *m, int fd)
 {
 	int ret;
 
-	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (m->fd < 0)
-		return -errno;
+	ret = direct_host_import(mem->ctx->snpu->priv, fd, mem->bytes, &m->host);
+	if (ret)
+		return ret;
 	ret = host_attach(mem, m);
 	if (ret)
-		close(m->fd);
+		direct_host_put(m->host, false);
 	return ret;
 }
 
@@ -603,10 +600,13 @@ int direct_mem_share(struct snpu_mem *mem, struct snpu_mem *from)
 
 	if (!m)
 		return snpu_fail(-ENOMEM, "snpu_mem_share");
-	*m = (struct dmem){ .fd = -1, .slot = -1 };
+	*m = (struct dmem){ .slot = -1 };
 	mem->bytes = from->bytes;
-	if (f->fd >= 0) {
-		ret = import_host(mem, m, f->fd);
+	if (f->host) {
+		m->host = direct_host_get(f->host);
+		ret = host_attach(mem, m);
+		if (ret)
+			direct_host_put(m->host, false);
 	} else if (f->block) {
 		use_block(mem, m, block_get(f->block));
 	} else {
@@ -633,7 +633,6 @@ int direct_mem_import(struct snpu_mem *mem, int fd)
 
 	if (!m)
 		return snpu_fail(-ENOMEM, "snpu_mem_import");
-	m->fd = -1;
 	m->slot = -1;
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || fstat(fd, &st)) {

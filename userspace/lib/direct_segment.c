@@ -141,7 +141,7 @@ int direct_seg_import(struct snpu_mem *mem, const struct snpu_seg_handle *handle
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return snpu_fail(-ENOMEM, "snpu_seg_import");
-	*m = (struct dmem){ .fd = -1, .slot = -1, .remote = true, .node = handle->node,
+	*m = (struct dmem){ .slot = -1, .remote = true, .node = handle->node,
 			    .seg = handle->seg, .token = handle->token };
 	mem->bytes = data[0];
 	/* what may not be written is not mapped so */
