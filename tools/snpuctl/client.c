@@ -17,7 +17,7 @@ static int ctl_connect(const char *path, unsigned int timeout_s)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct timeval tv = { .tv_sec = timeout_s };
-	int fd;
+	int fd, ret = 0;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
 		fprintf(stderr, "snpuctl: %s: path longer than %zu bytes\n", path,
@@ -26,7 +26,10 @@ static int ctl_connect(const char *path, unsigned int timeout_s)
 	}
 	strcpy(sa.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
+	/* a signal, such as SIGWINCH, is no reason to give up */
+	while (fd >= 0 && (ret = connect(fd, (struct sockaddr *)&sa, sizeof(sa))) && errno == EINTR)
+		;
+	if (fd < 0 || ret) {
 		fprintf(stderr, "snpuctl: %s: %s%s\n", path, strerror(errno),
 			errno == ENOENT || errno == ECONNREFUSED ? " (is snpud running?)" : "");
 		if (fd >= 0)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -312,6 +313,22 @@ static bool key(struct screen *sc, int c, size_t lines)
 	return true;
 }
 
+/*
+ * Takes the terminal's size as it is now. SIGWINCH does not always come: not to another process
+ * group, and not over a serial line. A terminal may move or cut what stands on it when it is
+ * resized, so everything is painted again.
+ */
+static void fit(bool changed)
+{
+	struct winsize w;
+
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_row && w.ws_col &&
+	    (w.ws_row != LINES || w.ws_col != COLS))
+		changed = resizeterm(w.ws_row, w.ws_col) == OK || changed;
+	if (changed)
+		clearok(curscr, TRUE);
+}
+
 static int interactive(const char *socket)
 {
 	struct top_sample now = { 0 }, then = { 0 };
@@ -335,12 +352,12 @@ static int interactive(const char *socket)
 	for (;;) {
 		/* getch() is what waits: keys come at once, samples every REFRESH_MS */
 		c = getch();
+		fit(c == KEY_RESIZE);
 		if (c != ERR && !key(&sc, c, sc.view == VIEW_NPUS ? now.npus : now.planes))
 			break;
 		if (c == ERR || !now.npus) {
 			struct top_sample next;
 
-			def_prog_mode();
 			ret = sample_get(socket, &next);
 			if (ret)
 				break;
