@@ -8,6 +8,7 @@
 #include "internal.h"
 
 struct snpu_cmdbuf {
+	struct snpu_obj obj;
 	struct snpu_mem *mem;
 	union snpu_pkt *pkts;
 	uint32_t count;
@@ -29,15 +30,19 @@ SNPU_EXPORT int snpu_cmdbuf_create(struct snpu_ctx *ctx, unsigned int packets,
 	void *ptr;
 	int ret;
 
-	if (!ctx || !out || !packets || packets > SNPU_MAX_IB_PKTS)
+	if (!ctx || !out)
+		return snpu_fail(-EINVAL, "snpu_cmdbuf_create: ctx or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_cmdbuf_create"))
+		return -EINVAL;
+	if (!packets || packets > SNPU_MAX_IB_PKTS)
 		return snpu_fail(-EINVAL, "snpu_cmdbuf_create: %u packets is not 1 to %u", packets,
 				 SNPU_MAX_IB_PKTS);
 	cb = calloc(1, sizeof(*cb));
 	if (!cb)
 		return snpu_fail(-ENOMEM, "snpu_cmdbuf_create");
 	cb->max = packets;
-	ret = snpu_mem_alloc(ctx, (uint64_t)packets * SNPU_PKT_BYTES,
-			     SNPU_MEM_HOST | SNPU_MEM_READ_ONLY, &cb->mem);
+	ret = snpu_mem_alloc_as(ctx, (uint64_t)packets * SNPU_PKT_BYTES,
+				SNPU_MEM_HOST | SNPU_MEM_READ_ONLY, "command buffer", &cb->mem);
 	if (!ret) {
 		ret = snpu_mem_map(cb->mem, &ptr);
 		if (ret)
@@ -45,9 +50,10 @@ SNPU_EXPORT int snpu_cmdbuf_create(struct snpu_ctx *ctx, unsigned int packets,
 	}
 	if (ret) {
 		free(cb);
-		return ret;
+		return snpu_fail_in("snpu_cmdbuf_create", ret);
 	}
 	cb->pkts = ptr;
+	snpu_obj_add(&cb->obj, SNPU_KIND_CMDBUF, ctx->obj.check);
 	*out = cb;
 	return 0;
 }
@@ -56,7 +62,7 @@ SNPU_EXPORT int snpu_cmdbuf_create(struct snpu_ctx *ctx, unsigned int packets,
  * snpu_cmdbuf_destroy() - free a command buffer that no queue runs any more
  * @cb: command buffer, or NULL
  *
- * Return: 0 or the error of snpu_mem_free().
+ * Return: 0; -EINVAL when it was destroyed before; the error of snpu_mem_free().
  */
 SNPU_EXPORT int snpu_cmdbuf_destroy(struct snpu_cmdbuf *cb)
 {
@@ -64,23 +70,40 @@ SNPU_EXPORT int snpu_cmdbuf_destroy(struct snpu_cmdbuf *cb)
 
 	if (!cb)
 		return 0;
+	ret = snpu_obj_take(cb, SNPU_KIND_CMDBUF, "snpu_cmdbuf_destroy");
+	if (ret)
+		return ret;
 	ret = snpu_mem_free(cb->mem);
-	free(cb);
-	return ret;
+	snpu_obj_free(&cb->obj);
+	return ret ? snpu_fail_in("snpu_cmdbuf_destroy", ret) : 0;
 }
 
-/** snpu_cmdbuf_get() - the next entry, zeroed, for one snpu_prep_*(); NULL: full. One thread */
+/**
+ * snpu_cmdbuf_get() - the next entry, zeroed, for one snpu_prep_*()
+ * @cb: command buffer
+ *
+ * Return: the entry; NULL when it is full, with a message in snpu_last_error(). One thread at a
+ * time.
+ */
 SNPU_EXPORT union snpu_pkt *snpu_cmdbuf_get(struct snpu_cmdbuf *cb)
 {
-	if (!cb || cb->count == cb->max)
+	if (!cb) {
+		snpu_fail(-EINVAL, "snpu_cmdbuf_get: buffer is NULL");
 		return NULL;
+	}
+	if (snpu_obj_dead(&cb->obj, "snpu_cmdbuf_get"))
+		return NULL;
+	if (cb->count == cb->max) {
+		snpu_fail_quiet(-ENOSPC, "snpu_cmdbuf_get: all %u packets are recorded", cb->max);
+		return NULL;
+	}
 	return memset(&cb->pkts[cb->count++], 0, sizeof(*cb->pkts));
 }
 
 /** snpu_cmdbuf_reset() - forget what is recorded; no queue may be running it */
 SNPU_EXPORT void snpu_cmdbuf_reset(struct snpu_cmdbuf *cb)
 {
-	if (cb)
+	if (cb && !snpu_obj_dead(&cb->obj, "snpu_cmdbuf_reset"))
 		cb->count = 0;
 }
 
@@ -94,17 +117,21 @@ SNPU_EXPORT void snpu_cmdbuf_reset(struct snpu_cmdbuf *cb)
 SNPU_EXPORT int snpu_queue_put_cmdbuf(struct snpu_queue *q, struct snpu_cmdbuf *cb)
 {
 	union snpu_pkt *p;
+	int ret;
 
 	if (!q || !cb)
 		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: queue or buffer is NULL");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_put_cmdbuf") ||
+	    snpu_obj_dead(&cb->obj, "snpu_queue_put_cmdbuf"))
+		return -EINVAL;
 	if (!cb->count)
 		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: nothing is recorded");
 	if (snpu_mem_ctx(cb->mem) != q->ctx)
 		return snpu_fail(-EINVAL,
 				 "snpu_queue_put_cmdbuf: queue and buffer differ in context");
-	p = snpu_queue_get(q);
-	if (!p)
-		return snpu_fail(-EAGAIN, "snpu_queue_put_cmdbuf: the ring is full");
+	ret = snpu_queue_next(q, "snpu_queue_put_cmdbuf", &p);
+	if (ret)
+		return ret;
 	snpu_prep_indirect(p, snpu_mem_va(cb->mem), cb->count);
 	return 0;
 }

@@ -54,6 +54,8 @@ static const struct option options[] = {
 	       "unmapped pages of 4 KiB between two buffers of a context"),
 	NUMBER("SNPU_LOG_LEVEL", log_level, TYPE_NUMBER, "0", 0, 2,
 	       "what goes to standard error: 0 nothing, 1 failures, 2 also openings"),
+	NUMBER("SNPU_CHECK", check, TYPE_NUMBER, "0", 0, 1,
+	       "1: find use after free, threads that share a queue, lost signals"),
 };
 
 static bool in_choices(const char *choices, const char *word)

@@ -619,4 +619,5 @@ const struct snpu_transport snpu_transport_direct = {
 	.timeline_query = direct_timeline_query,
 	.timeline_wait = direct_timeline_wait,
 	.timeline_put = direct_timeline_put,
+	.wait_name = direct_wait_name,
 };

@@ -287,6 +287,8 @@ int direct_dqueue_state(struct dqueue *dq, uint64_t position);
 int direct_dqueue_await(struct dqueue *dq, uint64_t position, struct snpu_queue *by);
 int direct_dqueue_sleep(struct dqueue *dq, uint64_t position, uint64_t deadline);
 struct dnpu *direct_dqueue_npu(struct dqueue *dq);
+/* "packets that queue 3, NPU 1, has retired"; caller holds n->lock */
+void direct_queue_name(struct dnpu *n, unsigned int id, char *buf, size_t len);
 /* Where the completion index of the queue lies in the NPU's completion records */
 uint64_t direct_dqueue_cpl_off(struct dqueue *dq);
 
@@ -305,5 +307,6 @@ int direct_timeline_signal(struct snpu *snpu, void *priv, uint64_t point);
 int direct_timeline_query(struct snpu *snpu, void *priv, uint64_t *point);
 int direct_timeline_wait(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
 int direct_timeline_put(struct snpu_queue *q, void *priv, uint64_t point);
+void direct_wait_name(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len);
 
 #endif

@@ -441,6 +441,15 @@ int direct_mem_map(struct snpu_mem *mem, void **ptr)
 	struct dmem *m = mem->priv;
 	void *p;
 
+	if (m->block && mem->obj.check) {
+		/* a view of its own, which can be taken away: that of the whole HBM stays */
+		p = mremap(m->block->n->hbm + m->block->offset, 0, mem->bytes, MREMAP_MAYMOVE);
+		if (p == MAP_FAILED)
+			return snpu_fail(-errno, "snpu_mem_map: %llu bytes",
+					 (unsigned long long)mem->bytes);
+		*ptr = p;
+		return 0;
+	}
 	if (m->block) {
 		*ptr = m->block->n->hbm + m->block->offset;
 		/* a buffer that large starts at a huge page; advice that is refused does no harm */

@@ -88,6 +88,17 @@ struct dnpu *direct_dqueue_npu(struct dqueue *dq)
 	return dq->n;
 }
 
+void direct_queue_name(struct dnpu *n, unsigned int id, char *buf, size_t len)
+{
+	struct dqueue *dq = id < n->num_queues ? n->queues[id] : NULL;
+
+	if (dq && dq->q)
+		snprintf(buf, len, "packets that queue %u, NPU %u, has retired", dq->q->number,
+			 n->npu->index);
+	else
+		snprintf(buf, len, "packets that a queue of NPU %u had retired", n->npu->index);
+}
+
 uint64_t direct_dqueue_cpl_off(struct dqueue *dq)
 {
 	return dq->n->cpl_off + dq->id * sizeof(struct snpu_cpl);

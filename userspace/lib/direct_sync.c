@@ -58,7 +58,7 @@ void direct_fence_destroy(struct snpu *s, void *priv)
 	free(f);
 }
 
-static int wait_fence(const struct dfence *f, uint64_t deadline, const char *what)
+static int wait_fence(const struct dfence *f, uint64_t deadline)
 {
 	int ret = direct_dqueue_state(f->dq, f->position);
 
@@ -67,18 +67,19 @@ static int wait_fence(const struct dfence *f, uint64_t deadline, const char *wha
 	if (!ret) {
 		ret = direct_dqueue_sleep(f->dq, f->position, deadline);
 		if (ret == -ETIME)
-			return snpu_fail(-ETIME, "%s: not in time", what);
+			return ret;
 		ret = direct_dqueue_state(f->dq, f->position);
 	}
 	if (ret == 1)
 		return 0;
-	return snpu_fail(ret ? ret : -EIO, "%s: its queue failed", what);
+	/* the caller says for what it waited */
+	return ret ? ret : -EIO;
 }
 
 int direct_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
 {
 	(void)s;
-	return wait_fence(priv, deadline, "fence");
+	return wait_fence(priv, deadline);
 }
 
 int direct_fence_export(struct snpu *s, void *priv, int *fd)
@@ -122,6 +123,7 @@ static int map_cpl(struct snpu_ctx *ctx, struct dnpu *n, uint64_t *va)
 		}
 		/* the context frees it, not the program: it does not count as a child */
 		atomic_fetch_sub(&ctx->children, 1);
+		mem->what = "completion records";
 		m->of = n;
 		m->mem = mem;
 		pthread_mutex_lock(&ctx->lock);
@@ -139,8 +141,9 @@ static int put_wait(struct snpu_queue *q, const struct dfence *f, const char *ca
 	uint64_t va = 0;
 	int ret;
 
-	if (q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
-		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
+	ret = snpu_queue_room(q, call);
+	if (ret)
+		return ret;
 	ret = direct_dqueue_await(f->dq, f->position, q);
 
 	/* like the kernel's: one that failed lets the waiter go on */
@@ -148,13 +151,31 @@ static int put_wait(struct snpu_queue *q, const struct dfence *f, const char *ca
 		return ret == -ENOMEM ? snpu_fail(ret, "%s", call) : 0;
 	ret = map_cpl(q->ctx, direct_dqueue_npu(f->dq), &va);
 	if (ret)
+		return snpu_fail_in(call, ret);
+	ret = snpu_queue_next(q, call, &p);
+	if (ret)
 		return ret;
-	p = snpu_queue_get(q);
-	if (!p)
-		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
 	snpu_prep_wait(p, va + direct_dqueue_cpl_off(f->dq) + offsetof(struct snpu_cpl, completed),
 		       f->position, SNPU_SEM_GE, 0);
 	return 0;
+}
+
+void direct_wait_name(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len)
+{
+	struct dctx *c = ctx->priv;
+	const struct dcpl_map *m;
+	unsigned int i;
+
+	pthread_mutex_lock(&ctx->lock);
+	for (m = c->cpls; m && va - m->mem->va >= m->mem->bytes; m = m->next)
+		;
+	pthread_mutex_unlock(&ctx->lock);
+	if (!m)
+		return;
+	i = (unsigned int)((va - m->mem->va - m->of->cpl_off) / sizeof(struct snpu_cpl));
+	pthread_mutex_lock(&m->of->lock);
+	direct_queue_name(m->of, i, buf, len);
+	pthread_mutex_unlock(&m->of->lock);
 }
 
 int direct_fence_put(struct snpu_queue *q, void *priv)
@@ -307,7 +328,7 @@ int direct_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t de
 			f.dq = direct_queue_ref(p->fence.dq);
 			f.position = p->fence.position;
 			pthread_mutex_unlock(&tl->lock);
-			ret = wait_fence(&f, deadline, "timeline");
+			ret = wait_fence(&f, deadline);
 			direct_queue_unref(f.dq);
 			pthread_mutex_lock(&tl->lock);
 			if (ret == -EIO || ret == -ENODEV) {
@@ -320,10 +341,7 @@ int direct_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t de
 	}
 	tl->waiters--;
 	pthread_mutex_unlock(&tl->lock);
-	if (ret == -ETIMEDOUT)
-		ret = snpu_fail(-ETIME, "timeline: point %llu was not attached in time",
-				(unsigned long long)point);
-	return ret ? ret : err;
+	return ret == -ETIMEDOUT ? -ETIME : ret ? ret : err;
 }
 
 int direct_timeline_put(struct snpu_queue *q, void *priv, uint64_t point)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "check.h"
 #include "internal.h"
 
 #define ALIVE_NS	250000000ull	/* a waiter asks so often whether the NPU is there */
@@ -16,12 +17,14 @@ struct event_map {
 
 /**
  * struct snpu_event - a semaphore
+ * @obj: as an object
  * @mem: where it lives
  * @value: the CPU's view of it
  * @lock: protects @maps
  * @maps: its mappings in other contexts
  */
 struct snpu_event {
+	struct snpu_obj obj;
 	struct snpu_mem *mem;
 	volatile uint64_t *value;
 	pthread_mutex_t lock;
@@ -43,10 +46,12 @@ SNPU_EXPORT int snpu_event_create(struct snpu_ctx *ctx, struct snpu_event **out)
 
 	if (!ctx || !out)
 		return snpu_fail(-EINVAL, "snpu_event_create: ctx or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_event_create"))
+		return -EINVAL;
 	ev = calloc(1, sizeof(*ev));
 	if (!ev)
 		return snpu_fail(-ENOMEM, "snpu_event_create");
-	ret = snpu_mem_alloc(ctx, SNPU_PAGE_SIZE, SNPU_MEM_HBM, &ev->mem);
+	ret = snpu_mem_alloc_as(ctx, SNPU_PAGE_SIZE, SNPU_MEM_HBM, "event", &ev->mem);
 	if (!ret) {
 		ret = snpu_mem_map(ev->mem, &ptr);
 		if (ret)
@@ -54,10 +59,11 @@ SNPU_EXPORT int snpu_event_create(struct snpu_ctx *ctx, struct snpu_event **out)
 	}
 	if (ret) {
 		free(ev);
-		return ret;
+		return snpu_fail_in("snpu_event_create", ret);
 	}
 	ev->value = ptr;
 	pthread_mutex_init(&ev->lock, NULL);
+	snpu_obj_add(&ev->obj, SNPU_KIND_EVENT, ctx->obj.check);
 	*out = ev;
 	return 0;
 }
@@ -66,14 +72,17 @@ SNPU_EXPORT int snpu_event_create(struct snpu_ctx *ctx, struct snpu_event **out)
  * snpu_event_destroy() - free an event that no packet uses any more
  * @ev: event, or NULL; before the contexts that map it
  *
- * Return: 0 or the error of snpu_mem_free().
+ * Return: 0; -EINVAL when it was destroyed before; the error of snpu_mem_free().
  */
 SNPU_EXPORT int snpu_event_destroy(struct snpu_event *ev)
 {
-	int ret = 0, ret2;
+	int ret, ret2;
 
 	if (!ev)
 		return 0;
+	ret = snpu_obj_take(ev, SNPU_KIND_EVENT, "snpu_event_destroy");
+	if (ret)
+		return ret;
 	while (ev->maps) {
 		struct event_map *m = ev->maps;
 
@@ -84,8 +93,9 @@ SNPU_EXPORT int snpu_event_destroy(struct snpu_event *ev)
 	}
 	ret2 = snpu_mem_free(ev->mem);
 	pthread_mutex_destroy(&ev->lock);
-	free(ev);
-	return ret ? ret : ret2;
+	snpu_obj_free(&ev->obj);
+	ret = ret ? ret : ret2;
+	return ret ? snpu_fail_in("snpu_event_destroy", ret) : 0;
 }
 
 /**
@@ -103,6 +113,8 @@ SNPU_EXPORT int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint6
 
 	if (!ev || !ctx || !va)
 		return snpu_fail(-EINVAL, "snpu_event_va: ev, ctx or va is NULL");
+	if (snpu_obj_dead(&ev->obj, "snpu_event_va") || snpu_obj_dead(&ctx->obj, "snpu_event_va"))
+		return -EINVAL;
 	if (ctx == ev->mem->ctx) {
 		*va = ev->mem->va;
 		return 0;
@@ -117,6 +129,7 @@ SNPU_EXPORT int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint6
 		if (ret) {
 			free(m);
 		} else {
+			m->mem->what = "event";
 			m->next = ev->maps;
 			ev->maps = m;
 		}
@@ -124,14 +137,17 @@ SNPU_EXPORT int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint6
 	if (!ret)
 		*va = m->mem->va;
 	pthread_mutex_unlock(&ev->lock);
-	return ret;
+	return ret ? snpu_fail_in("snpu_event_va", ret) : 0;
 }
 
 /** snpu_event_read() - the value; what its signaller did before is visible */
 SNPU_EXPORT uint64_t snpu_event_read(struct snpu_event *ev)
 {
-	uint64_t v = ev ? *ev->value : 0;
+	uint64_t v;
 
+	if (!ev || snpu_obj_dead(&ev->obj, "snpu_event_read"))
+		return 0;
+	v = *ev->value;
 	snpu_rmb_complete();
 	return v;
 }
@@ -150,6 +166,8 @@ SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
 
 	if (!ev)
 		return snpu_fail(-EINVAL, "snpu_event_set: event is NULL");
+	if (snpu_obj_dead(&ev->obj, "snpu_event_set"))
+		return -EINVAL;
 	snpu_wmb_doorbell();
 	*ev->value = value;
 	snpu_mb_wake();
@@ -160,7 +178,15 @@ SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
 		ret = ret ? ret : ret2;
 	}
 	pthread_mutex_unlock(&ev->lock);
-	return ret;
+	return ret ? snpu_fail_in("snpu_event_set", ret) : 0;
+}
+
+/* What a message says of an event that is waited for */
+static void event_state(struct snpu_event *ev, uint64_t value, char *buf, size_t len)
+{
+	snprintf(buf, len, "waits for at least %llu, there is %llu (event at 0x%llx, NPU %u)",
+		 (unsigned long long)value, (unsigned long long)*ev->value,
+		 (unsigned long long)ev->mem->va, ev->mem->ctx->npu->index);
 }
 
 /**
@@ -176,21 +202,33 @@ SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
 SNPU_EXPORT int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t timeout_ns)
 {
 	uint64_t deadline = snpu_deadline(timeout_ns), now = snpu_now_ns(), spin_end, ask;
+	uint64_t patience = now + SNPU_CHECK_PATIENCE_NS;
 	struct timespec ts = { 0, 20000 };
 	struct snpu_npu *npu;
+	char state[120];
 	int ret;
 
 	if (!ev)
 		return snpu_fail(-EINVAL, "snpu_event_wait: event is NULL");
+	if (snpu_obj_dead(&ev->obj, "snpu_event_wait"))
+		return -EINVAL;
 	npu = ev->mem->ctx->npu;
 	spin_end = now + npu->snpu->cfg.spin_us * 1000;
 	ask = now + ALIVE_NS;
 
 	while (snpu_event_read(ev) < value) {
 		now = snpu_now_ns();
-		if (now >= deadline)
-			return snpu_fail(-ETIME, "snpu_event_wait: %llu, waiting for %llu",
-					 (unsigned long long)*ev->value, (unsigned long long)value);
+		if (now >= deadline) {
+			event_state(ev, value, state, sizeof(state));
+			return snpu_fail(-ETIME, "snpu_event_wait: not reached in %.3f s: %s",
+					 (double)timeout_ns / 1e9, state);
+		}
+		if (ev->obj.check && now >= patience) {
+			event_state(ev, value, state, sizeof(state));
+			snpu_log(0, "SNPU_CHECK: snpu_event_wait: a lost signal? For %.1f s: %s",
+				 SNPU_CHECK_PATIENCE_NS / 1e9, state);
+			patience = UINT64_MAX;
+		}
 		if (now < spin_end) {
 			snpu_cpu_relax();
 			continue;

@@ -2,23 +2,12 @@
 /*
  * Fences and timelines: checks and objects; the transports do the rest.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "internal.h"
-
-/**
- * struct snpu_timeline - a timeline
- * @snpu: its set
- * @lock: points are added one by one; protects @last
- * @last: highest point added; the kernel would take lower ones, too
- * @priv: of the transport
- */
-struct snpu_timeline {
-	struct snpu *snpu;
-	pthread_mutex_t lock;
-	uint64_t last;
-	void *priv;
-};
+#include "report.h"
 
 /**
  * snpu_fence_create() - a fence of a queue position
@@ -33,10 +22,13 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 	struct snpu_fence *f;
 	int ret;
 
-	if (!q || !out || !position || position > q->submitted)
+	if (!q || !out)
+		return snpu_fail(-EINVAL, "snpu_fence_create: queue or out is NULL");
+	if (snpu_obj_dead(&q->obj, "snpu_fence_create"))
+		return -EINVAL;
+	if (!position || position > q->submitted)
 		return snpu_fail(-EINVAL, "snpu_fence_create: position %llu is not 1 to %llu",
-				 (unsigned long long)position,
-				 (unsigned long long)(q ? q->submitted : 0));
+				 (unsigned long long)position, (unsigned long long)q->submitted);
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return snpu_fail(-ENOMEM, "snpu_fence_create");
@@ -48,6 +40,9 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 	}
 	atomic_fetch_add(&f->snpu->children, 1);
 	f->position = position;
+	f->number = q->number;
+	f->npu = q->ctx->npu->index;
+	snpu_obj_add(&f->obj, SNPU_KIND_FENCE, f->snpu->obj.check);
 	pthread_mutex_lock(&f->snpu->lock);
 	f->q = q;
 	f->next = q->fences;
@@ -57,13 +52,17 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 	return 0;
 }
 
-/** snpu_fence_destroy() - free a fence, signalled or not; returns 0 */
+/** snpu_fence_destroy() - free a fence, signalled or not; 0, -EINVAL: destroyed before */
 SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
 {
 	struct snpu_fence **p;
+	int ret;
 
 	if (!f)
 		return 0;
+	ret = snpu_obj_take(f, SNPU_KIND_FENCE, "snpu_fence_destroy");
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&f->snpu->lock);
 	if (f->q) {
 		for (p = &f->q->fences; *p != f; p = &(*p)->next)
@@ -73,8 +72,34 @@ SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
 	pthread_mutex_unlock(&f->snpu->lock);
 	f->snpu->t->fence_destroy(f->snpu, f->priv);
 	atomic_fetch_sub(&f->snpu->children, 1);
-	free(f);
+	snpu_obj_free(&f->obj);
 	return 0;
+}
+
+/* Why a fence failed or did not signal: what its queue says */
+static int fence_failed(struct snpu_fence *f, int err, const char *call)
+{
+	char name[80], why[400] = "";
+	struct snpu_error e;
+
+	/* how the fence ended could not be asked */
+	if (err != -ETIME && err != -EIO && err != -ENODEV)
+		return snpu_fail_in(call, err);
+	snpu_obj_name(&f->obj, name, sizeof(name));
+	/* its queue stays as long as the lock is held */
+	pthread_mutex_lock(&f->snpu->lock);
+	if (f->q && err == -ETIME) {
+		snpu_report_wait(f->q, why, sizeof(why));
+	} else if (f->q && !snpu_queue_error(f->q, &e, sizeof(e))) {
+		int n = snpu_error_format(&e, why, sizeof(why));
+
+		snpu_report_error(f->q, &e, why + n, sizeof(why) - (size_t)n);
+	} else if (f->position && !f->q) {
+		snprintf(why, sizeof(why), "its queue was destroyed");
+	}
+	pthread_mutex_unlock(&f->snpu->lock);
+	return snpu_fail(err, "%s: %s %s%s%s", call, name, err == -ETIME ? "has not signalled" :
+			 "failed", why[0] ? ": " : "", why);
 }
 
 /**
@@ -89,8 +114,10 @@ SNPU_EXPORT int snpu_fence_poll(struct snpu_fence *f)
 
 	if (!f)
 		return snpu_fail(-EINVAL, "snpu_fence_poll: fence is NULL");
+	if (snpu_obj_dead(&f->obj, "snpu_fence_poll"))
+		return -EINVAL;
 	ret = f->snpu->t->fence_wait(f->snpu, f->priv, 0);
-	return ret == -ETIME ? 0 : ret ? ret : 1;
+	return ret == -ETIME ? 0 : ret ? fence_failed(f, ret, "snpu_fence_poll") : 1;
 }
 
 /**
@@ -102,9 +129,24 @@ SNPU_EXPORT int snpu_fence_poll(struct snpu_fence *f)
  */
 SNPU_EXPORT int snpu_fence_wait(struct snpu_fence *f, uint64_t timeout_ns)
 {
+	uint64_t deadline = snpu_deadline(timeout_ns), patience;
+	int ret = -ETIME;
+
 	if (!f)
 		return snpu_fail(-EINVAL, "snpu_fence_wait: fence is NULL");
-	return f->snpu->t->fence_wait(f->snpu, f->priv, snpu_deadline(timeout_ns));
+	if (snpu_obj_dead(&f->obj, "snpu_fence_wait"))
+		return -EINVAL;
+	patience = snpu_now_ns() + SNPU_CHECK_PATIENCE_NS;
+	if (f->obj.check && patience < deadline) {
+		ret = f->snpu->t->fence_wait(f->snpu, f->priv, patience);
+		pthread_mutex_lock(&f->snpu->lock);
+		if (ret == -ETIME && f->q)
+			snpu_report_waiting(f->q, "snpu_fence_wait");
+		pthread_mutex_unlock(&f->snpu->lock);
+	}
+	if (ret == -ETIME)
+		ret = f->snpu->t->fence_wait(f->snpu, f->priv, deadline);
+	return ret ? fence_failed(f, ret, "snpu_fence_wait") : 0;
 }
 
 /**
@@ -118,6 +160,8 @@ SNPU_EXPORT int snpu_fence_export(struct snpu_fence *f, int *fd)
 {
 	if (!f || !fd)
 		return snpu_fail(-EINVAL, "snpu_fence_export: fence or fd is NULL");
+	if (snpu_obj_dead(&f->obj, "snpu_fence_export"))
+		return -EINVAL;
 	return f->snpu->t->fence_export(f->snpu, f->priv, fd);
 }
 
@@ -136,6 +180,8 @@ SNPU_EXPORT int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence *
 
 	if (!snpu || !out)
 		return snpu_fail(-EINVAL, "snpu_fence_import: snpu or out is NULL");
+	if (snpu_obj_dead(&snpu->obj, "snpu_fence_import"))
+		return -EINVAL;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return snpu_fail(-ENOMEM, "snpu_fence_import");
@@ -146,6 +192,7 @@ SNPU_EXPORT int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence *
 		return ret;
 	}
 	atomic_fetch_add(&snpu->children, 1);
+	snpu_obj_add(&f->obj, SNPU_KIND_FENCE, snpu->obj.check);
 	*out = f;
 	return 0;
 }
@@ -161,6 +208,9 @@ SNPU_EXPORT int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *f)
 {
 	if (!q || !f)
 		return snpu_fail(-EINVAL, "snpu_queue_put_fence: queue or fence is NULL");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_put_fence") ||
+	    snpu_obj_dead(&f->obj, "snpu_queue_put_fence"))
+		return -EINVAL;
 	if (q->ctx->snpu != f->snpu)
 		return snpu_fail(-EINVAL, "snpu_queue_put_fence: the fence is of another set");
 	return q->ctx->snpu->t->fence_put(q, f->priv);
@@ -180,6 +230,8 @@ SNPU_EXPORT int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **o
 
 	if (!snpu || !out)
 		return snpu_fail(-EINVAL, "snpu_timeline_create: snpu or out is NULL");
+	if (snpu_obj_dead(&snpu->obj, "snpu_timeline_create"))
+		return -EINVAL;
 	tl = calloc(1, sizeof(*tl));
 	if (!tl)
 		return snpu_fail(-ENOMEM, "snpu_timeline_create");
@@ -191,19 +243,25 @@ SNPU_EXPORT int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **o
 	}
 	pthread_mutex_init(&tl->lock, NULL);
 	atomic_fetch_add(&snpu->children, 1);
+	snpu_obj_add(&tl->obj, SNPU_KIND_TIMELINE, snpu->obj.check);
 	*out = tl;
 	return 0;
 }
 
-/** snpu_timeline_destroy() - free a timeline; returns 0 */
+/** snpu_timeline_destroy() - free a timeline; 0, -EINVAL: destroyed before */
 SNPU_EXPORT int snpu_timeline_destroy(struct snpu_timeline *tl)
 {
+	int ret;
+
 	if (!tl)
 		return 0;
+	ret = snpu_obj_take(tl, SNPU_KIND_TIMELINE, "snpu_timeline_destroy");
+	if (ret)
+		return ret;
 	tl->snpu->t->timeline_destroy(tl->snpu, tl->priv);
 	atomic_fetch_sub(&tl->snpu->children, 1);
 	pthread_mutex_destroy(&tl->lock);
-	free(tl);
+	snpu_obj_free(&tl->obj);
 	return 0;
 }
 
@@ -222,8 +280,15 @@ static int add_point(struct snpu_timeline *tl, uint64_t point, struct snpu_queue
 		ret = t->timeline_attach(tl->snpu, tl->priv, point, q, position);
 	else
 		ret = t->timeline_signal(tl->snpu, tl->priv, point);
-	if (!ret)
+	if (!ret) {
+		unsigned int i = tl->next++ % (sizeof(tl->points) / sizeof(tl->points[0]));
+
 		tl->last = point;
+		tl->points[i].point = point;
+		tl->points[i].position = position;
+		tl->points[i].number = q ? q->number : 0;
+		tl->points[i].npu = q ? q->ctx->npu->index : 0;
+	}
 	pthread_mutex_unlock(&tl->lock);
 	return ret;
 }
@@ -242,6 +307,9 @@ SNPU_EXPORT int snpu_timeline_attach(struct snpu_timeline *tl, uint64_t point, s
 {
 	if (!tl || !q)
 		return snpu_fail(-EINVAL, "snpu_timeline_attach: timeline or queue is NULL");
+	if (snpu_obj_dead(&tl->obj, "snpu_timeline_attach") ||
+	    snpu_obj_dead(&q->obj, "snpu_timeline_attach"))
+		return -EINVAL;
 	if (q->ctx->snpu != tl->snpu)
 		return snpu_fail(-EINVAL, "snpu_timeline_attach: the queue is of another set");
 	if (!point || !position || position > q->submitted)
@@ -257,15 +325,60 @@ SNPU_EXPORT int snpu_timeline_signal(struct snpu_timeline *tl, uint64_t point)
 	if (!tl || !point)
 		return snpu_fail(-EINVAL,
 				 "snpu_timeline_signal: no timeline, or point 0: they begin at 1");
+	if (snpu_obj_dead(&tl->obj, "snpu_timeline_signal"))
+		return -EINVAL;
 	return add_point(tl, point, NULL, 0, "snpu_timeline_signal");
 }
 
 /** snpu_timeline_query() - the highest point that has signalled */
 SNPU_EXPORT int snpu_timeline_query(struct snpu_timeline *tl, uint64_t *point)
 {
+	uint64_t p = 0;
+	int ret;
+
 	if (!tl || !point)
 		return snpu_fail(-EINVAL, "snpu_timeline_query: timeline or point is NULL");
-	return tl->snpu->t->timeline_query(tl->snpu, tl->priv, point);
+	if (snpu_obj_dead(&tl->obj, "snpu_timeline_query"))
+		return -EINVAL;
+	ret = tl->snpu->t->timeline_query(tl->snpu, tl->priv, &p);
+	if (!ret)
+		*point = p;
+	return ret;
+}
+
+/* Why a point failed or is not reached: where the timeline stands, and what should signal next */
+static int point_failed(struct snpu_timeline *tl, uint64_t point, int err)
+{
+	const unsigned int max = sizeof(tl->points) / sizeof(tl->points[0]);
+	unsigned int i, first = max;
+	uint64_t reached = 0, last;
+	char next[96] = "";
+
+	if (err != -ETIME && err != -EIO && err != -ENODEV)
+		return snpu_fail_in("snpu_timeline_wait", err);
+	if (tl->snpu->t->timeline_query(tl->snpu, tl->priv, &reached))
+		reached = 0;
+	pthread_mutex_lock(&tl->lock);
+	last = tl->last;
+	for (i = 0; i < max; i++)
+		if (tl->points[i].position && tl->points[i].point > reached &&
+		    (first == max || tl->points[i].point < tl->points[first].point))
+			first = i;
+	if (first < max && err == -ETIME)
+		snprintf(next, sizeof(next), "; point %" PRIu64 " waits for position %" PRIu64
+			 " of queue %u, NPU %u", tl->points[first].point,
+			 tl->points[first].position, tl->points[first].number,
+			 tl->points[first].npu);
+	pthread_mutex_unlock(&tl->lock);
+	if (err != -ETIME)
+		return snpu_fail(err, "snpu_timeline_wait: point %" PRIu64
+				 ": a queue that was to signal it or one before failed", point);
+	if (point > last)
+		return snpu_fail(err, "snpu_timeline_wait: point %" PRIu64
+				 " was not attached or signalled: the last is %" PRIu64, point,
+				 last);
+	return snpu_fail(err, "snpu_timeline_wait: point %" PRIu64
+			 " not reached: the timeline is at %" PRIu64 "%s", point, reached, next);
 }
 
 /**
@@ -278,12 +391,17 @@ SNPU_EXPORT int snpu_timeline_query(struct snpu_timeline *tl, uint64_t *point)
  */
 SNPU_EXPORT int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uint64_t timeout_ns)
 {
+	int ret;
+
 	if (!tl)
 		return snpu_fail(-EINVAL, "snpu_timeline_wait: timeline is NULL");
+	if (snpu_obj_dead(&tl->obj, "snpu_timeline_wait"))
+		return -EINVAL;
 	/* where it begins */
 	if (!point)
 		return 0;
-	return tl->snpu->t->timeline_wait(tl->snpu, tl->priv, point, snpu_deadline(timeout_ns));
+	ret = tl->snpu->t->timeline_wait(tl->snpu, tl->priv, point, snpu_deadline(timeout_ns));
+	return ret ? point_failed(tl, point, ret) : 0;
 }
 
 /**
@@ -299,6 +417,9 @@ SNPU_EXPORT int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeli
 {
 	if (!q || !tl)
 		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: queue or timeline is NULL");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_put_timeline") ||
+	    snpu_obj_dead(&tl->obj, "snpu_queue_put_timeline"))
+		return -EINVAL;
 	if (q->ctx->snpu != tl->snpu)
 		return snpu_fail(-EINVAL,
 				 "snpu_queue_put_timeline: the timeline is of another set");

@@ -9,10 +9,13 @@
 #define SNPU_INTERNAL_H
 
 #include <errno.h>
+#include <sys/types.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include <snpu/snpu.h>
+
+#include "object.h"
 
 #define SNPU_EXPORT	__attribute__((visibility("default")))
 #define SNPU_MAX_NPUS	1024u
@@ -29,6 +32,10 @@
 int snpu_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* For a message: the limit of open files, if @err is -EMFILE, else "" */
 const char *snpu_fd_limit(int err);
+/* The same without a line in the log: what programs run into on purpose, as a full ring */
+int snpu_fail_quiet(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "@call: " before the message of a step of that call that failed; returns @err */
+int snpu_fail_in(const char *call, int err);
 /* A line on standard error, if SNPU_LOG_LEVEL of the latest snpu_open() is @level or above */
 void snpu_log(unsigned int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void snpu_log_set(unsigned int level);
@@ -42,6 +49,7 @@ void snpu_log_set(unsigned int level);
  * @numa: SNPU_NUMA
  * @guard_pages: SNPU_GUARD_PAGES
  * @log_level: SNPU_LOG_LEVEL
+ * @check: SNPU_CHECK
  */
 struct snpu_config {
 	char transport[16];
@@ -51,6 +59,7 @@ struct snpu_config {
 	uint64_t numa;
 	uint64_t guard_pages;
 	uint64_t log_level;
+	uint64_t check;
 };
 
 /* Reads the environment; 0 or -EINVAL with snpu_last_error() */
@@ -96,6 +105,7 @@ struct snpu_npu {
 };
 
 struct snpu {
+	struct snpu_obj obj;
 	const struct snpu_transport *t;
 	struct snpu_config cfg;
 	unsigned int count;
@@ -107,6 +117,7 @@ struct snpu {
 };
 
 struct snpu_ctx {
+	struct snpu_obj obj;
 	struct snpu *snpu;
 	struct snpu_npu *npu;
 	pthread_mutex_t lock;	/* va, queues */
@@ -119,6 +130,7 @@ struct snpu_ctx {
 
 /**
  * struct snpu_mem - memory mapped into a context
+ * @obj: as an object
  * @ctx: where
  * @flags: SNPU_MEM_*
  * @bytes: rounded up to pages
@@ -126,9 +138,12 @@ struct snpu_ctx {
  * @ptr: CPU's view, NULL: not mapped yet; under ctx.lock
  * @imported: @bytes and the memory come from elsewhere
  * @exported: snpu_seg_export() opened it to others; under ctx.lock
+ * @what: "event": the library's own use of it, NULL: the program's
+ * @origin: the same for all mappings of one allocation that this process made, 0: unknown
  * @priv: of the transport
  */
 struct snpu_mem {
+	struct snpu_obj obj;
 	struct snpu_ctx *ctx;
 	unsigned int flags;
 	uint64_t bytes;
@@ -136,11 +151,14 @@ struct snpu_mem {
 	void *ptr;
 	bool imported;
 	bool exported;
+	const char *what;
+	uint64_t origin;
 	void *priv;
 };
 
 /**
  * struct snpu_queue - a command queue
+ * @obj: as an object
  * @ctx: context
  * @ring_mem: memory of the ring
  * @ring: the ring
@@ -155,9 +173,13 @@ struct snpu_mem {
  * @clock: virtual time that its last CLOCK packet gave
  * @fences: those of its positions; under snpu.lock
  * @next: next queue of the context; under ctx.lock
+ * @owner: SNPU_CHECK: thread that took the packets not submitted yet
+ * @filling: SNPU_CHECK: thread in a call that fills it, atomic
+ * @told: SNPU_CHECK: a finding was written, atomic
  * @priv: of the transport
  */
 struct snpu_queue {
+	struct snpu_obj obj;
 	struct snpu_ctx *ctx;
 	struct snpu_mem *ring_mem;
 	union snpu_pkt *ring;
@@ -172,22 +194,56 @@ struct snpu_queue {
 	uint64_t clock;
 	struct snpu_fence *fences;
 	struct snpu_queue *next;
+	pid_t owner;
+	pid_t filling;
+	bool told;
 	void *priv;
 };
 
 /**
  * struct snpu_fence - a fence
+ * @obj: as an object
  * @snpu: its set
  * @q: queue, NULL: imported, or the queue is gone; under snpu.lock
- * @position: of the queue
+ * @position: of the queue, 0: imported
+ * @number: of the queue
+ * @npu: its NPU
  * @next: next fence of the queue; under snpu.lock
  * @priv: of the transport
  */
 struct snpu_fence {
+	struct snpu_obj obj;
 	struct snpu *snpu;
 	struct snpu_queue *q;
 	uint64_t position;
+	unsigned int number;
+	unsigned int npu;
 	struct snpu_fence *next;
+	void *priv;
+};
+
+/**
+ * struct snpu_timeline - a timeline
+ * @obj: as an object
+ * @snpu: its set
+ * @lock: points are added one by one; protects @last and @points
+ * @last: highest point added; the kernel would take lower ones, too
+ * @points: the latest that queues signal, for messages; @point 0: none
+ * @next: place of the next of those
+ * @priv: of the transport
+ */
+struct snpu_timeline {
+	struct snpu_obj obj;
+	struct snpu *snpu;
+	pthread_mutex_t lock;
+	uint64_t last;
+	struct {
+		uint64_t point;
+		uint64_t position;
+		unsigned int number;
+		unsigned int npu;
+	} points[16];
+	unsigned int next;
 	void *priv;
 };
 
@@ -238,6 +294,7 @@ struct snpu_fence {
  * @timeline_query: highest point reached
  * @timeline_wait: like @fence_wait
  * @timeline_put: like @fence_put
+ * @wait_name: what a wait of a queue is for, if the transport put it there, else "". NULL: none
  */
 struct snpu_transport {
 	size_t size;
@@ -285,6 +342,7 @@ struct snpu_transport {
 	int (*timeline_query)(struct snpu *snpu, void *priv, uint64_t *point);
 	int (*timeline_wait)(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
 	int (*timeline_put)(struct snpu_queue *q, void *priv, uint64_t point);
+	void (*wait_name)(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len);
 };
 
 extern const struct snpu_transport snpu_transport_kmd;
@@ -297,6 +355,9 @@ int snpu_kmd_present(void);
 
 /* Memory that an import is about to fill; NULL: out of memory */
 struct snpu_mem *snpu_mem_new(struct snpu_ctx *ctx, unsigned int flags);
+/* snpu_mem_alloc() without its checks; @what: see struct snpu_mem */
+int snpu_mem_alloc_as(struct snpu_ctx *ctx, uint64_t bytes, unsigned int flags, const char *what,
+		      struct snpu_mem **out);
 /* Places and binds it; what fails is freed */
 int snpu_mem_finish(struct snpu_mem *mem, struct snpu_mem **out);
 /* Ends an export, if there is one; for snpu_mem_free() */
@@ -320,6 +381,13 @@ static inline uint64_t snpu_cpl_completed(const struct snpu_queue *q)
 	       __atomic_load_n(&q->cpl, __ATOMIC_ACQUIRE)->completed;
 }
 
+/*
+ * The next free entry of a ring, zeroed. 0; -EAGAIN: full; -EBUSY, -EINVAL: see SNPU_CHECK; with a
+ * message
+ */
+int snpu_queue_next(struct snpu_queue *q, const char *call, union snpu_pkt **out);
+/* Is there a free entry? 0, or -EAGAIN with a message */
+int snpu_queue_room(struct snpu_queue *q, const char *call);
 /* Puts a CLOCK packet if snpu_time_sync() asks for one. False: no room for it and one more */
 bool snpu_queue_put_clock(struct snpu_queue *q);
 /* Wakes the device if it sleeps; after the stores that it is to see */

@@ -330,6 +330,7 @@ static int kmd_ctx_create(struct snpu_ctx *ctx)
 		goto out_close;
 	}
 	pthread_mutex_init(&c->lock, NULL);
+	c->va_end = d.va_end;
 	ctx->priv = c;
 	return 0;
 
@@ -391,4 +392,5 @@ const struct snpu_transport snpu_transport_kmd = {
 	.timeline_query = kmd_timeline_query,
 	.timeline_wait = kmd_timeline_wait,
 	.timeline_put = kmd_timeline_put,
+	.wait_name = kmd_wait_name,
 };

@@ -37,11 +37,13 @@ struct kmd_handle {
  * @fd: file of its own, so an address space of its own
  * @lock: protects @handles and the handles' life
  * @handles: handles in use
+ * @va_end: first address that the kernel keeps for itself
  */
 struct kmd_ctx {
 	int fd;
 	pthread_mutex_t lock;
 	struct kmd_handle *handles;
+	uint64_t va_end;
 };
 
 /**
@@ -123,5 +125,6 @@ int kmd_timeline_signal(struct snpu *snpu, void *priv, uint64_t point);
 int kmd_timeline_query(struct snpu *snpu, void *priv, uint64_t *point);
 int kmd_timeline_wait(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
 int kmd_timeline_put(struct snpu_queue *q, void *priv, uint64_t point);
+void kmd_wait_name(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len);
 
 #endif

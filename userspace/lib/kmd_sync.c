@@ -117,28 +117,20 @@ static int fence_status(struct snpu *s, uint32_t handle, uint64_t point, int *st
 	return ret;
 }
 
-static int report(int ret, const char *what)
+/* What a wait returns: the caller says for what it was */
+static int wait_result(int ret)
 {
-	switch (ret) {
-	case 0:
-		return 0;
-	case -ETIME:
-		return snpu_fail(ret, "%s: not in time", what);
-	case -ENODEV:
-		return snpu_fail(ret, "%s: the device is gone", what);
-	default:
-		return snpu_fail(-EIO, "%s: its queue failed (%d)", what, ret);
-	}
+	return !ret || ret == -ETIME || ret == -ENODEV ? ret : -EIO;
 }
 
-static int report_status(struct snpu *s, uint32_t handle, uint64_t point, const char *what)
+static int end_status(struct snpu *s, uint32_t handle, uint64_t point, const char *what)
 {
 	int status = 0, ret = fence_status(s, handle, point, &status);
 
 	if (ret)
 		return snpu_fail(ret, "%s: asking how it ended%s", what, snpu_fd_limit(ret));
 	/* one that ended with -ETIME is a hung queue, not a wait that ran out */
-	return report(status == -ETIME ? -EIO : status, what);
+	return wait_result(status == -ETIME ? -EIO : status);
 }
 
 int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
@@ -146,9 +138,7 @@ int kmd_fence_wait(struct snpu *s, void *priv, uint64_t deadline)
 	uint32_t handle = handle_of(priv);
 	int ret = kmd_syncobj_wait(home(s), handle, 0, deadline);
 
-	if (ret == -ETIME)
-		return deadline ? report(ret, "fence") : ret;
-	return ret ? report(ret, "fence") : report_status(s, handle, 0, "fence");
+	return ret ? wait_result(ret) : end_status(s, handle, 0, "fence");
 }
 
 int kmd_fence_export(struct snpu *s, void *priv, int *fd)
@@ -181,8 +171,9 @@ static int put_wait(struct snpu_queue *q, uint32_t handle, uint64_t point, const
 	int ret;
 
 	/* an entry must be free before the kernel takes a slot for the wait */
-	if (q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
-		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
+	ret = snpu_queue_room(q, call);
+	if (ret)
+		return ret;
 	ret = lend(q->ctx, handle, &req.syncobj);
 	if (!ret) {
 		ret = kmd_ioctl(kmd_fd(q->ctx), DRM_IOCTL_SNPU_QUEUE_WAIT, &req);
@@ -193,11 +184,18 @@ static int put_wait(struct snpu_queue *q, uint32_t handle, uint64_t point, const
 				 q->ctx->npu->index, snpu_fd_limit(ret));
 	if (!req.sem_value)
 		return 0;
-	p = snpu_queue_get(q);
-	if (!p)
-		return snpu_fail(-EAGAIN, "%s: the ring is full", call);
+	ret = snpu_queue_next(q, call, &p);
+	if (ret)
+		return ret;
 	snpu_prep_wait(p, req.sem_va, req.sem_value, SNPU_SEM_GE, 0);
 	return 0;
+}
+
+/* The kernel's semaphores lie above all addresses that the library gives out */
+void kmd_wait_name(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len)
+{
+	if (va >= ((struct kmd_ctx *)ctx->priv)->va_end)
+		snprintf(buf, len, "a fence or timeline point that was put into the queue");
 }
 
 int kmd_fence_put(struct snpu_queue *q, void *priv)
@@ -248,7 +246,7 @@ int kmd_timeline_wait(struct snpu *s, void *priv, uint64_t point, uint64_t deadl
 	uint32_t handle = handle_of(priv);
 	int ret = kmd_syncobj_wait(home(s), handle, point, deadline);
 
-	return ret ? report(ret, "timeline") : report_status(s, handle, point, "timeline");
+	return ret ? wait_result(ret) : end_status(s, handle, point, "timeline");
 }
 
 int kmd_timeline_put(struct snpu_queue *q, void *priv, uint64_t point)

@@ -9,7 +9,7 @@
 
 #include "internal.h"
 
-static __thread char last_error[512];
+static __thread char last_error[768];
 static atomic_uint log_level;
 
 void snpu_log_set(unsigned int level)
@@ -19,7 +19,7 @@ void snpu_log_set(unsigned int level)
 
 void snpu_log(unsigned int level, const char *fmt, ...)
 {
-	char text[512];
+	char text[768];
 	va_list ap;
 
 	if (atomic_load_explicit(&log_level, memory_order_relaxed) < level)
@@ -31,17 +31,24 @@ void snpu_log(unsigned int level, const char *fmt, ...)
 	fprintf(stderr, "libsnpu: %s\n", text);
 }
 
+static int fail(int err, const char *fmt, va_list ap)
+{
+	const char *why = strerrordesc_np(-err);
+	size_t n;
+
+	vsnprintf(last_error, sizeof(last_error), fmt, ap);
+	n = strlen(last_error);
+	snprintf(last_error + n, sizeof(last_error) - n, " (%s)", why ? why : "unknown error");
+	return err;
+}
+
 int snpu_fail(int err, const char *fmt, ...)
 {
 	va_list ap;
-	size_t n;
 
 	va_start(ap, fmt);
-	vsnprintf(last_error, sizeof(last_error), fmt, ap);
+	fail(err, fmt, ap);
 	va_end(ap);
-	n = strlen(last_error);
-	snprintf(last_error + n, sizeof(last_error) - n, " (%s)", strerrordesc_np(-err) ?
-		 strerrordesc_np(-err) : "unknown error");
 	snpu_log(1, "%s", last_error);
 	return err;
 }
@@ -56,6 +63,31 @@ const char *snpu_fd_limit(int err)
 	snprintf(text, sizeof(text), ": this process may have %llu open files, see ulimit -n",
 		 (unsigned long long)r.rlim_cur);
 	return text;
+}
+
+int snpu_fail_quiet(int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail(err, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+int snpu_fail_in(const char *call, int err)
+{
+	size_t n = strlen(call), len = strlen(last_error);
+
+	/* a step that carries the name of the call already */
+	if (!strncmp(last_error, call, n))
+		return err;
+	len = len < sizeof(last_error) - n - 3 ? len : sizeof(last_error) - n - 3;
+	memmove(last_error + n + 2, last_error, len);
+	memcpy(last_error, call, n);
+	memcpy(last_error + n, ": ", 2);
+	last_error[n + 2 + len] = '\0';
+	return err;
 }
 
 /**
@@ -91,6 +123,7 @@ SNPU_EXPORT const char *snpu_error_name(unsigned int code)
 		"POISON", "TIMEOUT", "DOORBELL", "NESTING", "INDEX", "ABORTED", "INTERNAL",
 	};
 
+	_Static_assert(sizeof(name) / sizeof(name[0]) == SNPU_ERR_MAX + 1, "a name for each error");
 	return code < sizeof(name) / sizeof(name[0]) ? name[code] : "?";
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "internal.h"
 
 #define MAX_BYTES	(1ull << 46)
@@ -40,9 +41,11 @@ static int mem_place(struct snpu_mem *mem)
 	uint64_t align = mem->bytes >= SNPU_HUGE_SIZE ? SNPU_HUGE_SIZE : SNPU_PAGE_SIZE;
 	int ret;
 
-	pthread_mutex_lock(&ctx->lock);
-	ret = snpu_va_alloc(&ctx->va, mem_span(mem), align, &mem->va);
-	pthread_mutex_unlock(&ctx->lock);
+	do {
+		pthread_mutex_lock(&ctx->lock);
+		ret = snpu_va_alloc(&ctx->va, mem_span(mem), align, &mem->va);
+		pthread_mutex_unlock(&ctx->lock);
+	} while (ret == -ENOSPC && ctx->obj.check && snpu_check_release(ctx));
 	if (ret)
 		return snpu_fail(ret, "no address range of %llu bytes is free in the context",
 				 (unsigned long long)mem->bytes);
@@ -65,8 +68,50 @@ int snpu_mem_finish(struct snpu_mem *mem, struct snpu_mem **out)
 		return ret;
 	}
 	atomic_fetch_add(&mem->ctx->children, 1);
+	snpu_obj_add(&mem->obj, SNPU_KIND_MEM, mem->ctx->obj.check);
 	*out = mem;
 	return 0;
+}
+
+/* Completes the message of an allocation that failed with what the NPU has left */
+static int alloc_failed(struct snpu_ctx *ctx, uint64_t bytes, unsigned int flags, int err)
+{
+	unsigned long long asked = bytes, left;
+	struct snpu_counters c = { 0 };
+
+	if (err != -ENOSPC || !(flags & SNPU_MEM_HBM))
+		return snpu_fail_in("snpu_mem_alloc", err);
+	if (ctx->snpu->t->counters(ctx->npu, &c))
+		return snpu_fail(err, "snpu_mem_alloc: %llu bytes of HBM on NPU %u", asked,
+				 ctx->npu->index);
+	left = c.hbm_total - c.hbm_used;
+	return snpu_fail(err, "snpu_mem_alloc: %llu bytes of HBM on NPU %u: %llu of %llu are free%s",
+			 asked, ctx->npu->index, left, (unsigned long long)c.hbm_total,
+			 left >= asked ? ", in smaller pieces" : "");
+}
+
+int snpu_mem_alloc_as(struct snpu_ctx *ctx, uint64_t bytes, unsigned int flags, const char *what,
+		      struct snpu_mem **out)
+{
+	static atomic_ullong origin;
+	struct snpu_mem *mem = snpu_mem_new(ctx, flags);
+	int ret;
+
+	if (!mem)
+		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
+	mem->what = what;
+	mem->origin = atomic_fetch_add(&origin, 1) + 1;
+	mem->bytes = (bytes + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
+	ret = ctx->snpu->t->mem_alloc(mem);
+	/* what the driver answers to more than there is at all */
+	if (ret == -EINVAL && (flags & SNPU_MEM_HBM) && mem->bytes > ctx->npu->info.hbm_bytes)
+		ret = -ENOSPC;
+	if (ret) {
+		free(mem);
+		return alloc_failed(ctx, bytes, flags, ret);
+	}
+	ret = snpu_mem_finish(mem, out);
+	return ret ? snpu_fail_in("snpu_mem_alloc", ret) : 0;
 }
 
 /**
@@ -82,11 +127,11 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 			       struct snpu_mem **out)
 {
 	unsigned int where = flags & (SNPU_MEM_HBM | SNPU_MEM_HOST);
-	struct snpu_mem *mem;
-	int ret;
 
 	if (!ctx || !out)
 		return snpu_fail(-EINVAL, "snpu_mem_alloc: ctx or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_mem_alloc"))
+		return -EINVAL;
 	if (!bytes || bytes > MAX_BYTES)
 		return snpu_fail(-EINVAL, "snpu_mem_alloc: %llu bytes is not 1 to 2^46",
 				 (unsigned long long)bytes);
@@ -97,60 +142,62 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 			-EINVAL,
 			"snpu_mem_alloc: flags 0x%x: one of HBM, HOST; CONTIG only with HBM",
 			flags);
-	mem = snpu_mem_new(ctx, flags);
-	if (!mem)
-		return snpu_fail(-ENOMEM, "snpu_mem_alloc");
-	mem->bytes = (bytes + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
-	ret = ctx->snpu->t->mem_alloc(mem);
-	if (ret) {
-		free(mem);
-		return ret;
-	}
-	return snpu_mem_finish(mem, out);
+	return snpu_mem_alloc_as(ctx, bytes, flags, NULL, out);
 }
 
 /**
  * snpu_mem_free() - unmap memory and give it back
  * @mem: memory, or NULL. No packet may use it any more: one that does faults its queue
  *
- * Return: 0; an error of the device if the mapping could not be taken away in order.
+ * Return: 0; -EINVAL when it was freed before; an error of the device if the mapping could not be
+ * taken away in order.
  */
 SNPU_EXPORT int snpu_mem_free(struct snpu_mem *mem)
 {
 	struct snpu_ctx *ctx;
+	uint64_t va, span;
 	int ret, ret2;
 
 	if (!mem)
 		return 0;
+	ret = snpu_obj_take(mem, SNPU_KIND_MEM, "snpu_mem_free");
+	if (ret)
+		return ret;
 	ctx = mem->ctx;
+	va = mem->va;
+	span = mem_span(mem);
 	/* others must not reach what is going to be somebody else's */
 	ret2 = snpu_seg_end(mem);
+	if (mem->obj.check)
+		snpu_check_freeing(mem, span);
 	ret = ctx->snpu->t->mem_free(mem, true);
 	ret = ret ? ret : ret2;
-	pthread_mutex_lock(&ctx->lock);
-	snpu_va_free(&ctx->va, mem->va, mem_span(mem));
-	pthread_mutex_unlock(&ctx->lock);
+	if (!mem->obj.check) {
+		pthread_mutex_lock(&ctx->lock);
+		snpu_va_free(&ctx->va, va, span);
+		pthread_mutex_unlock(&ctx->lock);
+	}
 	atomic_fetch_sub(&ctx->children, 1);
-	free(mem);
+	snpu_obj_free(&mem->obj);
 	return ret;
 }
 
 /** snpu_mem_va() - address for packets of the memory's context */
 SNPU_EXPORT uint64_t snpu_mem_va(const struct snpu_mem *mem)
 {
-	return mem ? mem->va : 0;
+	return mem && !snpu_obj_dead(&mem->obj, "snpu_mem_va") ? mem->va : 0;
 }
 
 /** snpu_mem_size() - bytes, rounded up to pages */
 SNPU_EXPORT uint64_t snpu_mem_size(const struct snpu_mem *mem)
 {
-	return mem ? mem->bytes : 0;
+	return mem && !snpu_obj_dead(&mem->obj, "snpu_mem_size") ? mem->bytes : 0;
 }
 
 /** snpu_mem_ctx() - context of the memory */
 SNPU_EXPORT struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem)
 {
-	return mem ? mem->ctx : NULL;
+	return mem && !snpu_obj_dead(&mem->obj, "snpu_mem_ctx") ? mem->ctx : NULL;
 }
 
 /**
@@ -167,10 +214,13 @@ SNPU_EXPORT int snpu_mem_map(struct snpu_mem *mem, void **ptr)
 
 	if (!mem || !ptr)
 		return snpu_fail(-EINVAL, "snpu_mem_map: mem or ptr is NULL");
+	if (snpu_obj_dead(&mem->obj, "snpu_mem_map"))
+		return -EINVAL;
 	pthread_mutex_lock(&mem->ctx->lock);
 	if (!mem->ptr)
 		ret = mem->ctx->snpu->t->mem_map(mem, &mem->ptr);
-	*ptr = mem->ptr;
+	if (!ret)
+		*ptr = mem->ptr;
 	pthread_mutex_unlock(&mem->ctx->lock);
 	return ret;
 }
@@ -186,6 +236,8 @@ SNPU_EXPORT int snpu_mem_export(struct snpu_mem *mem, int *fd)
 {
 	if (!mem || !fd)
 		return snpu_fail(-EINVAL, "snpu_mem_export: mem or fd is NULL");
+	if (snpu_obj_dead(&mem->obj, "snpu_mem_export"))
+		return -EINVAL;
 	return mem->ctx->snpu->t->mem_export(mem, fd);
 }
 
@@ -207,6 +259,8 @@ SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags
 
 	if (!ctx || !out)
 		return snpu_fail(-EINVAL, "snpu_mem_import: ctx or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_mem_import"))
+		return -EINVAL;
 	if (flags & ~SNPU_MEM_READ_ONLY)
 		return snpu_fail(-EINVAL, "snpu_mem_import: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
@@ -219,7 +273,8 @@ SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags
 		free(mem);
 		return ret;
 	}
-	return snpu_mem_finish(mem, out);
+	ret = snpu_mem_finish(mem, out);
+	return ret ? snpu_fail_in("snpu_mem_import", ret) : 0;
 }
 
 /**
@@ -239,6 +294,9 @@ SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsig
 
 	if (!ctx || !mem || !out)
 		return snpu_fail(-EINVAL, "snpu_mem_share: ctx, mem or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_mem_share") ||
+	    snpu_obj_dead(&mem->obj, "snpu_mem_share"))
+		return -EINVAL;
 	if (flags & ~SNPU_MEM_READ_ONLY)
 		return snpu_fail(-EINVAL, "snpu_mem_share: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
@@ -247,17 +305,23 @@ SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsig
 		if (!new)
 			return snpu_fail(-ENOMEM, "snpu_mem_share");
 		new->imported = true;
+		new->origin = mem->origin;
 		ret = ctx->snpu->t->mem_share(new, mem);
 		if (ret) {
 			free(new);
 			return ret;
 		}
-		return snpu_mem_finish(new, out);
+		ret = snpu_mem_finish(new, out);
+		return ret ? snpu_fail_in("snpu_mem_share", ret) : 0;
 	}
 	ret = snpu_mem_export(mem, &fd);
 	if (ret)
-		return ret;
-	ret = snpu_mem_import(ctx, fd, flags, out);
+		return snpu_fail_in("snpu_mem_share", ret);
+	ret = snpu_mem_import(ctx, fd, flags, &new);
 	close(fd);
-	return ret;
+	if (ret)
+		return snpu_fail_in("snpu_mem_share", ret);
+	new->origin = mem->origin;
+	*out = new;
+	return 0;
 }

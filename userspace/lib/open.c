@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "internal.h"
+#include "report.h"
 
 static int choose_transport(struct snpu *s)
 {
@@ -34,7 +36,8 @@ static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *
 {
 	if (!p)
 		return 0;
-	if (p->field_mask & ~(uint64_t)(SNPU_OPEN_TRANSPORT | SNPU_OPEN_SOCKET_DIR))
+	if (p->field_mask &
+	    ~(uint64_t)(SNPU_OPEN_TRANSPORT | SNPU_OPEN_SOCKET_DIR | SNPU_OPEN_CHECK))
 		return snpu_fail(-EINVAL, "snpu_open: field_mask has unknown bits 0x%llx",
 				 (unsigned long long)p->field_mask);
 	if (p->field_mask & SNPU_OPEN_TRANSPORT) {
@@ -50,6 +53,11 @@ static int apply_params(struct snpu_config *cfg, const struct snpu_open_params *
 					 "snpu_open: socket_dir must be 1 to %zu characters long",
 					 sizeof(cfg->socket_dir) - 1);
 		strcpy(cfg->socket_dir, p->socket_dir);
+	}
+	if (p->field_mask & SNPU_OPEN_CHECK) {
+		if (p->check > 1)
+			return snpu_fail(-EINVAL, "snpu_open: check %u is not 0 or 1", p->check);
+		cfg->check = p->check;
 	}
 	return 0;
 }
@@ -80,7 +88,7 @@ SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **o
 		ret = choose_transport(s);
 	if (ret) {
 		free(s);
-		return ret;
+		return snpu_fail_in("snpu_open", ret);
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	ret = s->t->open(s);
@@ -88,8 +96,11 @@ SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **o
 		pthread_mutex_destroy(&s->lock);
 		free(s->npus);
 		free(s);
-		return ret;
+		return snpu_fail_in("snpu_open", ret);
 	}
+	if (s->cfg.check)
+		snpu_check_init();
+	snpu_obj_add(&s->obj, SNPU_KIND_SET, s->cfg.check);
 	snpu_log(2, "%u NPUs over %s", s->count, s->t->name);
 	*out = s;
 	return 0;
@@ -99,41 +110,54 @@ SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **o
  * snpu_close() - give a set back
  * @s: set, or NULL
  *
- * Return: 0; -EBUSY while contexts, fences or timelines of it exist. No other call on @s may run.
+ * Return: 0; -EBUSY while contexts, fences or timelines of it exist; -EINVAL when it was closed
+ * before. No other call on @s may run.
  */
 SNPU_EXPORT int snpu_close(struct snpu *s)
 {
+	char left[400];
+	int ret;
+
 	if (!s)
 		return 0;
-	if (atomic_load(&s->children))
-		return snpu_fail(-EBUSY, "snpu_close: %u contexts, fences or timelines are left",
-				 atomic_load(&s->children));
+	ret = snpu_obj_take(s, SNPU_KIND_SET, "snpu_close");
+	if (ret)
+		return ret;
+	if (atomic_load(&s->children)) {
+		snpu_report_left(s, NULL, left, sizeof(left));
+		snpu_obj_untake(&s->obj);
+		return snpu_fail(-EBUSY, "snpu_close: left are %s", left);
+	}
 	s->t->close(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s->npus);
-	free(s);
+	snpu_obj_free(&s->obj);
 	return 0;
 }
 
 /** snpu_transport() - "kmd" or "direct" */
 SNPU_EXPORT const char *snpu_transport(const struct snpu *s)
 {
-	return s ? s->t->name : "";
+	return s && !snpu_obj_dead(&s->obj, "snpu_transport") ? s->t->name : "";
 }
 
 /** snpu_count() - NPUs in a set; their indices are 0 .. count - 1 */
 SNPU_EXPORT unsigned int snpu_count(const struct snpu *s)
 {
-	return s ? s->count : 0;
+	return s && !snpu_obj_dead(&s->obj, "snpu_count") ? s->count : 0;
 }
 
 static int npu_get(struct snpu *s, unsigned int index, const char *call, struct snpu_npu **out)
 {
 	int ret = 0;
 
-	if (!s || index >= s->count)
-		return snpu_fail(-EINVAL, "%s: NPU %u is not one of 0 to %d", call, index,
-				 s ? (int)s->count - 1 : -1);
+	if (!s)
+		return snpu_fail(-EINVAL, "%s: set of NPUs is NULL", call);
+	if (snpu_obj_dead(&s->obj, call))
+		return -EINVAL;
+	if (index >= s->count)
+		return snpu_fail(-EINVAL, "%s: NPU %u is not one of 0 to %u", call, index,
+				 s->count - 1);
 	*out = &s->npus[index];
 	pthread_mutex_lock(&s->lock);
 	if (!(*out)->known) {
@@ -143,7 +167,7 @@ static int npu_get(struct snpu *s, unsigned int index, const char *call, struct 
 			snpu_log(2, "NPU %u is %s", index, (*out)->info.path);
 	}
 	pthread_mutex_unlock(&s->lock);
-	return ret;
+	return ret ? snpu_fail_in(call, ret) : 0;
 }
 
 /**
@@ -162,7 +186,7 @@ SNPU_EXPORT int snpu_get_info(struct snpu *s, unsigned int index, struct snpu_in
 	int ret;
 
 	if (!info || !size)
-		return snpu_fail(-EINVAL, "snpu_get_info: no room for the answer");
+		return snpu_fail(-EINVAL, "snpu_get_info: info is NULL or size is 0");
 	ret = npu_get(s, index, "snpu_get_info", &npu);
 	if (ret)
 		return ret;
@@ -188,12 +212,12 @@ SNPU_EXPORT int snpu_get_counters(struct snpu *s, unsigned int index, struct snp
 	int ret;
 
 	if (!c || !size)
-		return snpu_fail(-EINVAL, "snpu_get_counters: no room for the answer");
+		return snpu_fail(-EINVAL, "snpu_get_counters: c is NULL or size is 0");
 	ret = npu_get(s, index, "snpu_get_counters", &npu);
 	if (!ret)
 		ret = s->t->counters(npu, &full);
 	if (ret)
-		return ret;
+		return snpu_fail_in("snpu_get_counters", ret);
 	memset(c, 0, size);
 	memcpy(c, &full, size < sizeof(full) ? size : sizeof(full));
 	return 0;
@@ -219,7 +243,9 @@ SNPU_EXPORT int snpu_get_ports(struct snpu *s, unsigned int index, struct snpu_p
 	int ret;
 
 	if (max && (!ports || !stride))
-		return snpu_fail(-EINVAL, "snpu_get_ports: no room for the answer");
+		return snpu_fail(-EINVAL,
+				 "snpu_get_ports: ports is NULL or stride is 0, and max is %u",
+				 max);
 	ret = npu_get(s, index, "snpu_get_ports", &npu);
 	if (ret)
 		return ret;
@@ -240,7 +266,7 @@ SNPU_EXPORT int snpu_get_ports(struct snpu *s, unsigned int index, struct snpu_p
 		memcpy(to, &p[i], stride < sizeof(*p) ? stride : sizeof(*p));
 	}
 	free(p);
-	return ret ? ret : (int)count;
+	return ret ? snpu_fail_in("snpu_get_ports", ret) : (int)count;
 }
 
 /**
@@ -274,9 +300,10 @@ SNPU_EXPORT int snpu_ctx_create(struct snpu *s, unsigned int index, struct snpu_
 		snpu_va_fini(&ctx->va);
 		pthread_mutex_destroy(&ctx->lock);
 		free(ctx);
-		return ret;
+		return snpu_fail_in("snpu_ctx_create", ret);
 	}
 	atomic_fetch_add(&s->children, 1);
+	snpu_obj_add(&ctx->obj, SNPU_KIND_CTX, s->obj.check);
 	*out = ctx;
 	return 0;
 }
@@ -285,31 +312,42 @@ SNPU_EXPORT int snpu_ctx_create(struct snpu *s, unsigned int index, struct snpu_
  * snpu_ctx_destroy() - give an address space back
  * @ctx: context, or NULL
  *
- * Return: 0; -EBUSY while memory, queues, command buffers or events of it exist.
+ * Return: 0; -EBUSY while memory, queues, command buffers or events of it exist; -EINVAL when it
+ * was destroyed before.
  */
 SNPU_EXPORT int snpu_ctx_destroy(struct snpu_ctx *ctx)
 {
+	char left[440];
+	int ret;
+
 	if (!ctx)
 		return 0;
-	if (atomic_load(&ctx->children))
-		return snpu_fail(-EBUSY, "snpu_ctx_destroy: %u mems, queues or events are left",
-				 atomic_load(&ctx->children));
+	ret = snpu_obj_take(ctx, SNPU_KIND_CTX, "snpu_ctx_destroy");
+	if (ret)
+		return ret;
+	if (atomic_load(&ctx->children)) {
+		snpu_report_left(ctx->snpu, ctx, left, sizeof(left));
+		snpu_obj_untake(&ctx->obj);
+		return snpu_fail(-EBUSY, "snpu_ctx_destroy: left are %s", left);
+	}
 	ctx->snpu->t->ctx_destroy(ctx);
+	if (ctx->obj.check)
+		snpu_check_forget(ctx);
 	snpu_va_fini(&ctx->va);
 	pthread_mutex_destroy(&ctx->lock);
 	atomic_fetch_sub(&ctx->snpu->children, 1);
-	free(ctx);
+	snpu_obj_free(&ctx->obj);
 	return 0;
 }
 
 /** snpu_ctx_index() - NPU of a context */
 SNPU_EXPORT unsigned int snpu_ctx_index(const struct snpu_ctx *ctx)
 {
-	return ctx ? ctx->npu->index : ~0u;
+	return ctx && !snpu_obj_dead(&ctx->obj, "snpu_ctx_index") ? ctx->npu->index : ~0u;
 }
 
 /** snpu_ctx_snpu() - set of a context */
 SNPU_EXPORT struct snpu *snpu_ctx_snpu(const struct snpu_ctx *ctx)
 {
-	return ctx ? ctx->snpu : NULL;
+	return ctx && !snpu_obj_dead(&ctx->obj, "snpu_ctx_snpu") ? ctx->snpu : NULL;
 }

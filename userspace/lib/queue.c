@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "internal.h"
+#include "report.h"
 
 /* Where the work goes, and whether it is done at all */
 static int queue_flags(struct snpu_ctx *ctx, const struct snpu_queue_params *p, uint32_t *flags)
@@ -83,6 +85,8 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 
 	if (!ctx || !out)
 		return snpu_fail(-EINVAL, "snpu_queue_create: ctx or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_queue_create"))
+		return -EINVAL;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return snpu_fail(-ENOMEM, "snpu_queue_create");
@@ -91,8 +95,8 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 	if (ret)
 		goto out_free;
 	q->mask = entries - 1;
-	ret = snpu_mem_alloc(ctx, entries * SNPU_PKT_BYTES, SNPU_MEM_HOST | SNPU_MEM_READ_ONLY,
-			     &q->ring_mem);
+	ret = snpu_mem_alloc_as(ctx, entries * SNPU_PKT_BYTES, SNPU_MEM_HOST | SNPU_MEM_READ_ONLY,
+				"ring of a queue", &q->ring_mem);
 	if (ret)
 		goto out_free;
 	ret = snpu_mem_map(q->ring_mem, &ring);
@@ -105,6 +109,7 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 		snpu_mem_free(q->ring_mem);
 		goto out_free;
 	}
+	snpu_obj_add(&q->obj, SNPU_KIND_QUEUE, ctx->obj.check);
 	pthread_mutex_lock(&ctx->lock);
 	q->next = ctx->queues;
 	ctx->queues = q;
@@ -115,14 +120,15 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 
 out_free:
 	free(q);
-	return ret;
+	return snpu_fail_in("snpu_queue_create", ret);
 }
 
 /**
  * snpu_queue_destroy() - stop a queue and free it
  * @q: queue, or NULL; a packet in flight is aborted, the rest is dropped
  *
- * Return: 0; an error of the device; the queue is gone in any case.
+ * Return: 0; -EINVAL when it was destroyed before; an error of the device: the queue is gone then,
+ * too.
  */
 SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
 {
@@ -132,6 +138,9 @@ SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
 
 	if (!q)
 		return 0;
+	ret = snpu_obj_take(q, SNPU_KIND_QUEUE, "snpu_queue_destroy");
+	if (ret)
+		return ret;
 	/* they live on, but have no virtual time any more */
 	pthread_mutex_lock(&q->ctx->snpu->lock);
 	for (f = q->fences; f; f = f->next)
@@ -145,14 +154,56 @@ SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
 	ret = q->ctx->snpu->t->queue_destroy(q);
 	ret2 = snpu_mem_free(q->ring_mem);
 	atomic_fetch_sub(&q->ctx->children, 1);
-	free(q);
-	return ret ? ret : ret2;
+	snpu_obj_free(&q->obj);
+	return ret ? ret : ret2 ? snpu_fail_in("snpu_queue_destroy", ret2) : 0;
 }
 
 /** snpu_queue_ctx() - context of a queue */
 SNPU_EXPORT struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q)
 {
-	return q ? q->ctx : NULL;
+	return q && !snpu_obj_dead(&q->obj, "snpu_queue_ctx") ? q->ctx : NULL;
+}
+
+static int ring_full(const struct snpu_queue *q, const char *call)
+{
+	return snpu_fail_quiet(-EAGAIN,
+			       "%s: queue %u, NPU %u: the ring is full: %llu packets are not retired",
+			       call, q->number, q->ctx->npu->index,
+			       (unsigned long long)(q->mask + 1));
+}
+
+static inline int next_entry(struct snpu_queue *q, const char *call, union snpu_pkt **out)
+{
+	if (q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
+		return ring_full(q, call);
+	/* the device has read the entry that is written over now */
+	snpu_rmb_complete();
+	*out = memset(&q->ring[q->head++ & q->mask], 0, sizeof(**out));
+	return 0;
+}
+
+static int next_checked(struct snpu_queue *q, const char *call, union snpu_pkt **out)
+{
+	int ret = snpu_check_dead(&q->obj, call) ? -EINVAL : snpu_check_enter(q, call);
+
+	if (ret)
+		return ret;
+	ret = next_entry(q, call, out);
+	snpu_check_leave(q);
+	return ret;
+}
+
+int snpu_queue_next(struct snpu_queue *q, const char *call, union snpu_pkt **out)
+{
+	return __builtin_expect(q->obj.check, 0) ? next_checked(q, call, out) :
+						   next_entry(q, call, out);
+}
+
+int snpu_queue_room(struct snpu_queue *q, const char *call)
+{
+	if (q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
+		return ring_full(q, call);
+	return 0;
 }
 
 /**
@@ -160,18 +211,16 @@ SNPU_EXPORT struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q)
  * @q: queue
  *
  * Return: a zeroed entry to be filled by one snpu_prep_*() before snpu_queue_submit(); NULL when
- * the ring is full. One thread at a time; no system call.
+ * the ring is full, with a message in snpu_last_error(). One thread at a time; no system call.
  */
 SNPU_EXPORT union snpu_pkt *snpu_queue_get(struct snpu_queue *q)
 {
-	union snpu_pkt *p;
+	union snpu_pkt *p = NULL;
 
-	if (!q || q->head - snpu_cpl_completed(q) > q->mask || !snpu_queue_put_clock(q))
-		return NULL;
-	/* the device has read the entry that is written over now */
-	snpu_rmb_complete();
-	p = &q->ring[q->head++ & q->mask];
-	memset(p, 0, sizeof(*p));
+	if (!q)
+		snpu_fail(-EINVAL, "snpu_queue_get: queue is NULL");
+	else
+		snpu_queue_next(q, "snpu_queue_get", &p);
 	return p;
 }
 
@@ -232,51 +281,78 @@ int snpu_queue_state(const struct snpu_queue *q, uint64_t position)
 	return snpu_cpl_completed(q) >= position ? 1 : -EIO;
 }
 
+/* Why a queue does not get on, with what its packet waits for or where its address lies */
 static int fail_stopped(struct snpu_queue *q, const char *call)
 {
+	char text[160], more[480];
 	struct snpu_error err;
-	char text[160];
-	int ret;
+	int ret = snpu_queue_error(q, &err, sizeof(err));
 
-	ret = snpu_queue_error(q, &err, sizeof(err));
+	if (ret)
+		return snpu_fail_in(call, ret);
+	snpu_error_format(&err, text, sizeof(text));
+	snpu_report_error(q, &err, more, sizeof(more));
+	ret = snpu_fail(err.lost ? -ENODEV : -EIO, "%s: %s%s", call, text, more);
+	if (q->obj.check && err.code == SNPU_ERR_UNMAPPED)
+		snpu_check_tell(q, snpu_last_error());
+	return ret;
+}
+
+static int submit(struct snpu_queue *q, uint64_t *position)
+{
+	int ret = 0;
+
+	if (state_stopped(q->cpl->state))
+		return fail_stopped(q, "snpu_queue_submit");
+	if (q->submitted != q->head) {
+		q->submitted = q->head;
+		snpu_wmb_doorbell();
+		snpu_doorbell_write(q->doorbell, q->head);
+		ret = snpu_queue_kick(q);
+		if (ret)
+			return snpu_fail_in("snpu_queue_submit", ret);
+	}
+	if (position)
+		*position = q->head;
+	return 0;
+}
+
+static int submit_checked(struct snpu_queue *q, uint64_t *position)
+{
+	int ret = snpu_check_dead(&q->obj, "snpu_queue_submit") ? -EINVAL :
+		  snpu_check_enter(q, "snpu_queue_submit");
+
 	if (ret)
 		return ret;
-	snpu_error_format(&err, text, sizeof(text));
-	return snpu_fail(err.lost ? -ENODEV : -EIO, "%s: %s", call, text);
+	ret = submit(q, position);
+	snpu_check_leave(q);
+	return ret;
 }
 
 /**
  * snpu_queue_submit() - hand over all entries taken since the last call
  * @q: queue
- * @position: receives what snpu_queue_wait() takes, or NULL
+ * @position: receives what snpu_queue_wait() takes, or NULL; unchanged when the call fails
  *
  * A store barrier and a doorbell; a sleeping device is woken. Return: 0; -EIO when the queue has
  * stopped, -ENODEV when the device is gone (see snpu_queue_error()). One thread at a time.
  */
 SNPU_EXPORT int snpu_queue_submit(struct snpu_queue *q, uint64_t *position)
 {
-	int ret;
-
 	if (!q)
 		return snpu_fail(-EINVAL, "snpu_queue_submit: queue is NULL");
-	if (position)
-		*position = q->head;
-	if (state_stopped(q->cpl->state))
-		return fail_stopped(q, "snpu_queue_submit");
-	if (q->submitted == q->head)
-		return 0;
-	q->submitted = q->head;
-	snpu_wmb_doorbell();
-	snpu_doorbell_write(q->doorbell, q->head);
-	ret = snpu_queue_kick(q);
-	return ret;
+	return __builtin_expect(q->obj.check, 0) ? submit_checked(q, position) :
+						   submit(q, position);
 }
 
 /** snpu_queue_completed() - packets retired; what they did is visible */
 SNPU_EXPORT uint64_t snpu_queue_completed(const struct snpu_queue *q)
 {
-	uint64_t n = q ? snpu_cpl_completed(q) : 0;
+	uint64_t n;
 
+	if (!q || snpu_obj_dead(&q->obj, "snpu_queue_completed"))
+		return 0;
+	n = snpu_cpl_completed(q);
 	snpu_rmb_complete();
 	return n;
 }
@@ -286,12 +362,39 @@ SNPU_EXPORT uint64_t snpu_queue_completed(const struct snpu_queue *q)
  * @q: queue
  * @position: from snpu_queue_submit()
  *
- * Return: 1, 0 for not yet, -EIO when it never will. No system call; any thread.
+ * Return: 1, 0 for not yet, -EIO when it never will, with the reason in snpu_last_error(). No
+ * system call unless it fails; any thread.
  */
 SNPU_EXPORT int snpu_queue_poll(struct snpu_queue *q, uint64_t position)
 {
-	return q ? snpu_queue_state(q, position) :
-		   snpu_fail(-EINVAL, "snpu_queue_poll: queue is NULL");
+	int ret;
+
+	if (!q)
+		return snpu_fail(-EINVAL, "snpu_queue_poll: queue is NULL");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_poll"))
+		return -EINVAL;
+	ret = snpu_queue_state(q, position);
+	if (ret < 0)
+		fail_stopped(q, "snpu_queue_poll");
+	return ret;
+}
+
+/*
+ * Sleeps until @position has retired, or @deadline. With SNPU_CHECK a queue that waits for a
+ * semaphore for long is reported once: the signal may never come.
+ */
+static int sleep_until(struct snpu_queue *q, uint64_t position, uint64_t deadline)
+{
+	uint64_t patience = snpu_now_ns() + SNPU_CHECK_PATIENCE_NS;
+	int ret;
+
+	if (q->obj.check && patience < deadline) {
+		ret = q->ctx->snpu->t->queue_sleep(q, position, patience);
+		if (ret != -ETIME)
+			return ret;
+		snpu_report_waiting(q, "snpu_queue_wait");
+	}
+	return q->ctx->snpu->t->queue_sleep(q, position, deadline);
 }
 
 /**
@@ -300,9 +403,10 @@ SNPU_EXPORT int snpu_queue_poll(struct snpu_queue *q, uint64_t position)
  * @position: from snpu_queue_submit()
  * @timeout_ns: nanoseconds, SNPU_FOREVER
  *
- * Spins SNPU_SPIN_US, then sleeps until the device interrupts. Return: 0; -EINVAL when @position
- * was not submitted; -ETIME; -EIO when the queue has stopped, -ENODEV when the device is gone. Any
- * thread.
+ * Spins SNPU_SPIN_US, then sleeps until the device interrupts. On kmd the kernel resets a queue
+ * that makes no progress for hang_ms while a call sleeps here, whatever the timeout; on direct a wait
+ * lasts as long as @timeout_ns says. Return: 0; -EINVAL when @position was not submitted; -ETIME;
+ * -EIO when the queue has stopped, -ENODEV when the device is gone. Any thread.
  */
 SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns)
 {
@@ -312,6 +416,8 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 
 	if (!q)
 		return snpu_fail(-EINVAL, "snpu_queue_wait: queue is NULL");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_wait"))
+		return -EINVAL;
 	if (position > q->submitted)
 		return snpu_fail(-EINVAL,
 				 "snpu_queue_wait: position %llu, but only %llu are submitted",
@@ -328,12 +434,14 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 			snpu_cpu_relax();
 		}
 	} while (snpu_now_ns() < spin_end);
-	ret = q->ctx->snpu->t->queue_sleep(q, position, deadline);
-	if (ret == -ETIME)
-		return snpu_fail(-ETIME,
-				 "snpu_queue_wait: position %llu of queue %u, NPU %u: %llu retired",
-				 (unsigned long long)position, q->number, q->ctx->npu->index,
-				 (unsigned long long)snpu_cpl_completed(q));
+	ret = sleep_until(q, position, deadline);
+	if (ret == -ETIME) {
+		char why[520];
+
+		snpu_report_wait(q, why, sizeof(why));
+		return snpu_fail(-ETIME, "snpu_queue_wait: position %llu not reached in %.3f s: %s",
+				 (unsigned long long)position, (double)timeout_ns / 1e9, why);
+	}
 	if (ret)
 		return ret;
 	ret = snpu_queue_state(q, position);
@@ -344,6 +452,8 @@ static int queue_pause(struct snpu_queue *q, bool pause, const char *call)
 {
 	if (!q)
 		return snpu_fail(-EINVAL, "%s: queue is NULL", call);
+	if (snpu_obj_dead(&q->obj, call))
+		return -EINVAL;
 	if (state_stopped(q->cpl->state))
 		return fail_stopped(q, call);
 	return q->ctx->snpu->t->queue_pause(q, pause);
@@ -385,12 +495,16 @@ SNPU_EXPORT int snpu_queue_error(struct snpu_queue *q, struct snpu_error *err, s
 	int ret;
 
 	if (!q || !err || !size)
-		return snpu_fail(-EINVAL, "snpu_queue_error: no room for the answer");
+		return snpu_fail(-EINVAL, "snpu_queue_error: queue or err is NULL, or size is 0");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_error"))
+		return -EINVAL;
 	full.npu = q->ctx->npu->index;
 	ret = q->ctx->snpu->t->queue_error(q, &full);
 	if (ret)
 		return ret;
 	full.queue = q->number;
+	if (full.hung || full.lost)
+		snpu_report_packet(q, &full);
 	memset(err, 0, size);
 	memcpy(err, &full, size < sizeof(full) ? size : sizeof(full));
 	return 0;
@@ -408,22 +522,28 @@ SNPU_EXPORT int snpu_error_format(const struct snpu_error *err, char *buf, size_
 {
 	char where[64] = "", at[48] = "";
 	const char *why;
-	bool memory;
+	bool memory, waits;
 
 	if (!err || (!buf && len))
 		return snpu_fail(-EINVAL, "snpu_error_format: err or buf is NULL");
 	why = snpu_error_name(err->code);
 	memory = err->code >= SNPU_ERR_UNMAPPED && err->code <= SNPU_ERR_POISON;
+	/* a wait whose packet was in a ring: see snpu_queue_error() */
+	waits = err->hung && err->op == SNPU_OP_SEM_WAIT;
+	if (!err->code && !err->lost && !err->hung)
+		return snprintf(buf, len, "NPU %u queue %u: no error", err->npu, err->queue);
+	if (err->lost && err->op > SNPU_OP_CLOCK)
+		return snprintf(buf, len, "NPU %u queue %u: the device was reset or removed",
+				err->npu, err->queue);
 	if (err->lost)
 		why = "the device was reset or removed";
 	else if (err->hung)
-		why = "made no progress and was reset";
-	if (!err->code && !err->lost && !err->hung)
-		return snprintf(buf, len, "NPU %u queue %u: no error", err->npu, err->queue);
+		why = waits ? "was BLOCKED" : "made no progress and was reset";
 	if (err->ib_index)
 		snprintf(where, sizeof(where), ", packet %u of its command buffer", err->ib_index);
-	if (memory || err->code == SNPU_ERR_INDEX || err->code == SNPU_ERR_TIMEOUT)
-		snprintf(at, sizeof(at), " at 0x%llx", (unsigned long long)err->va);
+	if (memory || waits || err->code == SNPU_ERR_INDEX || err->code == SNPU_ERR_TIMEOUT)
+		snprintf(at, sizeof(at), " at 0x%llx%s", (unsigned long long)err->va,
+			 waits ? ", made no progress and was reset" : "");
 	return snprintf(buf, len, "NPU %u queue %u packet %llu (%s%s): %s%s", err->npu, err->queue,
 			(unsigned long long)err->index, snpu_op_name(err->op), where, why, at);
 }

@@ -3,7 +3,6 @@
  * Segments: memory that other NPUs of the machine reach, in any process and guest.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "internal.h"
 
@@ -42,6 +41,8 @@ SNPU_EXPORT int snpu_seg_export(struct snpu_mem *mem, unsigned int access, const
 
 	if (!mem || (!handle && !name))
 		return snpu_fail(-EINVAL, "snpu_seg_export: mem is NULL, or handle and name are");
+	if (snpu_obj_dead(&mem->obj, "snpu_seg_export"))
+		return -EINVAL;
 	if (!access || (access & ~(SNPU_SEG_READ | SNPU_SEG_WRITE)))
 		return snpu_fail(-EINVAL, "snpu_seg_export: access 0x%x: SNPU_SEG_READ, WRITE",
 				 access);
@@ -62,7 +63,7 @@ SNPU_EXPORT int snpu_seg_export(struct snpu_mem *mem, unsigned int access, const
 	pthread_mutex_unlock(&mem->ctx->lock);
 	if (!ret && handle)
 		*handle = h;
-	return ret;
+	return ret ? snpu_fail_in("snpu_seg_export", ret) : 0;
 }
 
 int snpu_seg_end(struct snpu_mem *mem)
@@ -85,11 +86,16 @@ int snpu_seg_end(struct snpu_mem *mem)
  */
 SNPU_EXPORT int snpu_seg_revoke(struct snpu_mem *mem)
 {
+	int ret;
+
 	if (!mem)
 		return snpu_fail(-EINVAL, "snpu_seg_revoke: mem is NULL");
+	if (snpu_obj_dead(&mem->obj, "snpu_seg_revoke"))
+		return -EINVAL;
 	if (!mem->exported)
 		return snpu_fail(-ENOENT, "snpu_seg_revoke: this memory is not exported");
-	return snpu_seg_end(mem);
+	ret = snpu_seg_end(mem);
+	return ret ? snpu_fail_in("snpu_seg_revoke", ret) : 0;
 }
 
 /**
@@ -103,18 +109,23 @@ SNPU_EXPORT int snpu_seg_revoke(struct snpu_mem *mem)
 SNPU_EXPORT int snpu_seg_lookup(struct snpu_ctx *ctx, const char *name,
 				struct snpu_seg_handle *handle)
 {
+	struct snpu_seg_handle h = { .version = SNPU_SEG_HANDLE_VERSION };
 	int ret;
 
 	if (!ctx || !name || !handle)
 		return snpu_fail(-EINVAL, "snpu_seg_lookup: ctx, name or handle is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_seg_lookup"))
+		return -EINVAL;
 	ret = check_name("snpu_seg_lookup", name);
 	if (ret)
 		return ret;
 	if (!ctx->snpu->t->seg_lookup)
 		return unsupported("snpu_seg_lookup", ctx);
-	memset(handle, 0, sizeof(*handle));
-	handle->version = SNPU_SEG_HANDLE_VERSION;
-	return ctx->snpu->t->seg_lookup(ctx, name, handle);
+	ret = ctx->snpu->t->seg_lookup(ctx, name, &h);
+	if (ret)
+		return snpu_fail_in("snpu_seg_lookup", ret);
+	*handle = h;
+	return 0;
 }
 
 /**
@@ -135,6 +146,8 @@ SNPU_EXPORT int snpu_seg_import(struct snpu_ctx *ctx, const struct snpu_seg_hand
 
 	if (!ctx || !handle || !out)
 		return snpu_fail(-EINVAL, "snpu_seg_import: ctx, handle or out is NULL");
+	if (snpu_obj_dead(&ctx->obj, "snpu_seg_import"))
+		return -EINVAL;
 	if (flags & ~SNPU_MEM_READ_ONLY)
 		return snpu_fail(-EINVAL, "snpu_seg_import: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
@@ -151,9 +164,10 @@ SNPU_EXPORT int snpu_seg_import(struct snpu_ctx *ctx, const struct snpu_seg_hand
 	ret = ctx->snpu->t->seg_import(mem, handle);
 	if (ret) {
 		free(mem);
-		return ret;
+		return snpu_fail_in("snpu_seg_import", ret);
 	}
-	return snpu_mem_finish(mem, out);
+	ret = snpu_mem_finish(mem, out);
+	return ret ? snpu_fail_in("snpu_seg_import", ret) : 0;
 }
 
 /**
@@ -169,7 +183,12 @@ SNPU_EXPORT int snpu_seg_import_name(struct snpu_ctx *ctx, const char *name, uns
 				     struct snpu_mem **out)
 {
 	struct snpu_seg_handle h;
-	int ret = snpu_seg_lookup(ctx, name, &h);
+	int ret;
 
-	return ret ? ret : snpu_seg_import(ctx, &h, flags, out);
+	if (!ctx || !name || !out)
+		return snpu_fail(-EINVAL, "snpu_seg_import_name: ctx, name or out is NULL");
+	ret = snpu_seg_lookup(ctx, name, &h);
+	if (!ret)
+		ret = snpu_seg_import(ctx, &h, flags, out);
+	return ret ? snpu_fail_in("snpu_seg_import_name", ret) : 0;
 }

@@ -9,7 +9,7 @@
 static int check(const char *call, const struct snpu *s, const struct snpu_vtime *vt, size_t size)
 {
 	if (!vt || !size)
-		return snpu_fail(-EINVAL, "%s: no room for the answer", call);
+		return snpu_fail(-EINVAL, "%s: vt is NULL or size is 0", call);
 	if (!s->t->queue_vtime)
 		return snpu_fail(-EOPNOTSUPP, "%s: transport %s has no virtual time", call,
 				 s->t->name);
@@ -51,10 +51,14 @@ SNPU_EXPORT int snpu_queue_vtime(struct snpu_queue *q, uint64_t position, uint64
 	if (!q || !position)
 		return snpu_fail(-EINVAL,
 				 "snpu_queue_vtime: no queue, or position 0: they begin at 1");
+	if (snpu_obj_dead(&q->obj, "snpu_queue_vtime"))
+		return -EINVAL;
 	ret = check("snpu_queue_vtime", q->ctx->snpu, vt, size);
 	if (!ret)
 		ret = snpu_queue_wait(q, position, timeout_ns);
-	return ret ? ret : ask(q, position, deadline, vt, size);
+	if (!ret)
+		ret = ask(q, position, deadline, vt, size);
+	return ret ? snpu_fail_in("snpu_queue_vtime", ret) : 0;
 }
 
 /**
@@ -76,18 +80,21 @@ SNPU_EXPORT int snpu_fence_vtime(struct snpu_fence *f, uint64_t timeout_ns, stru
 
 	if (!f)
 		return snpu_fail(-EINVAL, "snpu_fence_vtime: fence is NULL");
+	if (snpu_obj_dead(&f->obj, "snpu_fence_vtime"))
+		return -EINVAL;
 	ret = check("snpu_fence_vtime", f->snpu, vt, size);
 	if (!ret)
 		ret = snpu_fence_wait(f, timeout_ns);
 	if (ret)
-		return ret;
+		return snpu_fail_in("snpu_fence_vtime", ret);
 	pthread_mutex_lock(&f->snpu->lock);
 	q = f->q;
 	pthread_mutex_unlock(&f->snpu->lock);
 	if (!q)
 		return snpu_fail(-EINVAL,
 				 "snpu_fence_vtime: the fence is imported, or its queue is gone");
-	return ask(q, f->position, deadline, vt, size);
+	ret = ask(q, f->position, deadline, vt, size);
+	return ret ? snpu_fail_in("snpu_fence_vtime", ret) : 0;
 }
 
 /**
@@ -106,6 +113,8 @@ SNPU_EXPORT int snpu_time_sync(struct snpu *s, uint64_t vtime_ns)
 
 	if (!s)
 		return snpu_fail(-EINVAL, "snpu_time_sync: snpu is NULL");
+	if (snpu_obj_dead(&s->obj, "snpu_time_sync"))
+		return -EINVAL;
 	if (vtime_ns > SNPU_MAX_CLOCK)
 		return snpu_fail(-EINVAL, "snpu_time_sync: virtual time %llu ns: 0 .. %llu%s",
 				 (unsigned long long)vtime_ns, SNPU_MAX_CLOCK,

@@ -418,7 +418,7 @@ static void hung(void)
 	struct snpu_event *ev;
 	struct snpu_queue *q;
 	uint64_t pos, va;
-	char text[160];
+	char text[160], want[160];
 
 	NEED(old && d.ctx);
 	NEED(!snpu_queue_create(d.ctx, NULL, &q));
@@ -426,13 +426,21 @@ static void hung(void)
 	snpu_prep_nop(t_pkt(q));
 	snpu_prep_wait(t_pkt(q), va, 1, SNPU_SEM_GE, 0);
 	NEED(!snpu_queue_submit(q, &pos));
-	CHECK_EQ(snpu_queue_wait(q, pos, T_LONG), -EIO);
-	CHECK_TEXT(snpu_last_error(), "no progress");
+	/* the packet that hangs, not the one before it; and what it waits for */
+	snprintf(want, sizeof(want),
+		 "packet 1 (SEM_WAIT): was BLOCKED at 0x%llx, made no progress and was reset",
+		 (unsigned long long)va);
+	CHECK_EQ(snpu_queue_wait(q, pos, SNPU_FOREVER), -EIO);
+	CHECK_TEXT(snpu_last_error(), want);
+	CHECK_TEXT(snpu_last_error(), ": it waits for at least 1, there is 0 (event: ");
 	CHECK_EQ(snpu_queue_error(q, &err, sizeof(err)), 0);
 	CHECK_EQ(err.hung, 1);
 	CHECK_EQ(err.lost, 0);
+	CHECK_EQ(err.index, 1);
+	CHECK_EQ(err.op, SNPU_OP_SEM_WAIT);
+	CHECK_EQ(err.va, va);
 	CHECK(snpu_error_format(&err, text, sizeof(text)) > 0);
-	CHECK_TEXT(text, "no progress");
+	CHECK_TEXT(text, want);
 	CHECK_EQ(snpu_queue_destroy(q), 0);
 	CHECK_EQ(set_hang_ms(old), 700);
 	snpu_prep_nop(t_pkt(d.q));

@@ -152,11 +152,11 @@ static void open_params(void)
 {
 	static const char long_dir[] =
 		"/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-	struct snpu_open_params p = { .field_mask = 1u << 2 };
+	struct snpu_open_params p = { .field_mask = 1u << 3 };
 	struct snpu *s = NULL;
 
 	CHECK_EQ(snpu_open(&p, &s), -EINVAL);
-	CHECK_TEXT(snpu_last_error(), "0x4");
+	CHECK_TEXT(snpu_last_error(), "0x8");
 	p = (struct snpu_open_params){ .field_mask = SNPU_OPEN_TRANSPORT };
 	CHECK_EQ(snpu_open(&p, &s), -EINVAL);
 	p.transport = "";

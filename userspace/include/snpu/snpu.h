@@ -50,17 +50,20 @@ void snpu_config_print(FILE *out);			/* every SNPU_* variable: value, help */
 /* Which fields of struct snpu_open_params are given */
 #define SNPU_OPEN_TRANSPORT	(1u << 0)
 #define SNPU_OPEN_SOCKET_DIR	(1u << 1)
+#define SNPU_OPEN_CHECK		(1u << 2)
 
 /**
  * struct snpu_open_params - how to find NPUs
  * @field_mask: SNPU_OPEN_*; the environment or the default counts for the others
  * @transport: "kmd", "direct" or "auto"
  * @socket_dir: direct: directory with npu<K>.sock of snpud
+ * @check: 1: find use after free and other errors of the program, see SNPU_CHECK in snpu(7)
  */
 struct snpu_open_params {
 	uint64_t field_mask;
 	const char *transport;
 	const char *socket_dir;
+	uint32_t check;
 };
 
 int snpu_open(const struct snpu_open_params *params, struct snpu **out); /* params may be NULL */
@@ -272,13 +275,14 @@ struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q);
 
 /*
  * The next free ring entry, zeroed, to be filled by one snpu_prep_*(); NULL: the ring is full, wait
- * for a position. Never enters the kernel. One thread at a time.
+ * for a position. Never enters the kernel. One thread at a time: from the first entry that is taken
+ * to the snpu_queue_submit() that hands it over.
  */
 union snpu_pkt *snpu_queue_get(struct snpu_queue *q);
 /*
  * Hands all entries taken since the last call to the device: a store barrier and a doorbell, plus a
- * wake-up when the device sleeps. @position (may be NULL): what to wait for. One thread at a time.
- * -EIO: the queue has faulted or was reset, see snpu_queue_error().
+ * wake-up when the device sleeps. @position (may be NULL): what to wait for; unchanged when the
+ * call fails. One thread at a time. -EIO: the queue has faulted or was reset, see snpu_queue_error().
  */
 int snpu_queue_submit(struct snpu_queue *q, uint64_t *position);
 uint64_t snpu_queue_completed(const struct snpu_queue *q);	/* packets retired */
@@ -286,9 +290,13 @@ uint64_t snpu_queue_completed(const struct snpu_queue *q);	/* packets retired */
 int snpu_queue_poll(struct snpu_queue *q, uint64_t position);
 #define SNPU_FOREVER	UINT64_MAX
 /*
- * Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over; -EIO: see snpu_queue_error(). On
- * kmd the kernel watches a queue that somebody slept on, or made a fence of: one that makes no
- * progress for the module's hang_ms, be it that it waits for a semaphore, is reset.
+ * Spins SNPU_SPIN_US, then sleeps. -ETIME: @timeout_ns is over, snpu_last_error() then says at
+ * which packet the queue is and what that waits for; -EIO: see snpu_queue_error().
+ *
+ * SNPU_FOREVER: on direct the call waits until the queue gets there or stops. On kmd the kernel
+ * watches a queue that a call sleeps on, or that has a pending fence: one that makes no progress
+ * for the module's hang_ms (10 s), also because it waits for a semaphore, is reset, and the call ends
+ * with -EIO.
  */
 int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_t timeout_ns);
 int snpu_queue_suspend(struct snpu_queue *q);
@@ -298,10 +306,10 @@ int snpu_queue_resume(struct snpu_queue *q);
  * struct snpu_error - why a queue stopped
  * @code: SNPU_ERR_*; NONE: it has not
  * @state: SNPU_QSTATE_*
- * @op: SNPU_OP_* of the packet
+ * @op: SNPU_OP_* of the packet, ~0: the queue was lost with no packet in it
  * @ib_index: its index in the command buffer, if it was in one
  * @index: index of the packet in the queue, 0 is the first ever
- * @va: address at fault, for memory errors
+ * @va: address at fault, for memory errors; of the semaphore, for a wait that hung
  * @npu: index of the NPU
  * @queue: number of the queue, counted from 0 in its context
  * @hung: the queue was reset because it made no progress
