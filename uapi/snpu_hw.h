@@ -73,7 +73,7 @@
 
 #define SNPU_MAGIC		0x55504e53u	/* "SNPU" */
 #define SNPU_ABI_MAJOR		1
-#define SNPU_ABI_MINOR		5
+#define SNPU_ABI_MINOR		6
 #define SNPU_ABI_VECTOR_0	2		/* minor since which queues may use vector 0 */
 #define SNPU_RESET_MAGIC	0x52455345u
 
@@ -89,6 +89,7 @@
 						 * and copies do not share the issuer's links
 						 */
 #define SNPU_CAP_UNTIMED	(1u << 7)	/* PF_UNTIMED; minor 5 */
+#define SNPU_CAP_UNTIMED_ATOMIC	(1u << 8)	/* PF_UNTIMED of ATOMIC; minor 6 */
 
 #define SNPU_STATUS_READY	(1u << 0)	/* commands are accepted */
 #define SNPU_STATUS_FATAL	(1u << 1)	/* only a reset helps */
@@ -540,8 +541,8 @@ struct snpu_pkt_hdr {
 
 #define SNPU_PF_SIGNAL		(1u << 0)	/* COPY, REDUCE_ADD: signal @sem_addr afterwards */
 /*
- * COPY, SEM_SIGNAL: takes no virtual time and is no part of its trace: housekeeping, of which a
- * wall clock decides when and whether
+ * COPY, SEM_SIGNAL, ATOMIC: takes no virtual time and is no part of its trace: housekeeping, of
+ * which a wall clock decides when and whether. ATOMIC: needs SNPU_CAP_UNTIMED_ATOMIC
  */
 #define SNPU_PF_UNTIMED		(1u << 7)
 
@@ -625,7 +626,7 @@ struct snpu_pkt_multi {
 
 /**
  * struct snpu_pkt_atomic - ATOMIC on a 64-bit word in any mapped memory
- * @hdr: header; arg: SNPU_ATOMIC_*
+ * @hdr: header; arg: SNPU_ATOMIC_*; flags: 0 or SNPU_PF_UNTIMED
  * @addr: the word, aligned to 8; it also counts as a semaphore and releases those who wait for it
  * @operand: see SNPU_ATOMIC_*
  * @compare: CAS: see there, else 0

@@ -384,12 +384,18 @@ static void untimed(void)
 	snpu_prep_signal(p, va + 2 * BYTES, 77, SNPU_SEM_SET);
 	p->hdr.flags |= SNPU_PF_UNTIMED;
 	pos = submit(e.q);
+	NEED(info.caps & SNPU_CAP_UNTIMED_ATOMIC);
+	p = t_pkt(e.q);
+	snpu_prep_atomic(p, SNPU_ATOMIC_CAS, va + 2 * BYTES, 77, 77, va + 2 * BYTES + 8);
+	p->hdr.flags |= SNPU_PF_UNTIMED;
+	pos = submit(e.q);
 	snpu_prep_copy(t_pkt(e.q), va + 3 * BYTES, va, BYTES);
 	b = vtime(e.q, submit(e.q));
 	CHECK_EQ(b.begin, a.end);
 	CHECK_EQ(b.busy - a.busy, b.end - b.begin);
 	CHECK_EQ(e.p[BYTES], 0x5a);
 	CHECK_EQ(*(uint64_t *)(e.p + 2 * BYTES), 77);
+	CHECK_EQ(*(uint64_t *)(e.p + 2 * BYTES + 8), 77);
 	CHECK_EQ(snpu_queue_vtime(e.q, pos, WAIT_NS, &vt, sizeof(vt)), -ENOENT);
 	/* a wait cannot be so: what is behind it depends on it */
 	p = t_pkt(e.q);

@@ -70,7 +70,7 @@ static uint32_t reg_read32(struct snpu_npu *n, uint64_t off)
 		return SNPU_ABI_MAJOR << 16 | SNPU_ABI_MINOR;
 	case SNPU_REG_CAPS:
 		return SNPU_CAP_SCRUB | SNPU_CAP_FABRIC | SNPU_CAP_DIRECTORY | SNPU_CAP_ATOMIC |
-		       SNPU_CAP_UNTIMED |
+		       SNPU_CAP_UNTIMED | SNPU_CAP_UNTIMED_ATOMIC |
 		       (n->m->plane ? SNPU_CAP_TIMING : 0) |
 		       (snpu_multi_works(n->m) ? SNPU_CAP_MULTI : 0) |
 		       (snpu_multi_works(n->m) && n->m->in_switch ? SNPU_CAP_IN_SWITCH : 0);

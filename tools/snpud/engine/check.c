@@ -185,7 +185,7 @@ static unsigned int check_atomic(const union snpu_pkt *p)
 	const struct snpu_pkt_atomic *c = &p->atomic;
 	struct span s = { .va = c->addr, .bytes = 8 }, r = { .va = c->result, .bytes = 8 };
 
-	if (!hdr_is(p, 0, false, false, true) || !RSVD_ZERO(c->rsvd) ||
+	if (!hdr_is(p, SNPU_PF_UNTIMED, false, false, true) || !RSVD_ZERO(c->rsvd) ||
 	    c->hdr.arg > SNPU_ATOMIC_SWAP || (c->compare && c->hdr.arg != SNPU_ATOMIC_CAS) ||
 	    !span_ok(&s) || !span_ok(&r) || (c->result && overlap(&s, &r)))
 		return SNPU_ERR_FIELD;
