@@ -110,6 +110,8 @@ int snpu_fabric_revoke(struct snpu_npu *n, uint32_t seg)
 	snpu_store_rel(&n->exports[seg].valid, 0);
 	snpu_quiesce(n->m);
 	n->exports[seg].token = 0;
+	/* queues that wait for a word in the segment have a fault now, and the leader may sleep */
+	snpu_sched_kick(n->m);
 	return 0;
 }
 
@@ -157,6 +159,8 @@ void snpu_fabric_reset(struct snpu_npu *n)
 	for (i = 0; n->imports && i < n->num_imports; i++)
 		if (n->imports[i].valid)
 			snpu_store_rel(&n->imports[i].valid, 0);
-	if (n->exports || n->imports)
+	if (n->exports || n->imports) {
 		snpu_quiesce(n->m);
+		snpu_sched_kick(n->m);
+	}
 }

@@ -190,6 +190,25 @@ static void revoke_under_load(void)
 	end();
 }
 
+/* A queue that waits for a word of the segment, with all workers asleep, has a fault at once */
+static void revoke_under_wait(void)
+{
+	struct t_queue q;
+
+	start();
+	CHECK_EQ(seg_export(0, SNPU_SEG_READ, mem, 4096, TOKEN), SNPU_ADM_S_OK);
+	CHECK_EQ(seg_import(0, 1, 0, TOKEN), SNPU_ADM_S_OK);
+	t_map(&a, root, VA, 4096, T_LEAF_FABRIC(0, 0));
+	CHECK_EQ(t_queue(&a, &q, 1, 1, root, 4, 1), SNPU_ADM_S_OK);
+	t_await(&q, VA, SNPU_SEM_GE, 1, 0);
+	t_ring(&q);
+	CHECK(T_WAIT(snpu_machine_sleeping(m)), "no sleep");
+	CHECK_EQ(seg_revoke(0), SNPU_ADM_S_OK);
+	CHECK(T_WAIT(q.cpl->state == SNPU_QSTATE_FAULT), "still waits");
+	CHECK_EQ(q.cpl->error, SNPU_ERR_FABRIC);
+	end();
+}
+
 static void poison(void)
 {
 	uint64_t own;
@@ -243,6 +262,7 @@ int main(int argc, char **argv)
 		{ "token_bounds_permission", token_bounds_permission },
 		{ "arguments", arguments },
 		{ "revoke_under_load", revoke_under_load },
+		{ "revoke_under_wait", revoke_under_wait },
 		{ "poison", poison },
 	};
 
