@@ -320,8 +320,8 @@ static void all_leave(unsigned int proc)
 		CHECK_EQ(add_up(&t, t.comm), 0);
 		for (i = 0; i < EACH; i++)
 			CHECK_EQ(snpu_coll_async_error(t.comm[i]), 0);
+		/* and meet again with the same id, while others may still be leaving */
 		team_close(&t);
-		uid.bytes[0]++;
 	}
 	t_close();
 }
@@ -348,7 +348,7 @@ static void alone(void)
 	CHECK_EQ(snpu_coll_init_rank(&c, d.ctx, 3, &uid, 1, &p), -ETIMEDOUT);
 	CHECK_TEXT(snpu_coll_last_error(), "rank 0 did not come");
 	CHECK_EQ(snpu_coll_init_rank(&c, d.ctx, 3, &uid, 0, &p), -ETIMEDOUT);
-	CHECK_TEXT(snpu_coll_last_error(), "only 1 ranks came");
+	CHECK_TEXT(snpu_coll_last_error(), "1 of 3 ranks came; missing: 1, 2");
 	CHECK_EQ(snpu_coll_init_rank(&c, d.ctx, 0, &uid, 0, &p), -EINVAL);
 	CHECK_EQ(snpu_coll_init_rank(&c, d.ctx, 2, &uid, 2, &p), -EINVAL);
 	CHECK_EQ(snpu_coll_init_rank(&c, d.ctx, 2, NULL, 0, &p), -EINVAL);

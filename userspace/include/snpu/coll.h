@@ -105,7 +105,8 @@ int snpu_coll_uid_of_name(const char *name, struct snpu_coll_uid *uid);
  * @algo: SNPU_COLL_AUTO, RING...
  * @slots: pieces that may be on the way from one rank to another: 2, 4 or 8; default 4
  * @slot_bytes: largest piece, a power of two from 1 KiB to 4 MiB; by default from the rank count
- * @timeout_ns: longest wait for another rank, 0: none; default 60 s
+ * @timeout_ns: longest wait for another rank, any value; 0 and SNPU_FOREVER: without end; default
+ *	60 s. It may differ between ranks
  */
 struct snpu_coll_params {
 	uint64_t field_mask;
@@ -118,7 +119,10 @@ struct snpu_coll_params {
 /*
  * Joins the communicator @uid as @rank of @nranks; returns when all have come, or -ETIMEDOUT. Ranks
  * find each other through the fabric's directory. Several ranks in one thread: between
- * snpu_coll_group_start() and _end().
+ * snpu_coll_group_start() and _end(). A rank that has come already gets -EEXIST; one with another
+ * rank count or other settings than rank 0 gets -EINVAL, with both numbers in the message; the
+ * others go on waiting for the right one. @uid may be used again after snpu_coll_destroy(), by each
+ * rank as soon as its own has returned.
  */
 int snpu_coll_init_rank(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int nranks,
 			const struct snpu_coll_uid *uid, unsigned int rank,

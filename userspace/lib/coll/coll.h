@@ -30,6 +30,19 @@ int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned
 /* Bytes of the larger buffer */
 uint64_t coll_bytes(unsigned int op, unsigned int n, uint64_t count, unsigned int esize);
 
+/* ---- deadlines (clock.c) ---- */
+
+#define COLL_NEVER	UINT64_MAX
+
+/* CLOCK_MONOTONIC, ns */
+uint64_t coll_now(void);
+/* When a timeout that starts now is over; COLL_NEVER for 0, SNPU_FOREVER and what does not fit */
+uint64_t coll_deadline(uint64_t timeout_ns);
+/* What is left until then, for calls of libsnpu: SNPU_FOREVER, or 0 when it is over */
+uint64_t coll_left(uint64_t deadline);
+/* The same for SEM_WAIT: 0 is for ever, and 1 is for over */
+uint64_t coll_packet_timeout(uint64_t deadline);
+
 /* ---- segments ---- */
 
 /* Counters of a peer; the page of the header comes first */
@@ -161,6 +174,7 @@ struct coll_reg {
  * @fused: the device signals with its copies
  * @lists: COLL_HAS_LISTS, and COLL_HAS_SWITCHES, as its device has them
  * @untimed: flag for packets that come or not as other ranks happen to be
+ * @untimed_atomic: the same for ATOMIC
  * @error: what broke it, atomic
  * @lock: queues in use, error text
  * @next: of those watched
@@ -191,6 +205,7 @@ struct snpu_coll {
 	bool fused;
 	unsigned int lists;
 	uint8_t untimed;
+	uint8_t untimed_atomic;
 	int error;
 	struct coll_watch *watch;
 };
@@ -257,6 +272,8 @@ void coll_break(struct snpu_coll *c, int error);
 struct snpu_queue *coll_small_queue(struct snpu_coll *c);
 /* Breaks it, and tells others before returning */
 void coll_break_now(struct snpu_coll *c, int error);
+/* The same, and waits until the queues that hold its operations have stopped */
+void coll_break_and_stop(struct snpu_coll *c, int error);
 /*
  * @rank has left with @value: sets that for @to, if that is a rank of this process that stays; all
  * of them for COLL_ALL. Is there such a rank?

@@ -7,10 +7,13 @@
 
 #include "coll.h"
 
+#define DRAIN_GRACE_NS	1000000000u	/* for the end of a wait to become known */
+
 static void set_caps(struct snpu_coll *c, uint32_t caps)
 {
 	c->fused = caps & SNPU_CAP_ATOMIC;
 	c->untimed = caps & SNPU_CAP_UNTIMED ? SNPU_PF_UNTIMED : 0;
+	c->untimed_atomic = caps & SNPU_CAP_UNTIMED_ATOMIC ? SNPU_PF_UNTIMED : 0;
 	if (caps & SNPU_CAP_MULTI)
 		c->lists = COLL_HAS_LISTS | (caps & SNPU_CAP_IN_SWITCH ? COLL_HAS_SWITCHES : 0);
 }
@@ -276,14 +279,6 @@ COLL_EXPORT int snpu_coll_init_all(struct snpu_coll **comms, struct snpu_ctx *co
 	return ret;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /*
  * A peer may still be about to acknowledge what was sent last, though all results are here: the
  * segment must not go before, or its queue faults at the end of an operation that succeeded.
@@ -305,22 +300,51 @@ static bool pause_until(struct snpu_coll *c, uint64_t end)
 {
 	struct timespec nap = { 0, 50000 };
 
-	if (now_ns() >= end || snpu_coll_async_error(c))
+	if (!coll_left(end) || snpu_coll_async_error(c))
 		return false;
 	nanosleep(&nap, NULL);
 	return true;
 }
 
-/* Until its last operation is done; a broken communicator has none that matters */
+/* Changes whenever an operation moves on */
+static uint64_t progress(struct snpu_coll *c)
+{
+	uint64_t sum = __atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE);
+	unsigned int i;
+
+	for (i = 0; i < c->topo.n; i++)
+		sum += coll_pairs(c)[i].came + coll_pairs(c)[i].taken;
+	return sum;
+}
+
+/*
+ * Until its last operation is done; a broken communicator has none that matters. An operation that
+ * was submitted ends by itself: each of its waits has an end. One that has not moved for longer than
+ * that was not submitted, and never ends: the communicator is broken, so that the queue does not run
+ * on into memory that is freed.
+ */
 static void drain(struct snpu_coll *c)
 {
-	uint64_t end = now_ns() + (c->params.timeout_ns ? c->params.timeout_ns : UINT64_MAX / 4);
+	uint64_t seen = progress(c), now, end = coll_deadline(c->params.timeout_ns);
 
-	while (__atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) < c->ops)
-		if (!pause_until(c, end))
+	if (end != COLL_NEVER)
+		end += DRAIN_GRACE_NS;
+	while (__atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) < c->ops) {
+		if (!pause_until(c, end)) {
+			if (!snpu_coll_async_error(c))
+				coll_break_and_stop(c, -ETIMEDOUT);
 			return;
+		}
+		now = progress(c);
+		if (now == seen)
+			continue;
+		seen = now;
+		end = coll_deadline(c->params.timeout_ns);
+		if (end != COLL_NEVER)
+			end += DRAIN_GRACE_NS;
+	}
 	/* a peer that died meanwhile acknowledges nothing */
-	end = now_ns() + SNPU_COLL_NOTICE_NS;
+	end = coll_deadline(SNPU_COLL_NOTICE_NS);
 	while (!acknowledged(c) && pause_until(c, end))
 		;
 }
@@ -330,7 +354,8 @@ static void drain(struct snpu_coll *c)
  * @c: communicator, or NULL; its operations were submitted, or it is broken
  *
  * Waits for outstanding operations of this rank, and until the other ranks have taken what it sent;
- * tells its neighbours that it leaves. An operation of all ranks that it has not called, when
+ * tells its neighbours that it leaves. An operation that was not submitted, and has not moved for
+ * @timeout_ns, breaks the communicator: -ETIMEDOUT. An operation of all ranks that it has not called, when
  * another has or will, breaks the communicator: -ECONNRESET. Return: 0.
  */
 COLL_EXPORT int snpu_coll_destroy(struct snpu_coll *c)

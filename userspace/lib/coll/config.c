@@ -159,8 +159,9 @@ int coll_params(struct snpu_coll_params *out, const struct snpu_coll_params *p)
 				 (unsigned long long)(p->field_mask & ~known));
 	if (p->field_mask & SNPU_COLL_PARAM_ALGO)
 		out->algo = p->algo;
+	/* any value: one that is too long for a deadline never ends */
 	if (p->field_mask & SNPU_COLL_PARAM_TIMEOUT)
-		out->timeout_ns = p->timeout_ns;
+		out->timeout_ns = p->timeout_ns == SNPU_FOREVER ? 0 : p->timeout_ns;
 	if (p->field_mask & SNPU_COLL_PARAM_SLOT)
 		out->slot_bytes = p->slot_bytes;
 	if (p->field_mask & SNPU_COLL_PARAM_SLOTS)

@@ -77,14 +77,6 @@ static void init(void)
 	pthread_condattr_destroy(&attr);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static bool outstanding(const struct snpu_coll *c)
 {
 	return __atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) <
@@ -172,7 +164,7 @@ static struct snpu_queue *tell(struct snpu_coll *c, unsigned int rank)
 static void tell_others(struct snpu_coll *c, const bool *local)
 {
 	struct snpu_queue *q[32] = { NULL };
-	uint64_t end = now_ns() + TELL_NS;
+	uint64_t end = coll_now() + TELL_NS;
 	unsigned int n = c->topo.n, d, i, count = 0;
 
 	for (d = 1; d < n && count < 30; d *= 2) {
@@ -184,7 +176,7 @@ static void tell_others(struct snpu_coll *c, const bool *local)
 		}
 	}
 	for (i = 0; i < count; i++) {
-		uint64_t now = now_ns();
+		uint64_t now = coll_now();
 
 		/* a fault is an answer, too */
 		if (q[i])
@@ -289,7 +281,7 @@ static int look(struct coll_watch *w, bool ask)
 	}
 	if (!ask)
 		return 0;
-	now = now_ns();
+	now = coll_now();
 	done = __atomic_load_n(&c->head->done, __ATOMIC_RELAXED);
 	if (!w->moved || done != w->seen) {
 		w->seen = done;
@@ -349,7 +341,7 @@ static void *watch(void *arg)
 			break;
 		idle = !wait;
 		if (wait) {
-			wait += now_ns();
+			wait += coll_now();
 			ts.tv_sec = (time_t)(wait / 1000000000);
 			ts.tv_nsec = (long)(wait % 1000000000);
 			pthread_cond_timedwait(&work, &lock, &ts);
@@ -456,6 +448,24 @@ void coll_break_now(struct snpu_coll *c, int error)
 	}
 	pthread_cond_signal(&work);
 	pthread_mutex_unlock(&lock);
+}
+
+void coll_break_and_stop(struct snpu_coll *c, int error)
+{
+	struct snpu_queue *q[QUEUES];
+	struct timespec nap = { 0, 50000 };
+	uint64_t end = coll_deadline(TELL_NS);
+	unsigned int i, n;
+
+	/* the owner, who is here, keeps its queues until the communicator is broken */
+	pthread_mutex_lock(&lock);
+	n = error_of(c) ? 0 : c->watch->num_q;
+	memcpy(q, c->watch->q, sizeof(q));
+	pthread_mutex_unlock(&lock);
+	coll_break_now(c, error);
+	for (i = 0; i < n; i++)
+		while (!snpu_queue_poll(q[i], UINT64_MAX) && coll_left(end))
+			nanosleep(&nap, NULL);
 }
 
 bool coll_watch_left(struct snpu_coll *c, unsigned int to, unsigned int rank, uint64_t value)
