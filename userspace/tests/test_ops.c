@@ -157,6 +157,67 @@ static void op_matmul_i8(void)
 	CHECK_EQ(bad, 0);
 }
 
+/* A row of C is what the same row of A makes it: row 1 of A is NaN, rows 0 and 2 to 16 are ones */
+static void op_matmul_nan(void)
+{
+	enum { ROWS = 17, COLS = 64, DEPTH = 33 };
+	unsigned int i, bad = 0;
+
+	NEED(fresh());
+	for (i = 0; i < ROWS * DEPTH; i++)
+		U16(A)[i] = i / DEPTH == 1 ? 0xffff : 0x3f80;
+	for (i = 0; i < DEPTH * COLS; i++)
+		U16(B)[i] = 0x3f80;
+	snpu_prep_matmul(t_pkt(d.q), 0, SNPU_DT_BF16, SNPU_DT_F32, d.va + C, d.va + A, d.va + B, 0,
+			 ROWS, COLS, DEPTH);
+	CHECK_EQ(t_run(d.q), 0);
+	for (i = 0; i < ROWS * COLS; i++)
+		bad += i / COLS == 1 ? I(C)[i] != 0x7fc00000 : F(C)[i] != DEPTH;
+	CHECK_EQ(bad, 0);
+}
+
+/* Subnormal times large: an ordinary number, but for BF16, whose subnormals count as zero */
+static void op_matmul_subnormal(void)
+{
+	static const struct {
+		unsigned int dtype;
+		uint32_t small, large;
+		float product;
+	} type[] = {
+		{ SNPU_DT_F32, 0x00080000, 0x7f000000, 0.125f },
+		{ SNPU_DT_BF16, 0x0008, 0x7f00, 0 },
+		{ SNPU_DT_F16, 0x0010, 0x7800, 0x1p-5f },
+	};
+	static const uint32_t dim[][3] = {
+		{ 1, 1, 1 }, { 16, 16, 16 }, { 17, 32, 33 }, { 33, 5, 7 }
+	};
+	unsigned int t, s, i, bad = 0;
+
+	for (t = 0; t < 3; t++)
+		for (s = 0; s < 4; s++) {
+			uint32_t rows = dim[s][0], cols = dim[s][1], depth = dim[s][2];
+			bool wide = type[t].dtype == SNPU_DT_F32;
+
+			NEED(fresh());
+			for (i = 0; i < rows; i++)
+				if (wide)
+					I(A)[i * depth] = (int32_t)type[t].small;
+				else
+					U16(A)[i * depth] = (uint16_t)type[t].small;
+			for (i = 0; i < depth * cols; i++)
+				if (wide)
+					I(B)[i] = (int32_t)type[t].large;
+				else
+					U16(B)[i] = (uint16_t)type[t].large;
+			snpu_prep_matmul(t_pkt(d.q), 0, type[t].dtype, SNPU_DT_F32, d.va + C,
+					 d.va + A, d.va + B, 0, rows, cols, depth);
+			CHECK_EQ(t_run(d.q), 0);
+			for (i = 0; i < rows * cols; i++)
+				bad += F(C)[i] != type[t].product;
+		}
+	CHECK_EQ(bad, 0);
+}
+
 static void op_eltwise(void)
 {
 	unsigned int i, bad = 0;
@@ -347,6 +408,8 @@ static const struct t_case cases[] = {
 	{ "FILL with every pattern size", op_fill, T_BOTH },
 	{ "MATMUL fp32 with bias and accumulation", op_matmul_f32, T_BOTH },
 	{ "MATMUL int8 of transposed matrices", op_matmul_i8, T_BOTH },
+	{ "MATMUL keeps a NaN in its row", op_matmul_nan, T_BOTH },
+	{ "MATMUL of subnormals", op_matmul_subnormal, T_BOTH },
 	{ "ELTWISE", op_eltwise, T_BOTH },
 	{ "CONVERT", op_convert, T_BOTH },
 	{ "REDUCE_SUM", op_reduce_sum, T_BOTH },

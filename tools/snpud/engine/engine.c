@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <xmmintrin.h>
 
 #include "engine.h"
 #include "range.h"
@@ -200,7 +201,7 @@ static uint8_t *in_place(struct snpu_exec *x, const struct snpu_mat *m, unsigned
 	uint64_t bytes = (m->rows - 1) * m->va_pitch + m->row_bytes;
 	uint8_t *ptr;
 
-	if (m->dense && m->rows > 1 && m->va_pitch != m->row_bytes)
+	if (m->pad || (m->dense && m->rows > 1 && m->va_pitch != m->row_bytes))
 		return NULL;
 	ptr = in_one_piece(x, m->va, bytes, access & SNPU_MEM_WRITE ? SNPU_MEM_WRITE :
 								      SNPU_MEM_READ);
@@ -213,7 +214,7 @@ static uint8_t *in_place(struct snpu_exec *x, const struct snpu_mat *m, unsigned
 
 int snpu_mat_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, unsigned int access)
 {
-	uint64_t i, since = 0;
+	uint64_t i, since = 0, gap = 0;
 	int err = SNPU_ERR_NONE;
 
 	m->pitch = m->dense ? m->row_bytes : m->va_pitch;
@@ -222,9 +223,11 @@ int snpu_mat_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, uns
 	if (m->ptr)
 		return SNPU_ERR_NONE;
 
-	if (!m->dense && !m->keep)
+	if (m->pad || (!m->dense && !m->keep))
 		m->pitch = (m->row_bytes + 63) & ~63ull;
-	m->ptr = snpu_scratch(x->e, slot, (m->rows - 1) * m->pitch + m->row_bytes);
+	if (m->pad)
+		gap = m->pitch - m->row_bytes;
+	m->ptr = snpu_scratch(x->e, slot, (m->rows - 1) * m->pitch + m->row_bytes + gap);
 	if (!m->ptr)
 		return SNPU_ERR_INTERNAL;
 	for (i = 0; !err && i < m->rows; i++) {
@@ -234,6 +237,7 @@ int snpu_mat_get(struct snpu_exec *x, struct snpu_mat *m, unsigned int slot, uns
 			err = snpu_mem_probe(x, va, m->row_bytes, SNPU_MEM_WRITE);
 		if (!err && (access & SNPU_MEM_READ))
 			err = snpu_mem_in(x, va, m->ptr + i * m->pitch, m->row_bytes);
+		memset(m->ptr + i * m->pitch + m->row_bytes, 0, gap);
 		since += m->row_bytes + 256;
 		if (!err && m->may_wait && since >= 4 * SNPU_CHUNK) {
 			since = 0;
@@ -321,8 +325,13 @@ int snpu_engine_exec(struct snpu_engine *e, const union snpu_pkt *p, const struc
 		     void *ctx, struct snpu_fault *fault, struct snpu_work *work)
 {
 	struct snpu_exec x = { .e = e, .ops = ops, .ctx = ctx };
-	int err = dispatch(&x, p);
+	unsigned int mxcsr = _mm_getcsr();
+	int err;
 
+	/* nearest even, with subnormals, whatever a library has set in this thread */
+	_mm_setcsr(_MM_MASK_MASK);
+	err = dispatch(&x, p);
+	_mm_setcsr(mxcsr);
 	scratch_trim(e);
 	*fault = (struct snpu_fault){ 0 };
 	*work = (struct snpu_work){ 0 };

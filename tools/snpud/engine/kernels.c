@@ -63,12 +63,17 @@ static inline uint32_t f32_bits(float f)
 	return u;
 }
 
+static inline float one_nan(float f)
+{
+	return bits_f32(f != f ? SNPU_NAN_F32 : f32_bits(f));
+}
+
 static inline uint16_t bf16_of(float f)
 {
 	uint32_t u = f32_bits(f), nan = (u & 0x7fffffffu) > 0x7f800000u;
 	uint32_t r = (u + 0x7fffu + (u >> 16 & 1)) >> 16;
 
-	return (uint16_t)(nan ? (u >> 16 | 0x40) : r);
+	return (uint16_t)(nan ? SNPU_NAN_BF16 : r);
 }
 
 /* Half precision by integer arithmetic: the same bits with and without conversion instructions */
@@ -94,8 +99,7 @@ static inline uint16_t f16_of(float f)
 	uint32_t r = a < (113u << 23) ? sub : normal;
 
 	r = a >= 0x477ff000u ? 0x7c00 : r;		/* rounds to infinity */
-	r = a > 0x7f800000u ? (a >> 13 & 0x3ff) | 0x7e00 : r;
-	return (uint16_t)(r | sign);
+	return (uint16_t)(a > 0x7f800000u ? SNPU_NAN_F16 : r | sign);
 }
 
 static void load(float *restrict dst, const void *src, unsigned int dtype, size_t n)
@@ -131,11 +135,13 @@ static void load(float *restrict dst, const void *src, unsigned int dtype, size_
 static void store(void *dst, const float *restrict src, unsigned int dtype, size_t n)
 {
 	uint16_t *h = dst;
+	float *f = dst;
 	size_t i;
 
 	switch (dtype) {
 	case SNPU_DT_F32:
-		memcpy(dst, src, n * sizeof(*src));
+		for (i = 0; i < n; i++)
+			f[i] = one_nan(src[i]);
 		break;
 	case SNPU_DT_BF16:
 		for (i = 0; i < n; i++)
@@ -144,6 +150,40 @@ static void store(void *dst, const float *restrict src, unsigned int dtype, size
 	case SNPU_DT_F16:
 		for (i = 0; i < n; i++)
 			h[i] = f16_of(src[i]);
+		break;
+	}
+}
+
+/*
+ * Rows that need no change, nearly all, are only read. Adding the distance from infinity to the end
+ * of the range flips the sign bit of a NaN alone; subtracting 1 clears that of -0 alone.
+ */
+#define SETTLE(type, sign)									\
+static void settle_##type(type *x, type infinity, type nan, size_t n)				\
+{												\
+	type beyond = (type)(sign - 1 - infinity), any = 0;					\
+	size_t i;										\
+												\
+	for (i = 0; i < n; i++)									\
+		any |= (type)((x[i] ^ (type)(x[i] + beyond)) | (x[i] & ~(type)(x[i] - 1)));	\
+	for (i = 0; (any & sign) && i < n; i++)							\
+		x[i] = (x[i] & (sign - 1)) > infinity ? nan : x[i] == sign ? 0 : x[i];		\
+}
+
+SETTLE(uint16_t, 0x8000u)
+SETTLE(uint32_t, 0x80000000u)
+
+static void settle(void *row, unsigned int dtype, size_t n)
+{
+	switch (dtype) {
+	case SNPU_DT_F32:
+		settle_uint32_t(row, 0x7f800000, SNPU_NAN_F32, n);
+		break;
+	case SNPU_DT_BF16:
+		settle_uint16_t(row, 0x7f80, SNPU_NAN_BF16, n);
+		break;
+	case SNPU_DT_F16:
+		settle_uint16_t(row, 0x7c00, SNPU_NAN_F16, n);
 		break;
 	}
 }
@@ -182,28 +222,30 @@ static void eltwise(float *dst, const float *a, const float *b, unsigned int op,
 	switch (op) {
 	case SNPU_ELT_ADD:
 		for (i = 0; i < n; i++)
-			dst[i] = a[i] + b[i];
+			dst[i] = one_nan(a[i] + b[i]);
 		break;
 	case SNPU_ELT_MUL:
 		for (i = 0; i < n; i++)
-			dst[i] = a[i] * b[i];
+			dst[i] = one_nan(a[i] * b[i]);
 		break;
 	case SNPU_ELT_SCALE:
 		for (i = 0; i < n; i++)
-			dst[i] = a[i] * s;
+			dst[i] = one_nan(a[i] * s);
 		break;
 	case SNPU_ELT_MAX:
 		for (i = 0; i < n; i++) {
-			float m = a[i] > b[i] ? a[i] : b[i];
+			uint32_t u = f32_bits(a[i]), v = f32_bits(b[i]), m;
 
-			dst[i] = a[i] != a[i] ? a[i] : m;
+			m = a[i] > b[i] ? u : a[i] < b[i] ? v : u & v;
+			dst[i] = bits_f32((a[i] != a[i]) | (b[i] != b[i]) ? SNPU_NAN_F32 : m);
 		}
 		break;
 	case SNPU_ELT_MIN:
 		for (i = 0; i < n; i++) {
-			float m = a[i] < b[i] ? a[i] : b[i];
+			uint32_t u = f32_bits(a[i]), v = f32_bits(b[i]), m;
 
-			dst[i] = a[i] != a[i] ? a[i] : m;
+			m = a[i] < b[i] ? u : a[i] > b[i] ? v : u | v;
+			dst[i] = bits_f32((a[i] != a[i]) | (b[i] != b[i]) ? SNPU_NAN_F32 : m);
 		}
 		break;
 	}
@@ -492,7 +534,7 @@ static void narrow_f64(float *restrict dst, const double *restrict src, size_t n
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		dst[i] = (float)src[i];
+		dst[i] = one_nan((float)src[i]);
 }
 
 /* F32 bits as an integer of the same order; a NaN is next to the infinity of its sign, beyond it */
@@ -591,6 +633,7 @@ const struct snpu_kernels SNPU_KERNELS = {
 	.copy_nt = copy_nt,
 	.load = load,
 	.store = store,
+	.settle = settle,
 	.to_i8 = to_i8,
 	.to_i32 = to_i32,
 	.eltwise = eltwise,

@@ -12,16 +12,25 @@
 
 #define SNPU_TILE	2048u	/* elements that are worked on in F32 at a time */
 
+/*
+ * The NaN that arithmetic packets write. Which of two NaN an instruction passes on, and with which
+ * sign it makes one, depends on the CPU and on how the compiler orders operands.
+ */
+#define SNPU_NAN_F32	0x7fc00000u
+#define SNPU_NAN_BF16	0x7fc0u
+#define SNPU_NAN_F16	0x7e00u
+
 /**
  * struct snpu_kernels - inner loops of one instruction set
  * @add_row: dst = src + add (+ dst, if @accum), integers, wraps; dst may be src
  * @flip: dst = src + 128, bytes
  * @copy_nt: memcpy() around the cache; the caller fences
  * @load: @n elements of a float type, or I8, I32, as F32
- * @store: @n F32 as elements of a float type, one rounding to nearest even
+ * @store: @n F32 as elements of a float type, one rounding to nearest even; a NaN as SNPU_NAN_*
+ * @settle: in @n results of a float type every NaN becomes SNPU_NAN_*, every -0 becomes +0
  * @to_i8: nearest even, saturated, NaN gives 0
  * @to_i32: likewise
- * @eltwise: F32: @op is SNPU_ELT_*; SCALE takes b[0]
+ * @eltwise: F32: @op is SNPU_ELT_*; SCALE takes b[0]; for MAX and MIN -0 is below +0; NaN as @store
  * @eltwise_int: I8, I32, I64: ADD, MUL wrap; MAX, MIN; DIV by @scalar, toward zero
  * @scale: @n values times a factor
  * @act: SNPU_ACT_*
@@ -32,7 +41,7 @@
  * @sum_int: sum of I8 or I32, wraps
  * @add_f64: adds @n F32 to doubles
  * @add_int: adds @n I8 or I32, wraps
- * @narrow_f64: doubles to F32, one rounding
+ * @narrow_f64: doubles to F32, one rounding; a NaN as @store
  * @max: largest of src * sign (1 or -1), NaN if there is one
  * @exp_sub: dst = exp(src * scale - max), the argument in double
  * @norm: dst = src * factor * weight, one rounding
@@ -46,6 +55,7 @@ struct snpu_kernels {
 	void (*copy_nt)(void *dst, const void *src, size_t bytes);
 	void (*load)(float *dst, const void *src, unsigned int dtype, size_t n);
 	void (*store)(void *dst, const float *src, unsigned int dtype, size_t n);
+	void (*settle)(void *row, unsigned int dtype, size_t n);
 	void (*to_i8)(int8_t *dst, const float *src, size_t n);
 	void (*to_i32)(int32_t *dst, const float *src, size_t n);
 	void (*eltwise)(float *dst, const float *a, const float *b, unsigned int op, size_t n);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <omp.h>
+#include <pmmintrin.h>
 #include <dnnl.h>
 
 #include "kernels.h"
@@ -458,17 +459,52 @@ static int block_i8(struct snpu_exec *x, const union snpu_pkt *p, struct block *
 	return SNPU_ERR_NONE;
 }
 
-static int block_float(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+/* Without instructions for BF16 oneDNN emulates them, and makes NaN of infinities on the way */
+static bool native_float(unsigned int dtype)
+{
+	unsigned int isa = dnnl_get_effective_cpu_isa();
+	unsigned int wide = dnnl_cpu_isa_avx512_core_bf16, narrow = dnnl_cpu_isa_avx2_vnni_2;
+
+	return !(snpu_tune.no_kernel >> dtype & 1) &&
+	       (dtype != SNPU_DT_BF16 || (isa & wide) == wide || (isa & narrow) == narrow);
+}
+
+static int product_float(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
 {
 	struct gemm_key key = block_key(p, k);
 	struct gemm_entry *e;
 
-	if (snpu_tune.no_kernel >> p->hdr.dtype & 1)
+	if (!native_float(p->hdr.dtype))
 		return gemm_wide(x, p, k);
 	e = entry_get(x, &key);
 	if (p->hdr.dtype != SNPU_DT_F32 && e && (!e->prim || e->slow))
 		return gemm_wide(x, p, k);
 	return gemm_run(x, e, k->a.ptr, k->b.ptr, k->bias.ptr, k->c.ptr);
+}
+
+/*
+ * The dot products of BF16 that AMX and AVX512_BF16 have take subnormals for zeros, whatever MXCSR
+ * says. MXCSR makes all other instructions do so too.
+ */
+static int block_float(struct snpu_exec *x, const union snpu_pkt *p, struct block *k)
+{
+	bool flush = p->hdr.dtype == SNPU_DT_BF16;
+	uint64_t rows = (uint64_t)k->m, n = (uint64_t)k->n, i;
+	unsigned int mxcsr = _mm_getcsr();
+	int err;
+
+	if (flush)
+		_mm_setcsr(mxcsr | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+	err = product_float(x, p, k);
+	_mm_setcsr(mxcsr);
+	/* rows without gaps are as good as one */
+	if (k->c.pitch == k->c.row_bytes) {
+		n *= rows;
+		rows = 1;
+	}
+	for (i = 0; !err && i < rows; i++)
+		snpu_kernels()->settle(k->c.ptr + i * k->c.pitch, p->hdr.dtype2, n);
+	return err;
 }
 
 /*
@@ -498,6 +534,11 @@ static int block_get(struct snpu_exec *x, const struct snpu_pkt_matmul *c, struc
 	k->c = (struct snpu_mat){ .va = c->c + (row * c->ldc + col) * size_c,
 				  .va_pitch = c->ldc * size_c, .rows = m, .row_bytes = n * size_c };
 	set_layout(&k->a, m == 1 || c->k == 1);
+	/*
+	 * oneDNN 3.7 multiplies BF16 with AMX in steps of 64 bytes of A by a B that it extends with
+	 * zeros. So the bytes after a row of A, of the next row or of a gap, must not be a NaN.
+	 */
+	k->a.pad = !ta && size == 2 && c->k > 1 && k->a.row_bytes % 64;
 	set_layout(&k->c, m == 1 || n == 1);
 	/* a panel of B that was gathered serves all rows; a pointer does not survive a checkpoint
 	 */

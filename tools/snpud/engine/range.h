@@ -57,6 +57,7 @@ struct snpu_exec {
  * @bounced: @ptr is scratch: a result must be written back
  * @dense: the caller needs @pitch to be @row_bytes
  * @keep: the caller needs @pitch to be @va_pitch
+ * @pad: the caller needs each row at @ptr to go on with zeros up to a multiple of 64 bytes
  * @may_wait: the caller holds no pointers: checkpoints are allowed while a large matrix is gathered
  */
 struct snpu_mat {
@@ -69,6 +70,7 @@ struct snpu_mat {
 	bool bounced;
 	bool dense;
 	bool keep;
+	bool pad;
 	bool may_wait;
 };
 

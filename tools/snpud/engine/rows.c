@@ -114,7 +114,8 @@ static int do_row(struct rows *r, void *dst, const void *src, uint64_t row)
 	switch (c->hdr.op) {
 	case SNPU_OP_REDUCE_SUM:
 		if (c->hdr.dtype2 == SNPU_DT_F32) {
-			f = (float)k->sum(r->t, c->cols);
+			d = k->sum(r->t, c->cols);
+			k->narrow_f64(&f, &d, 1);
 			memcpy(dst, &f, 4);
 		} else {
 			i = k->sum_int(src, dt, c->cols);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <dnnl.h>
 
 #include "fake.h"
 
@@ -191,10 +192,46 @@ int fake_exec(struct fake *f, struct snpu_engine *e, const union snpu_pkt *p,
 	return err ? (int)err : snpu_engine_exec(e, p, &ops, f, fault, &work);
 }
 
+/*
+ * Whether oneDNN works at the level that ONEDNN_MAX_CPU_ISA names, if it names one. A level above
+ * the CPU would test the CPU's own a second time.
+ */
+static bool has_isa(const char *name)
+{
+	static const struct {
+		const char *name;
+		dnnl_cpu_isa_t isa;
+	} level[] = {
+		{ "SSE41", dnnl_cpu_isa_sse41 },
+		{ "AVX", dnnl_cpu_isa_avx },
+		{ "AVX2", dnnl_cpu_isa_avx2 },
+		{ "AVX2_VNNI", dnnl_cpu_isa_avx2_vnni },
+		{ "AVX2_VNNI_2", dnnl_cpu_isa_avx2_vnni_2 },
+		{ "AVX512_CORE", dnnl_cpu_isa_avx512_core },
+		{ "AVX512_CORE_VNNI", dnnl_cpu_isa_avx512_core_vnni },
+		{ "AVX512_CORE_BF16", dnnl_cpu_isa_avx512_core_bf16 },
+		{ "AVX512_CORE_FP16", dnnl_cpu_isa_avx512_core_fp16 },
+		{ "AVX512_CORE_AMX", dnnl_cpu_isa_avx512_core_amx },
+		{ "AVX512_CORE_AMX_FP16", dnnl_cpu_isa_avx512_core_amx_fp16 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(level) / sizeof(level[0]); i++)
+		if (!strcmp(name, level[i].name))
+			return dnnl_get_effective_cpu_isa() == level[i].isa;
+	printf("Bail out! unknown level %s\n", name);
+	exit(1);
+}
+
 int fake_main(int argc, char **argv, const struct fake_case *cases, unsigned int n)
 {
+	const char *isa = getenv("ONEDNN_MAX_CPU_ISA");
 	unsigned int i, bad = 0;
 
+	if (isa && !has_isa(isa)) {
+		printf("TAP version 13\n1..0 # SKIP this CPU lacks %s\n", isa);
+		return 0;
+	}
 	printf("TAP version 13\n1..%u\n", n);
 	for (i = 0; i < n; i++) {
 		fake_failures = 0;

@@ -4,7 +4,7 @@
  * must give the same bits. Bounds, with u = 2^-24 (F32), 2^-8 (BF16), 2^-11 (F16) and e = 2^-23,
  * beside the smallest normal number of the type (half the smallest number of all for F16):
  *
- *   MATMUL      (k + 2) * e * sum |a||b| + u * |exact|; I8: none
+ *   MATMUL      (k + 2) * e * sum |a||b| + u * |exact|, for BF16 plus (k + 2) * 2^-126; I8: none
  *   ELTWISE     (u + 2^-24) * |exact|: rounded to F32, then to the type; I32: none
  *   CONVERT     u * |exact|, of the product in F32 if there is a factor; for I32 plus 2^-24 *
  *               |exact|, because it passes through F32
