@@ -61,6 +61,11 @@ static void kernels_one(const struct snpu_kernels *k, unsigned int isa, size_t n
 		best->store(p, a, t, n);
 		k->store(q, a, t, n);
 		same(p, q, n * snpu_dt_size(t), "store", isa, n);
+		memcpy(p, a, n * snpu_dt_size(t));
+		memcpy(q, a, n * snpu_dt_size(t));
+		best->settle(p, t, n);
+		k->settle(q, t, n);
+		same(p, q, n * snpu_dt_size(t), "settle", isa, n);
 	}
 	best->to_i8((int8_t *)p, a, n);
 	k->to_i8((int8_t *)q, a, n);
@@ -69,15 +74,9 @@ static void kernels_one(const struct snpu_kernels *k, unsigned int isa, size_t n
 	k->to_i32((int32_t *)q, a, n);
 	same(p, q, n * 4, "to_i32", isa, n);
 	for (op = 0; op <= SNPU_ELT_MIN; op++) {
-		unsigned int i;
-
 		best->eltwise(x, a, b, op, n);
 		k->eltwise(y, a, b, op, n);
-		/* which of two NaN comes out is the compiler's choice */
-		for (i = 0; i < n; i++)
-			CHECK(!memcmp(&x[i], &y[i], 4) || (x[i] != x[i] && y[i] != y[i]),
-			      "eltwise %u of %a and %a with instruction set %u", op, a[i], b[i],
-			      isa);
+		same(x, y, n * 4, "eltwise", isa, n);
 		if (op == SNPU_ELT_SCALE)
 			continue;
 		best->eltwise_int(x, a, b, SNPU_DT_I32, op, 7, n);
@@ -100,6 +99,11 @@ static void kernels_one(const struct snpu_kernels *k, unsigned int isa, size_t n
 			      "act %u of %a with instruction set %u: %a, %a", op, a[i], isa, x[i],
 			      y[i]);
 	}
+	for (t = 0; t < n; t++)
+		dx[t] = (double)a[t] * (double)b[t];
+	best->narrow_f64(x, dx, n);
+	k->narrow_f64(y, dx, n);
+	same(x, y, n * 4, "narrow_f64", isa, n);
 	best->exp_sub(x, a, 0.7, 3.0, n);
 	k->exp_sub(y, a, 0.7, 3.0, n);
 	for (t = 0; t < n; t++)
