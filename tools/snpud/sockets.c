@@ -63,11 +63,24 @@ static bool bus_messages(void *priv)
 	return __atomic_load_n(&f->messages, __ATOMIC_RELAXED);
 }
 
+/* A client that gave no eventfd gets the message that its guest has put into the MSI-X table */
 static void bus_irq(void *priv, unsigned int vector)
 {
 	struct function *f = priv;
+	struct snpu_msi msg;
 
-	(void)snpu_vfu_irq_trigger(f->dev, vector);
+	if (snpu_vfu_irq_trigger(f->dev, vector) && snpu_npu_msix_raise(f->npu, vector, &msg))
+		snpu_vfu_msi_send(f->dev, vector, msg.addr, msg.data);
+}
+
+/* A write may have unmasked or enabled what is pending */
+static void send_pending(struct function *f)
+{
+	struct snpu_msi msg;
+	int v;
+
+	while ((v = snpu_npu_msix_pending(f->npu, &msg)) >= 0)
+		snpu_vfu_msi_send(f->dev, (unsigned int)v, msg.addr, msg.data);
 }
 
 static bool bus_lost(void *priv, const void *host, uint64_t len)
@@ -95,6 +108,7 @@ static int fn_connect(void *priv)
 	struct snpu_bus bus = { &bus_ops, f };
 
 	__atomic_store_n(&f->messages, false, __ATOMIC_RELAXED);
+	snpu_npu_show_msix(f->npu, false);
 	snpu_npu_set_bus(f->npu, &bus);
 	return 0;
 }
@@ -140,6 +154,8 @@ static int fn_reset(void *priv)
 	struct function *f = priv;
 
 	snpu_npu_reset(f->npu);
+	/* the client has read the capabilities by now: see device/pci.c */
+	snpu_npu_show_msix(f->npu, true);
 	return 0;
 }
 
@@ -175,9 +191,11 @@ static int fn_write(void *priv, unsigned int region, uint64_t off, const void *b
 		return 0;
 	case VFIO_PCI_BAR4_REGION_INDEX:
 		snpu_npu_msix_write(f->npu, off, buf, len);
+		send_pending(f);
 		return 0;
 	case VFIO_PCI_CONFIG_REGION_INDEX:
 		snpu_npu_cfg_write(f->npu, off, buf, len);
+		send_pending(f);
 		return 0;
 	}
 	return -EINVAL;

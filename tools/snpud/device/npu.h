@@ -156,6 +156,41 @@ void snpu_npu_cfg_read(struct snpu_npu *n, uint64_t off, void *buf, size_t len);
 /** snpu_npu_cfg_write() - write config space; bits that are not writable stay. May reset (FLR) */
 void snpu_npu_cfg_write(struct snpu_npu *n, uint64_t off, const void *buf, size_t len);
 
+/** struct snpu_msi - what a function writes to memory to raise an interrupt: @data to @addr */
+struct snpu_msi {
+	uint64_t addr;
+	uint32_t data;
+};
+
+/**
+ * snpu_npu_show_msix() - have config space show the MSI-X capability, or a Null Capability
+ * @n: NPU
+ * @shown: whether it does
+ *
+ * It does not until it is shown for the first time. Resets leave it as it is.
+ */
+void snpu_npu_show_msix(struct snpu_npu *n, bool shown);
+
+/**
+ * snpu_npu_msix_raise() - raise a vector by the MSI-X table
+ * @n: NPU
+ * @vector: below SNPU_MSIX_VECTORS
+ * @msg: receives the message
+ *
+ * Return: true: send the message; false: MSI-X is off, masked or the function is no bus master, so
+ * the vector is pending.
+ */
+bool snpu_npu_msix_raise(struct snpu_npu *n, unsigned int vector, struct snpu_msi *msg);
+
+/**
+ * snpu_npu_msix_pending() - take a pending vector whose message may leave now
+ * @n: NPU
+ * @msg: receives the message
+ *
+ * Return: the vector, or -1 if there is none.
+ */
+int snpu_npu_msix_pending(struct snpu_npu *n, struct snpu_msi *msg);
+
 /** snpu_npu_msix_read() - read of BAR4 */
 void snpu_npu_msix_read(struct snpu_npu *n, uint64_t off, void *buf, size_t len);
 

@@ -232,6 +232,7 @@ struct snpu_npu {
 
 	uint8_t *cfg;			/* SNPU_CFG_BYTES */
 	uint8_t *msix;			/* SNPU_BAR_MSIX_SIZE */
+	bool msix_shown;		/* config space has an MSI-X capability */
 	pthread_mutex_t cfg_lock;
 	bool cmd_written;		/* the client knows of the PCI command register; cfg_lock */
 	uint32_t resets;

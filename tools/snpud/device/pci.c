@@ -2,8 +2,15 @@
 /*
  * PCI config space and the MSI-X table of one function.
  *
- * The client sizes the BARs and routes the interrupts by itself; what is written here is kept so
- * that it reads back as from hardware, and only writable bits change.
+ * The client sizes the BARs by itself; what is written here is kept so that it reads back as from
+ * hardware, and only writable bits change.
+ *
+ * Interrupts: a client may give eventfds for the vectors, as libsnpu does. QEMU 11.1 does that for
+ * functions with MSI-X, too, but then it aborts when the function is unplugged: it takes down its
+ * region of the pending bits after the BAR around it (vfio_user_pci_finalize()). It looks for
+ * capabilities once, before it resets the function for the first time. Until that reset the
+ * capability shows itself as a Null Capability, which any function may have; from then on it is
+ * MSI-X, which the guest sees, and the function writes the messages itself, as hardware does.
  */
 #include <string.h>
 
@@ -99,7 +106,7 @@ static void cfg_fill(struct snpu_npu *n)
 	      PCI_EXP_LNKCAP2_SLS_16_0GB | PCI_EXP_LNKCAP2_SLS_32_0GB);
 	put16(c, CAP_EXP + PCI_EXP_LNKCTL2, PCI_EXP_LNKCTL2_TLS_32_0GT);
 
-	c[CAP_MSIX] = PCI_CAP_ID_MSIX;
+	c[CAP_MSIX] = n->msix_shown ? PCI_CAP_ID_MSIX : 0;
 	c[CAP_MSIX + 1] = 0;
 	put16(c, CAP_MSIX + PCI_MSIX_FLAGS, SNPU_MSIX_VECTORS - 1);
 	put32(c, CAP_MSIX + PCI_MSIX_TABLE, SNPU_BAR_MSIX);
@@ -125,6 +132,67 @@ static void msix_fill(struct snpu_npu *n)
 	for (i = 0; i < SNPU_MSIX_VECTORS; i++)
 		n->msix[i * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
 			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
+void snpu_npu_show_msix(struct snpu_npu *n, bool shown)
+{
+	pthread_mutex_lock(&n->cfg_lock);
+	n->msix_shown = shown;
+	n->cfg[CAP_MSIX] = shown ? PCI_CAP_ID_MSIX : 0;
+	pthread_mutex_unlock(&n->cfg_lock);
+}
+
+static uint32_t msix_word(const struct snpu_npu *n, unsigned int vector, unsigned int off)
+{
+	uint32_t v;
+
+	memcpy(&v, n->msix + vector * PCI_MSIX_ENTRY_SIZE + off, sizeof(v));
+	return v;
+}
+
+/* @cfg_lock held. Whether a message of @vector may leave now; then *@msg is the message */
+static bool msix_ready(const struct snpu_npu *n, unsigned int vector, struct snpu_msi *msg)
+{
+	const uint8_t flags = n->cfg[CAP_MSIX + PCI_MSIX_FLAGS + 1];
+
+	if (!(flags & (PCI_MSIX_FLAGS_ENABLE >> 8)) || (flags & (PCI_MSIX_FLAGS_MASKALL >> 8)) ||
+	    !(n->cfg[PCI_COMMAND] & PCI_COMMAND_MASTER) ||
+	    (msix_word(n, vector, PCI_MSIX_ENTRY_VECTOR_CTRL) & PCI_MSIX_ENTRY_CTRL_MASKBIT))
+		return false;
+	msg->addr = msix_word(n, vector, PCI_MSIX_ENTRY_LOWER_ADDR) |
+		    (uint64_t)msix_word(n, vector, PCI_MSIX_ENTRY_UPPER_ADDR) << 32;
+	msg->data = msix_word(n, vector, PCI_MSIX_ENTRY_DATA);
+	return true;
+}
+
+bool snpu_npu_msix_raise(struct snpu_npu *n, unsigned int vector, struct snpu_msi *msg)
+{
+	bool ready;
+
+	pthread_mutex_lock(&n->cfg_lock);
+	ready = msix_ready(n, vector, msg);
+	if (!ready)
+		n->msix[SNPU_MSIX_PBA_OFFSET + vector / 8] |= (uint8_t)(1u << vector % 8);
+	pthread_mutex_unlock(&n->cfg_lock);
+	return ready;
+}
+
+int snpu_npu_msix_pending(struct snpu_npu *n, struct snpu_msi *msg)
+{
+	int vector = -1;
+	unsigned int i;
+
+	pthread_mutex_lock(&n->cfg_lock);
+	for (i = 0; i < SNPU_MSIX_VECTORS && vector < 0; i++) {
+		uint8_t *pba = n->msix + SNPU_MSIX_PBA_OFFSET + i / 8;
+
+		if (!(*pba >> i % 8 & 1) || !msix_ready(n, i, msg))
+			continue;
+		*pba &= (uint8_t)~(1u << i % 8);
+		vector = (int)i;
+	}
+	pthread_mutex_unlock(&n->cfg_lock);
+	return vector;
 }
 
 void snpu_pci_reset(struct snpu_npu *n)

@@ -106,6 +106,7 @@ static int cmd_reset(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply
 	ret = d->ops->reset(d->priv);
 	vfu_dma_gate(d, false);
 	vfu_irq_clear(d, false);
+	vfu_msi_clear(d, false);
 	return ret;
 }
 

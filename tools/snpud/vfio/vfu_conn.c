@@ -163,7 +163,7 @@ static int one_message(struct snpu_vfu_dev *d)
 	}
 
 	if ((q.hdr.flags & SNPU_VFU_F_TYPE) == SNPU_VFU_F_REPLY) {
-		ret = vfu_dma_reply(d, &q);
+		ret = q.hdr.id >= VFU_MSI_ID ? vfu_msi_reply(d, &q) : vfu_dma_reply(d, &q);
 		if (ret)
 			closing(d, "reply %u (%s) is to nothing that was asked", q.hdr.id,
 				vfu_cmd_name(q.hdr.cmd));
@@ -185,6 +185,7 @@ static int one_message(struct snpu_vfu_dev *d)
 	if (ret < 0)
 		ret = 0;
 out:
+	vfu_msi_flush(d);
 	snpu_vfu_fds_close(&q.fds);
 	buf_trim(&d->rx);
 	buf_trim(&d->out);
@@ -231,6 +232,7 @@ static void serve(struct snpu_vfu_dev *d)
 	vfu_dma_gate(d, true);
 	vfu_maps_drop(d, quiesce_all);
 	vfu_irq_clear(d, true);
+	vfu_msi_clear(d, true);
 	vfu_log(d->srv, SNPU_VFU_LOG_DEBUG, "%s: client gone", d->name);
 }
 

@@ -128,7 +128,7 @@ static uint16_t new_id(struct snpu_vfu_dev *d)
 	uint16_t id;
 
 	do {
-		id = d->dma_id++;
+		id = d->dma_id++ % VFU_MSI_ID;
 		for (w = d->dma_list; w && w->id != id; w = w->next)
 			;
 	} while (w);
@@ -167,6 +167,7 @@ static int send_req(struct snpu_vfu_dev *d, const struct vfu_dma_req *w)
 		ret = snpu_vfu_send(d->sock, iov, write ? 3 : 2, NULL, 0,
 				    d->srv->cfg.dma_timeout_ms);
 	pthread_mutex_unlock(&d->tx_lock);
+	vfu_msi_flush(d);
 	if (ret && ret != -ENOTCONN) {
 		/* part of it may be out: what follows would not be understood */
 		vfu_log(d->srv, SNPU_VFU_LOG_WARN, "%s: client closed: it reads no messages: %s",

@@ -30,6 +30,22 @@
 /* What a command handler returns to have the connection closed; it has logged why */
 #define VFU_CLOSE		1
 
+/**
+ * struct vfu_msi - interrupt message of one vector, under @msi_lock
+ * @addr: DMA address that @data is written to
+ * @due: to be sent
+ * @sent: under way; the client has not replied yet
+ */
+struct vfu_msi {
+	uint64_t addr;
+	uint32_t data;
+	bool due;
+	bool sent;
+};
+
+/* Message ids of interrupts, by vector; other messages to the client have lower ones */
+#define VFU_MSI_ID		(0x10000u - SNPU_VFU_MAX_VECTORS)
+
 /* A message to the client that waits for its reply, on the stack of who waits */
 struct vfu_dma_req {
 	struct vfu_dma_req *next;
@@ -87,6 +103,11 @@ struct snpu_vfu_dev {
 	pthread_mutex_t irq_lock;
 	int *irq_fd;
 	bool *irq_pending;
+
+	/* one for each vector; @msi_lock, which may be taken within @tx_lock */
+	pthread_mutex_t msi_lock;
+	struct vfu_msi *msi;
+	bool msi_due;		/* some are due and not under way; read without the lock */
 
 	pthread_mutex_t tx_lock;
 	bool tx_open;
@@ -206,5 +227,19 @@ void vfu_irq_fini(struct snpu_vfu_dev *d);
 void vfu_irq_clear(struct snpu_vfu_dev *d, bool fds);
 int vfu_cmd_irq_info(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r);
 int vfu_cmd_set_irqs(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_reply *r);
+
+/* vfu_msi.c */
+
+int vfu_msi_init(struct snpu_vfu_dev *d);
+void vfu_msi_fini(struct snpu_vfu_dev *d);
+
+/** vfu_msi_clear() - forget what is due; @gone: and what is under way, as the client is gone */
+void vfu_msi_clear(struct snpu_vfu_dev *d, bool gone);
+
+/** vfu_msi_flush() - send what is due, if no other thread has the socket. Does not block */
+void vfu_msi_flush(struct snpu_vfu_dev *d);
+
+/** vfu_msi_reply() - a reply with an id of VFU_MSI_ID or more came in. Return: 0 or VFU_CLOSE */
+int vfu_msi_reply(struct snpu_vfu_dev *d, const struct vfu_req *q);
 
 #endif

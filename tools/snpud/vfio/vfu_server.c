@@ -269,6 +269,7 @@ static void dev_free(struct snpu_vfu_dev *d)
 	if (d->listen >= 0)
 		close(d->listen);
 	vfu_irq_fini(d);
+	vfu_msi_fini(d);
 	vfu_dma_fini(d);
 	vfu_maps_free(d);
 	pthread_mutex_destroy(&d->tx_lock);
@@ -345,7 +346,7 @@ int snpu_vfu_dev_create(struct snpu_vfu_server *s, const struct snpu_vfu_dev_cfg
 	d->path = strdup(cfg->path);
 	ret = d->name && d->path ? 0 : -ENOMEM;
 	/* these set up what dev_free() takes apart, so none is skipped */
-	if (vfu_maps_init(d) | vfu_dma_init(d) | vfu_irq_init(d))
+	if (vfu_maps_init(d) | vfu_dma_init(d) | vfu_irq_init(d) | vfu_msi_init(d))
 		ret = -ENOMEM;
 	if (!ret)
 		ret = copy_regions(d, cfg);

@@ -13,8 +13,8 @@
  *
  * What may be called from any thread (the workers of the device): snpu_vfu_dma_translate(),
  * snpu_vfu_dma_lost(), snpu_vfu_dma_read(), snpu_vfu_dma_write(), the snpu_vfu_msg_ ones,
- * snpu_vfu_irq_trigger(), snpu_vfu_req_trigger(), snpu_vfu_dev_drop(), snpu_vfu_dev_connected(). They
- * may be called with no client there.
+ * snpu_vfu_irq_trigger(), snpu_vfu_msi_send(), snpu_vfu_req_trigger(), snpu_vfu_dev_drop(),
+ * snpu_vfu_dev_connected(). They may be called with no client there.
  *
  * Memory of the client. A region that came with a descriptor is mapped here, and a pointer that
  * snpu_vfu_dma_translate() gave stays good until the next ->dma_unmap, ->disconnect or ->connect
@@ -274,6 +274,18 @@ void snpu_vfu_msg_cancel(struct snpu_vfu_dev *d);
  * Return: 0; 1 if it is pending; -EINVAL: no such vector.
  */
 int snpu_vfu_irq_trigger(struct snpu_vfu_dev *d, unsigned int vector);
+
+/**
+ * snpu_vfu_msi_send() - have the client carry out an MSI, as a write to its memory
+ * @d: device
+ * @vector: its number, less than the device has
+ * @addr: DMA address that the message goes to
+ * @data: the message
+ *
+ * For a client that gives no eventfds. While a message of a vector is under way, further ones of it
+ * become one. A reset forgets what was not sent. Context: any, does not block.
+ */
+void snpu_vfu_msi_send(struct snpu_vfu_dev *d, unsigned int vector, uint64_t addr, uint32_t data);
 
 /** snpu_vfu_req_trigger() - ask the client to let go of the device. As snpu_vfu_irq_trigger() */
 int snpu_vfu_req_trigger(struct snpu_vfu_dev *d);

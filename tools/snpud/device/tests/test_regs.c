@@ -81,6 +81,7 @@ static void config_space(void)
 	uint32_t v;
 
 	start();
+	snpu_npu_show_msix(d.npu, true);
 	snpu_npu_cfg_read(d.npu, 0, c, sizeof(c));
 	CHECK_EQ(c[0] | c[1] << 8, SNPU_PCI_VENDOR_ID);
 	CHECK_EQ(c[2] | c[3] << 8, SNPU_PCI_DEVICE_ID);
@@ -143,6 +144,74 @@ static void config_space(void)
 	CHECK_EQ(v, 0x12345678);
 	snpu_npu_msix_read(d.npu, SNPU_MSIX_PBA_OFFSET, &v, 4);
 	CHECK_EQ(v, 0);
+	end();
+}
+
+static uint8_t msix_cap(void)
+{
+	uint8_t c[256], at;
+
+	snpu_npu_cfg_read(d.npu, 0, c, sizeof(c));
+	for (at = c[PCI_CAPABILITY_LIST]; at && c[at] != PCI_CAP_ID_MSIX; at = c[at + 1])
+		;
+	return at;
+}
+
+static void table_write(unsigned int vector, unsigned int off, uint32_t v)
+{
+	snpu_npu_msix_write(d.npu, vector * PCI_MSIX_ENTRY_SIZE + off, &v, 4);
+}
+
+static uint32_t pending_bits(void)
+{
+	uint32_t v = 0;
+
+	snpu_npu_msix_read(d.npu, SNPU_MSIX_PBA_OFFSET, &v, 4);
+	return v;
+}
+
+/* What hardware does by itself: messages by the table, pending while masked in one of four ways */
+static void msix(void)
+{
+	const uint16_t master = PCI_COMMAND_MASTER, none = 0;
+	uint16_t on = PCI_MSIX_FLAGS_ENABLE, all = PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL;
+	struct snpu_msi m = { 0 };
+	uint8_t at;
+
+	start();
+	CHECK_EQ(msix_cap(), 0);
+	snpu_npu_show_msix(d.npu, true);
+	at = msix_cap();
+	CHECK(at, "no MSI-X after it was shown");
+	snpu_npu_reset(d.npu);
+	CHECK_EQ(msix_cap(), at);
+
+	table_write(16, PCI_MSIX_ENTRY_LOWER_ADDR, 0xfee01004);
+	table_write(16, PCI_MSIX_ENTRY_UPPER_ADDR, 0x12);
+	table_write(16, PCI_MSIX_ENTRY_DATA, 0x4321);
+	CHECK(!snpu_npu_msix_raise(d.npu, 16, &m), "sent with MSI-X off");
+	CHECK_EQ(pending_bits(), 1u << 16);
+	snpu_npu_cfg_write(d.npu, at + PCI_MSIX_FLAGS, &all, 2);
+	CHECK_EQ(snpu_npu_msix_pending(d.npu, &m), -1);
+	snpu_npu_cfg_write(d.npu, at + PCI_MSIX_FLAGS, &on, 2);
+	CHECK_EQ(snpu_npu_msix_pending(d.npu, &m), -1);
+	table_write(16, PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
+	CHECK_EQ(snpu_npu_msix_pending(d.npu, &m), -1);
+	snpu_npu_cfg_write(d.npu, PCI_COMMAND, &master, 2);
+	CHECK_EQ(snpu_npu_msix_pending(d.npu, &m), 16);
+	CHECK_EQ(m.addr, 0x12fee01004);
+	CHECK_EQ(m.data, 0x4321);
+	CHECK_EQ(pending_bits(), 0);
+	CHECK_EQ(snpu_npu_msix_pending(d.npu, &m), -1);
+	m.data = 0;
+	CHECK(snpu_npu_msix_raise(d.npu, 16, &m), "not sent");
+	CHECK_EQ(m.data, 0x4321);
+	CHECK_EQ(pending_bits(), 0);
+	snpu_npu_cfg_write(d.npu, PCI_COMMAND, &none, 2);
+	CHECK(!snpu_npu_msix_raise(d.npu, 16, &m), "sent by a function that is no bus master");
+	/* a reset forgets */
+	snpu_npu_reset(d.npu);
+	CHECK_EQ(pending_bits(), 0);
 	end();
 }
 
@@ -374,6 +443,7 @@ int main(int argc, char **argv)
 		{ "identity", identity },
 		{ "config_space", config_space },
 		{ "bus_master", bus_master },
+		{ "msix", msix },
 		{ "admin_arguments", admin_arguments },
 		{ "scrub", scrub },
 		{ "whole_machine", whole_machine },

@@ -23,6 +23,8 @@
 
 #define QEMU	"qemu-system-x86_64"
 #define SLOT	0x10u
+#define PORT	0x11u		/* slot of a root port, behind it: */
+#define PORT_BUS	1u
 #define BAR0	0xe0000000u
 #define BAR4	0xe0800000u
 #define BAR2	0x800000000ull
@@ -30,7 +32,9 @@
 
 static struct snpu_vfu_server *srv;
 static struct toy toy;
-static char qt_path[96];
+/* One whose MSI-X QEMU does not know of, behind a port that can be switched off */
+static struct toy plain;
+static char qt_path[96], qmp_path[96];
 static int qt = -1;
 static pid_t pid = -1;
 
@@ -48,7 +52,7 @@ static int listen_qtest(void)
 /* Starts QEMU and takes its qtest connection. Return: whether there is a QEMU to start */
 static bool start_qemu(void)
 {
-	char qtest[128], dev[256];
+	char qtest[128], dev[256], port[64], behind[256], qmp[128];
 	struct pollfd p = { .events = POLLIN };
 	int err[2], l = listen_qtest(), e = 0;
 
@@ -57,6 +61,12 @@ static bool start_qemu(void)
 		 "{\"driver\":\"vfio-user-pci\",\"id\":\"toy\",\"bus\":\"pcie.0\","
 		 "\"addr\":\"0x%x\","
 		 "\"socket\":{\"type\":\"unix\",\"path\":\"%s\"}}", SLOT, toy.path);
+	snprintf(port, sizeof(port), "pcie-root-port,id=rp,bus=pcie.0,chassis=1,addr=0x%x", PORT);
+	snprintf(behind, sizeof(behind),
+		 "{\"driver\":\"vfio-user-pci\",\"id\":\"plain\",\"bus\":\"rp\","
+		 "\"socket\":{\"type\":\"unix\",\"path\":\"%s\"}}", plain.path);
+	snprintf(qmp_path, sizeof(qmp_path), "%s/qmp", toy_dir());
+	snprintf(qmp, sizeof(qmp), "unix:%s,server=on,wait=off", qmp_path);
 	NEED(!pipe2(err, O_CLOEXEC));
 	pid = fork();
 	NEED(pid >= 0);
@@ -64,7 +74,10 @@ static bool start_qemu(void)
 		execlp(QEMU, QEMU, "-nodefaults", "-display", "none", "-accel", "qtest",
 		       "-machine", "q35,memory-backend=ram", "-m", "64M",
 		       "-object", "memory-backend-memfd,id=ram,size=64M,share=on",
-		       "-qtest", qtest, "-qtest-log", "/dev/null", "-device", dev, (char *)NULL);
+		       "-qtest", qtest, "-qtest-log", "/dev/null", "-device", dev,
+		       "-device", port, "-device", behind, "-qmp", qmp,
+		       /* the port's own registers switch it off, not ACPI */
+		       "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", (char *)NULL);
 		e = errno;
 		_exit(write(err[1], &e, sizeof(e)) == (ssize_t)sizeof(e) ? 127 : 126);
 	}
@@ -120,16 +133,26 @@ static uint64_t qtest(const char *fmt, ...)
 	return answer[2] == ' ' ? strtoull(answer + 3, NULL, 0) : 0;
 }
 
+static uint32_t cfg_read_of(unsigned int bus, unsigned int slot, unsigned int off)
+{
+	qtest("outl 0xcf8 0x%x\n", 0x80000000 | bus << 16 | slot << 11 | (off & 0xfc));
+	return (uint32_t)qtest("inl 0xcfc\n") >> (off & 3) * 8;
+}
+
+static void cfg_write_of(unsigned int bus, unsigned int slot, unsigned int off, uint32_t v)
+{
+	qtest("outl 0xcf8 0x%x\n", 0x80000000 | bus << 16 | slot << 11 | off);
+	qtest("outl 0xcfc 0x%x\n", v);
+}
+
 static uint32_t cfg_read(unsigned int off)
 {
-	qtest("outl 0xcf8 0x%x\n", 0x80000000 | SLOT << 11 | (off & 0xfc));
-	return (uint32_t)qtest("inl 0xcfc\n") >> (off & 3) * 8;
+	return cfg_read_of(0, SLOT, off);
 }
 
 static void cfg_write(unsigned int off, uint32_t v)
 {
-	qtest("outl 0xcf8 0x%x\n", 0x80000000 | SLOT << 11 | off);
-	qtest("outl 0xcfc 0x%x\n", v);
+	cfg_write_of(0, SLOT, off, v);
 }
 
 static void realize(void)
@@ -258,6 +281,65 @@ static void bar_moves(void)
 	CHECK_EQ(qtest("readl 0x%x\n", BAR0 + TOY_ID), TOY_ID_VALUE);
 }
 
+/* Value of the word at @at, which the main loop writes; each command is a turn of it */
+static bool becomes(uint32_t at, uint32_t v)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000 && qtest("readl 0x%x\n", at) != v; i++)
+		usleep(1000);
+	return i < 1000;
+}
+
+/* A message of the function itself, as hardware sends it; refused while it is no bus master */
+static void message(void)
+{
+	cfg_write_of(0, PORT, PCI_PRIMARY_BUS, PORT_BUS << 8 | PORT_BUS << 16);
+	cfg_write_of(0, PORT, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	CHECK_EQ(cfg_read_of(PORT_BUS, 0, PCI_VENDOR_ID), 0x00011234);
+	CHECK_EQ(cfg_read_of(PORT_BUS, 0, 0x40) & 0xff, 0);
+	cfg_write_of(PORT_BUS, 0, PCI_COMMAND, PCI_COMMAND_MASTER);
+	snpu_vfu_msi_send(plain.dev, 0, 0x300000, 0x1234);
+	CHECK(becomes(0x300000, 0x1234));
+	snpu_vfu_msi_send(plain.dev, 0, 0x300000, 0x5678);
+	CHECK(becomes(0x300000, 0x5678));
+}
+
+static void qmp_send(int fd, const char *command)
+{
+	NEED(send(fd, command, strlen(command), MSG_NOSIGNAL) == (ssize_t)strlen(command));
+}
+
+/* QEMU 11.1 aborts here if it knows that the function has MSI-X */
+static void unplug(void)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned int n = toy_count(&plain, &plain.disconnects);
+	uint32_t cap, ctl;
+
+	strcpy(sa.sun_path, qmp_path);
+	NEED(fd >= 0 && !connect(fd, (struct sockaddr *)&sa, sizeof(sa)));
+	qmp_send(fd, "{\"execute\":\"qmp_capabilities\"}\n"
+		 "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"plain\"}}\n");
+	/* what the guest does when it is asked to let go: power and its indicator off */
+	for (cap = cfg_read_of(0, PORT, PCI_CAPABILITY_LIST) & 0xff;
+	     cap && (cfg_read_of(0, PORT, cap) & 0xff) != PCI_CAP_ID_EXP;
+	     cap = cfg_read_of(0, PORT, cap + PCI_CAP_LIST_NEXT) & 0xff)
+		;
+	NEED(cap);
+	ctl = cfg_read_of(0, PORT, cap + PCI_EXP_SLTCTL) & 0xffff & ~(uint32_t)PCI_EXP_SLTCTL_PIC;
+	cfg_write_of(0, PORT, cap + PCI_EXP_SLTCTL, ctl | PCI_EXP_SLTCTL_PWR_IND_ON);
+	cfg_write_of(0, PORT, cap + PCI_EXP_SLTCTL,
+		     ctl | PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PCC);
+	CHECK(toy_wait(&plain, &plain.disconnects, n + 1));
+	CHECK_EQ(cfg_read_of(PORT_BUS, 0, PCI_VENDOR_ID), ~0u);
+	/* the other function is still served */
+	CHECK_EQ(cfg_read(PCI_VENDOR_ID), 0x00011234);
+	CHECK_EQ(kill(pid, 0), 0);
+	close(fd);
+}
+
 static void system_reset(void)
 {
 	unsigned int n = toy_count(&toy, &toy.resets);
@@ -303,6 +385,8 @@ static void clean_up(void)
 		kill(pid, SIGKILL);
 	if (qt_path[0])
 		unlink(qt_path);
+	if (qmp_path[0])
+		unlink(qmp_path);
 }
 
 int main(void)
@@ -312,7 +396,9 @@ int main(void)
 	toy_dir();
 	atexit(clean_up);
 	srv = toy_server(0, 0);
-	NEED(srv && !toy_add(srv, &toy, "toy"));
+	NEED(srv && !toy_add(srv, &toy, "toy") && !toy_add(srv, &plain, "plain"));
+	/* a Null Capability in place of MSI-X */
+	plain.cfg[0x40] = 0;
 	if (!start_qemu()) {
 		unlink(qt_path);
 		snpu_vfu_server_destroy(srv);
@@ -326,10 +412,13 @@ int main(void)
 	RUN(firmware);
 	RUN(msix);
 	RUN(bar_moves);
+	RUN(message);
+	RUN(unplug);
 	RUN(system_reset);
 	RUN(goes_away);
 	RUN(quiet_log);
 	snpu_vfu_server_destroy(srv);
 	toy_free(&toy);
+	toy_free(&plain);
 	return tap_end();
 }
