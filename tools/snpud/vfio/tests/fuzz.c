@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Mutated conversations with the server: fuzz [SEED [ROUNDS]]. The same seed says the same things.
- * Whatever it hears, the server must go on to serve a client that behaves, with nothing left over.
+ * Whatever it hears, and whatever becomes of the files of memory meanwhile, the server must go on
+ * to serve a client that behaves, with nothing left over.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -32,8 +34,11 @@ static unsigned int below(unsigned int n)
 	return (unsigned int)((rnd() >> 33) % n);
 }
 
-static struct toy toy;
-static int memfd, efd, pipefd[2];
+#define PAGES		8u		/* of a file of memory */
+#define FILES		4u
+
+static struct toy toy, other;
+static int files[FILES], rofd, sealed, efd, pipefd[2];
 static bool stop;
 
 struct msg {
@@ -83,7 +88,7 @@ static void good(struct msg *m)
 	case SNPU_VFU_CMD_DMA_MAP:
 		put(m, &map, sizeof(map));
 		m->nfds = below(4) != 0;
-		m->fds[0] = memfd;
+		m->fds[0] = below(8) ? files[below(FILES)] : below(2) ? rofd : sealed;
 		break;
 	case SNPU_VFU_CMD_DMA_UNMAP:
 		put(m, &unmap, sizeof(unmap));
@@ -178,7 +183,7 @@ static uint32_t mutate(struct msg *m)
 	case 10:
 		m->nfds = below(13);
 		for (i = 0; i < m->nfds; i++)
-			m->fds[i] = (int[]){ memfd, efd, pipefd[0], pipefd[1] }[below(4)];
+			m->fds[i] = (int[]){ files[0], efd, pipefd[0], pipefd[1] }[below(4)];
 		break;
 	}
 	return size;
@@ -201,18 +206,69 @@ static void *device(void *arg)
 
 	(void)arg;
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		uint64_t iova = (uint64_t)(rand_r(&seed) % 0x50) << 12;
+		unsigned int i;
 
 		pthread_rwlock_rdlock(&toy.use);
-		if (rand_r(&seed) & 1)
-			(void)snpu_vfu_dma_read(toy.dev, iova, buf, sizeof(buf));
-		else
-			(void)snpu_vfu_dma_write(toy.dev, iova, buf, sizeof(buf));
+		for (i = 0; i < 24; i++) {
+			uint64_t iova = (uint64_t)(rand_r(&seed) % 0x50) << 12;
+
+			if (rand_r(&seed) & 1)
+				(void)snpu_vfu_dma_read(toy.dev, iova, buf, sizeof(buf));
+			else
+				(void)snpu_vfu_dma_write(toy.dev, iova, buf, sizeof(buf));
+		}
 		pthread_rwlock_unlock(&toy.use);
 		(void)snpu_vfu_irq_trigger(toy.dev, (unsigned int)rand_r(&seed) % 20);
 		usleep(50);
 	}
 	return NULL;
+}
+
+/* A client takes memory away, or gives it back, while the device uses it */
+static void resize(void)
+{
+	int fd = files[below(FILES)];
+
+	if (below(4))
+		NEED(!ftruncate(fd, (off_t)below(PAGES + 1) * 4096));
+	else
+		NEED(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				(off_t)below(PAGES) * 4096, 4096));
+}
+
+/* Many regions at once, some of which overlap; and a range of them goes */
+static void burst(int fd)
+{
+	struct snpu_vfu_dma_unmap unmap = { 24, 0, below(64) * 4096, (1 + below(64)) * 4096 };
+	unsigned int i, n = below(64);
+
+	for (i = 0; i < n; i++) {
+		struct snpu_vfu_dma_map map = { 32, 3, below(PAGES) * 4096, below(80) * 4096,
+						4096 };
+
+		if (raw_send(fd, (uint16_t)i, SNPU_VFU_CMD_DMA_MAP, 0, 0, &map, sizeof(map),
+			     &files[below(FILES)], 1))
+			return;
+		if (!below(16))
+			resize();
+		drain(fd);
+	}
+	(void)raw_send(fd, 64, SNPU_VFU_CMD_DMA_UNMAP, 0, 0, &unmap, sizeof(unmap), NULL, 0);
+}
+
+/* Another client, whose memory and device are its own */
+static void behave(struct snpu_vfuc *c)
+{
+	static uint64_t v;
+	uint64_t w = 0;
+
+	v++;
+	CHECK_EQ(snpu_vfuc_write(c, 0, TOY_SCRATCH, &v, 8), 0);
+	CHECK_EQ(snpu_vfuc_read(c, 0, TOY_SCRATCH, &w, 8), 0);
+	CHECK(v == w);
+	CHECK_EQ(snpu_vfu_dma_write(other.dev, 0x1000, &v, 8), 0);
+	CHECK_EQ(snpu_vfu_dma_read(other.dev, 0x1000, &w, 8), 0);
+	CHECK(v == w);
 }
 
 static void converse(void)
@@ -236,6 +292,10 @@ static void converse(void)
 		uint32_t size = 0;
 
 		good(&m);
+		if (!below(12))
+			resize();
+		if (!below(24))
+			burst(fd);
 		if (below(3))
 			size = mutate(&m);
 		if (raw_send(fd, (uint16_t)below(64), m.cmd, m.flags, size, m.data, m.len, m.fds,
@@ -254,9 +314,10 @@ int main(int argc, char **argv)
 	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
 	unsigned long i, rounds = argc > 2 ? strtoul(argv[2], NULL, 0) : 2000;
 	struct snpu_vfu_server *srv;
-	struct snpu_vfuc *c = NULL;
+	struct snpu_vfuc *c = NULL, *peer = NULL;
 	uint64_t v = 0;
-	unsigned int fds;
+	unsigned int fds, mappings;
+	char link[32];
 	pthread_t t;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -264,38 +325,59 @@ int main(int argc, char **argv)
 	alarm(600);
 	state = seed * 0x9e3779b97f4a7c15u | 1;
 	toy_dir();
-	memfd = toy_memfd(0x8000);
+	for (i = 0; i < FILES; i++)
+		files[i] = toy_memfd(PAGES * 4096);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", files[0]);
+	rofd = open(link, O_RDONLY | O_CLOEXEC);
+	sealed = toy_memfd(PAGES * 4096);
+	NEED(rofd >= 0 && !fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK));
 	efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	NEED(!pipe(pipefd));
 	fds = toy_fds();
-	srv = toy_server(20, 8);
-	NEED(srv && !toy_add(srv, &toy, "toy"));
+	srv = toy_server(20, 32);
+	NEED(srv && !toy_add(srv, &toy, "toy") && !toy_add(srv, &other, "other"));
+	NEED(!snpu_vfuc_connect(other.path, NULL, &peer));
+	NEED(!snpu_vfuc_dma_map(peer, 0x1000, 0x1000, 1, sealed, 0));
+	NEED(!snpu_vfuc_dma_unmap(peer, 0, 0x2000));
+	NEED(!snpu_vfuc_dma_map(peer, 0x1000, 0x1000, 3, toy.mem, 0));
 	NEED(!pthread_create(&t, NULL, device, NULL));
-	for (i = 0; i < rounds; i++)
+	mappings = toy_mappings();
+	for (i = 0; i < rounds; i++) {
 		converse();
+		if (!(i % 16))
+			behave(peer);
+	}
+	printf("%sok 1 - another client has not noticed\n", tap_bad ? "not " : "");
+	tap_failed += !!tap_bad;
 
 	tap_bad = 0;
 	CHECK_EQ(snpu_vfuc_connect(toy.path, NULL, &c), 0);
 	if (c) {
-		CHECK_EQ(snpu_vfuc_dma_map(c, 0x1000, 0x1000, 3, memfd, 0), 0);
+		NEED(!ftruncate(files[0], PAGES * 4096));
+		CHECK_EQ(snpu_vfuc_dma_map(c, 0x1000, 0x1000, 3, files[0], 0), 0);
+		CHECK_EQ(snpu_vfu_dma_write(toy.dev, 0x1000, &v, 8), 0);
 		CHECK_EQ(snpu_vfuc_read(c, 0, TOY_ID, &v, 4), 0);
 		CHECK_EQ(v, TOY_ID_VALUE);
 		snpu_vfuc_close(c);
 	}
-	printf("%sok 1 - serves a client that behaves\n", tap_bad ? "not " : "");
+	CHECK(toy_mappings() <= mappings + 24);
+	printf("%sok 2 - serves a client that behaves\n", tap_bad ? "not " : "");
 	tap_failed += !!tap_bad;
 
 	tap_bad = 0;
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(t, NULL);
+	snpu_vfuc_close(peer);
 	snpu_vfu_server_destroy(srv);
 	toy_free(&toy);
+	toy_free(&other);
 	CHECK_EQ(toy.connects, toy.disconnects);
 	CHECK(toy.connects > rounds / 2);
 	CHECK_EQ(toy_fds(), fds);
-	printf("# %u clients were let in, %u mappings made\n", toy.connects, toy.maps);
-	printf("%sok 2 - nothing left\n", tap_bad ? "not " : "");
+	printf("# %u clients were let in, %u mappings made, %u accesses to memory that had gone\n",
+	       toy.connects, toy.maps, toy.losses);
+	printf("%sok 3 - nothing left\n", tap_bad ? "not " : "");
 	tap_failed += !!tap_bad;
-	tap_run = 2;
+	tap_run = 3;
 	return tap_end();
 }
