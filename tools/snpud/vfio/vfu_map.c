@@ -157,12 +157,20 @@ int vfu_cmd_dma_unmap(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_repl
 	return unmap_range(d, a.iova, a.iova + (a.size - 1));
 }
 
-/* Is some of [@host, @host + @len) gone? @at: the first byte that is. Logs each loss once */
+/* Is some of [@host, @host + @len) gone? @at: the first byte that is. Logs it once a connection */
 static bool lost(struct snpu_vfu_dev *d, const void *host, uint64_t len, uintptr_t *at)
 {
 	struct vfu_lost_part *p = vfu_lost_find(&d->lost, host, len, at);
+	unsigned int what = p == &d->lost.all ? 2 : 1;
 
-	if (p && !__atomic_exchange_n(&p->told, true, __ATOMIC_RELAXED))
+	if (!p || (__atomic_fetch_or(&d->lost.told, what, __ATOMIC_RELAXED) & what))
+		return p;
+	if (what == 2)
+		vfu_log(d->srv, SNPU_VFU_LOG_WARN,
+			"%s: the client has shrunk more than %u files that it gave as DMA memory: "
+			"the NPU reaches none of its memory until it connects again", d->name,
+			VFU_LOST_MAX);
+	else
 		vfu_log(d->srv, SNPU_VFU_LOG_WARN,
 			"%s: the client has shrunk a file that it gave as DMA memory (or the "
 			"memory failed): the NPU cannot reach it any more", d->name);

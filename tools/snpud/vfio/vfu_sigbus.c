@@ -237,6 +237,7 @@ void snpu_vfu_sigbus_del(int handle)
 void vfu_lost_reset(struct vfu_lost *l)
 {
 	memset(l->part, 0, sizeof(l->part));
+	l->told = 0;
 	__atomic_store_n(&l->n, 0, __ATOMIC_RELEASE);
 }
 
@@ -251,7 +252,7 @@ struct vfu_lost_part *vfu_lost_find(struct vfu_lost *l, const void *addr, uint64
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	n = __atomic_load_n(&l->n, __ATOMIC_ACQUIRE);
 	if (n > VFU_LOST_MAX)
-		return &l->part[0];
+		return &l->all;
 	for (i = 0; i < n; i++) {
 		struct vfu_lost_part *p = &l->part[i];
 		uintptr_t from = __atomic_load_n(&p->from, __ATOMIC_ACQUIRE);

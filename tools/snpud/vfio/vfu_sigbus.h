@@ -23,18 +23,18 @@
  * struct vfu_lost_part - memory that is gone
  * @from: first address, 0: not known yet
  * @end: where the mapping ends, 0: this entry is not in use any more
- * @told: it is in the log
  */
 struct vfu_lost_part {
 	uintptr_t from;
 	uintptr_t end;
-	bool told;
 };
 
 /**
  * struct vfu_lost - what one client has lost since it connected
  * @n: entries of @part; more than VFU_LOST_MAX: everything counts as lost
  * @part: one for each mapping that had a fault
+ * @all: stands for all memory
+ * @told: what is in the log: 1: that some is lost, 2: that all is
  * @notify: called at every fault before the memory is replaced, in the thread that made the access
  *	and as part of a signal handler: atomic operations only
  * @priv: its argument
@@ -42,6 +42,8 @@ struct vfu_lost_part {
 struct vfu_lost {
 	unsigned int n;
 	struct vfu_lost_part part[VFU_LOST_MAX];
+	struct vfu_lost_part all;
+	unsigned int told;
 	void (*notify)(void *priv);
 	void *priv;
 };
@@ -86,7 +88,7 @@ void vfu_lost_reset(struct vfu_lost *l);
  * Any thread, no lock. Memory that goes away at the same time may be missed, unless this thread has
  * seen what replaced it.
  *
- * Return: the part, NULL: all of it is there. With more than VFU_LOST_MAX parts, all is gone.
+ * Return: the part; @l->all when there are more than VFU_LOST_MAX; NULL: all of it is there.
  */
 struct vfu_lost_part *vfu_lost_find(struct vfu_lost *l, const void *addr, uint64_t len,
 				    uintptr_t *at);

@@ -201,6 +201,7 @@ static void lost_too_much(void)
 		CHECK_EQ(snpu_vfu_dma_write(toy.dev, ((i + 1) << 20) + PAGE, &v, 8), -EFAULT);
 		CHECK_EQ(snpu_vfu_dma_write(toy.dev, 0, &v, 8), i < 64 ? 0 : -EFAULT);
 	}
+	CHECK(toy_said("more than 64 files"));
 	/* a mapping becomes two at most */
 	CHECK(toy_mappings() <= before + 2 * 81 + 4);
 	snpu_vfuc_close(c);

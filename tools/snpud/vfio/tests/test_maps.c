@@ -333,6 +333,30 @@ static void files(void)
 	toy_free(&t);
 }
 
+/* The limit that VERSION tells is never above the client's own: QEMU refuses a larger one */
+static void limit_told(void)
+{
+	static const char ask[] = "\0\0\1\0{\"capabilities\":{\"max_dma_maps\":65535}}";
+	struct snpu_vfu_server *s = toy_server(0, 0);
+	char reply[512] = { 0 };
+	struct toy t;
+	int fd;
+
+	NEED(s && !toy_add(s, &t, "limits"));
+	fd = raw_connect(t.path);
+	CHECK(raw_call(fd, SNPU_VFU_CMD_VERSION, ask, sizeof(ask), NULL, 0, reply,
+		       sizeof(reply) - 1, NULL) > 4);
+	CHECK(strstr(reply + 4, "\"max_dma_maps\":65535}"));
+	close(fd);
+	fd = raw_connect(toy.path);
+	CHECK(raw_call(fd, SNPU_VFU_CMD_VERSION, ask, sizeof(ask), NULL, 0, reply,
+		       sizeof(reply) - 1, NULL) > 4);
+	CHECK(strstr(reply + 4, "\"max_dma_maps\":64}"));
+	close(fd);
+	snpu_vfu_server_destroy(s);
+	toy_free(&t);
+}
+
 /* A client that takes all the mappings it gets leaves the others theirs */
 static void shares(void)
 {
@@ -392,6 +416,7 @@ int main(void)
 	RUN(many_regions);
 	RUN(files);
 	RUN(shares);
+	RUN(limit_told);
 	snpu_vfu_server_destroy(srv);
 	tap_bad = 0;
 	CHECK_EQ(toy_count(&toy, &toy.connects), toy_count(&toy, &toy.disconnects));
