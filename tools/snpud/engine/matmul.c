@@ -579,7 +579,9 @@ static uint64_t panel_cols(const struct snpu_pkt_matmul *c)
 static uint64_t block_rows(const struct snpu_pkt_matmul *c, uint64_t n)
 {
 	uint64_t size = snpu_dt_size(c->hdr.dtype), size_c = snpu_dt_size(c->hdr.dtype2);
-	uint64_t m = snpu_tune.block_flops / (2 * n * c->k), limit;
+	/* F32 keeps subnormals, with which a product may take 150 times as long */
+	uint64_t flops = snpu_tune.block_flops / (c->hdr.dtype == SNPU_DT_F32 ? 5 : 1);
+	uint64_t m = flops / (2 * n * c->k), limit;
 
 	limit = snpu_tune.panel_bytes / (c->k * size);
 	m = m < limit ? m : limit;
