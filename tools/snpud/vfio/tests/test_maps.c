@@ -4,6 +4,8 @@
  * mappings of the process they take.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -223,17 +225,52 @@ static unsigned int scramble(unsigned int i, unsigned int step)
 	return (unsigned int)((uint64_t)i * step % MANY);
 }
 
+#define STAYS		(1ull << 45)	/* mapped all the time, to the first page */
+
+struct reader {
+	struct toy *t;
+	unsigned long found;
+	unsigned int bad;
+	bool stop;
+};
+
+/* Looks regions up while the table changes: what it finds is right, and what stays is found */
+static void *reader_main(void *arg)
+{
+	struct reader *r = arg;
+	unsigned int seed = 1;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		uint64_t k = (unsigned int)rand_r(&seed) % MANY;
+		uint32_t v = 0;
+
+		pthread_rwlock_rdlock(&r->t->use);
+		if (!snpu_vfu_dma_read(r->t->dev, (k + k / 3) * PAGE, &v, 4)) {
+			r->bad += v != k + 1;
+			r->found++;
+		}
+		r->bad += snpu_vfu_dma_read(r->t->dev, STAYS, &v, 4) || v != 1;
+		pthread_rwlock_unlock(&r->t->use);
+	}
+	return NULL;
+}
+
 static void many_regions(void)
 {
 	struct snpu_vfu_server *s = toy_server(0, 0);
 	struct snpu_vfuc *c = NULL;
 	unsigned int i, before, bad = 0;
+	struct reader r = { 0 };
 	int fd = numbered(MANY);
+	pthread_t thread;
 	struct toy t;
 
 	NEED(s && !toy_add(s, &t, "many"));
 	NEED(!snpu_vfuc_connect(t.path, NULL, &c));
 	before = toy_mappings();
+	CHECK_EQ(snpu_vfuc_dma_map(c, STAYS, PAGE, RW, fd, 0), 0);
+	r.t = &t;
+	NEED(!pthread_create(&thread, NULL, reader_main, &r));
 	/* a gap after every third one */
 	for (i = 0; i < MANY; i++) {
 		uint64_t k = scramble(i, 40009);
@@ -266,6 +303,10 @@ static void many_regions(void)
 	CHECK_EQ(bad, 0);
 	CHECK_EQ(snpu_vfuc_dma_unmap(c, 0, 1ull << 40), 0);
 	CHECK_EQ(snpu_vfu_dma_read(t.dev, 0, &i, 4), -EFAULT);
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	CHECK_EQ(r.bad, 0);
+	CHECK(r.found > 0);
 	CHECK(toy_mappings() <= before + 4);
 	snpu_vfuc_close(c);
 	snpu_vfu_server_destroy(s);
