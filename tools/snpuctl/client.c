@@ -78,8 +78,8 @@ static int send_all(int fd, const char *text, int pass)
 	return 0;
 }
 
-/* One line, to be freed */
-static char *recv_line(int fd)
+/* One line, to be freed; @path, @timeout_s: for the message */
+static char *recv_line(int fd, const char *path, unsigned int timeout_s)
 {
 	size_t cap = 65536, len = 0;
 	char *buf = malloc(cap);
@@ -90,8 +90,12 @@ static char *recv_line(int fd)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN) {
+			fprintf(stderr, "snpuctl: %s: no answer within %u s\n", path, timeout_s);
+			break;
+		}
 		if (n <= 0) {
-			fprintf(stderr, "snpuctl: %s\n", n ? strerror(errno) :
+			fprintf(stderr, "snpuctl: %s: %s\n", path, n ? strerror(errno) :
 				"snpud closed the connection");
 			break;
 		}
@@ -102,7 +106,8 @@ static char *recv_line(int fd)
 		if (cap - len > 1)
 			continue;
 		if (cap >= MAX_ANSWER) {
-			fprintf(stderr, "snpuctl: answer longer than %u bytes\n", MAX_ANSWER);
+			fprintf(stderr, "snpuctl: %s: answer longer than %u bytes\n", path,
+				MAX_ANSWER);
 			break;
 		}
 		cap *= 2;
@@ -161,7 +166,7 @@ int ctl_call_fd(const char *path, const char *method, json_object *params, int p
 		fprintf(stderr, "snpuctl: %s: %s\n", path, strerror(errno));
 		goto out;
 	}
-	line = recv_line(fd);
+	line = recv_line(fd, path, timeout_s);
 	if (!line)
 		goto out;
 	rsp = json_tokener_parse(line);

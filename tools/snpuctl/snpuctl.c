@@ -135,10 +135,14 @@ static int run(const char *socket, bool json, int argc, char **argv)
 		return bad("no socket: give --dir or --socket, or set SNPU_CONTROL", NULL);
 	if (argc > 1) {
 		params = json_object_new_object();
-		if (add_number(params, "npu", argv[1]) ||
-		    (!strcmp(c->name, "inject") && inject_params(params, argc - 1, argv + 1))) {
+		if (add_number(params, "npu", argv[1])) {
 			json_object_put(params);
-			return bad("wrong arguments", argv[0]);
+			return CTL_USAGE;
+		}
+		if (!strcmp(c->name, "inject") && inject_params(params, argc - 1, argv + 1)) {
+			json_object_put(params);
+			return bad("inject: ecc_ce OFFSET, ecc_ue OFFSET, queue_fault QUEUE [CODE], "
+				   "hang QUEUE or fatal [REASON], not", argv[2]);
 		}
 	}
 	ret = ctl_call(socket, c->method, params, &result);

@@ -116,6 +116,12 @@ ok 'top with too much' run 2 top now and then
 ok 'fabric without a command' run 2 fabric
 ok 'a node that is no number' run 2 fabric ports x
 ok 'a node that is not there' run 1 fabric ports 384
+ok 'an error that is not there' run 2 inject 0 gremlin 1
+ok 'an error that is not there: which there are' says 'hang QUEUE or fatal \[REASON\], not: gremlin'
+ok 'no number' run 2 inject x hang 1
+ok 'no number: which' says 'npu: x: must be a number'
 ok 'quit' run 0 quit
+ok 'after the end' run 1 ping
+ok 'after the end: where' says 'control.sock: .*is snpud running'
 echo "1..$n"
 exit $bad
