@@ -157,7 +157,9 @@ COLL_EXPORT int snpu_coll_init_rank(struct snpu_coll **out, struct snpu_ctx *ctx
 	if (!out || !uid)
 		return coll_fail(-EINVAL, "snpu_coll_init_rank: out or uid is NULL");
 	ret = coll_new(&c, ctx, nranks, rank, uid, params);
-	return ret ? ret : join_or_defer(out, c);
+	if (!ret)
+		ret = join_or_defer(out, c);
+	return ret ? coll_fail_in("snpu_coll_init_rank", ret) : 0;
 }
 
 /**
@@ -188,8 +190,9 @@ COLL_EXPORT int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *exc
 		if (excluded[i] >= comm->topo.n || excluded[i] == comm->rank ||
 		    list[excluded[i]]++) {
 			free(list);
-			return coll_fail(-EINVAL, "snpu_coll_shrink: rank %u of %u excludes %u",
-					 comm->rank, comm->topo.n, excluded[i]);
+			return coll_fail(-EINVAL, "snpu_coll_shrink: rank %u of %u excludes %u: "
+					 "each once, 0 to %u, not itself", comm->rank,
+					 comm->topo.n, excluded[i], comm->topo.n - 1);
 		}
 	}
 	for (i = rank = 0; i < comm->topo.n; i++) {
@@ -200,7 +203,9 @@ COLL_EXPORT int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *exc
 	coll_uid_derive(&uid, &comm->uid, list, (comm->topo.n + 1) * sizeof(*list));
 	free(list);
 	ret = coll_new(&c, comm->ctx, kept, rank, &uid, params ? params : &comm->params);
-	return ret ? ret : join_or_defer(out, c);
+	if (!ret)
+		ret = join_or_defer(out, c);
+	return ret ? coll_fail_in("snpu_coll_shrink", ret) : 0;
 }
 
 int coll_meet_once(struct snpu_coll *comm, unsigned int what, const struct coll_entry *mine,
@@ -296,13 +301,16 @@ COLL_EXPORT int snpu_coll_split(struct snpu_coll *comm, int color, int key, stru
 				const struct snpu_coll_params *params)
 {
 	struct splitting s = { comm, out, { 0 }, color, key }, *arg;
+	int ret;
 
 	if (!comm || !out)
 		return coll_fail(-EINVAL, "snpu_coll_split: comm or out is NULL");
 	*out = NULL;
 	s.params = params ? *params : comm->params;
-	if (!coll_grouped())
-		return split_call(&s);
+	if (!coll_grouped()) {
+		ret = split_call(&s);
+		return ret ? coll_fail_in("snpu_coll_split", ret) : 0;
+	}
 	arg = malloc(sizeof(*arg));
 	if (!arg)
 		return coll_fail(-ENOMEM, "snpu_coll_split");

@@ -22,9 +22,11 @@
 int coll_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same after a call of libsnpu failed: adds what that says */
 int coll_fail_snpu(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "@call: " before the message of a step of that call that failed; returns @err */
+int coll_fail_in(const char *call, int err);
 /* Completes @p from the environment and the defaults */
 int coll_params(struct snpu_coll_params *out, const struct snpu_coll_params *p);
-/* Are the arguments of an operation in range? */
+/* Are the arguments of an operation in range? The message lacks the name of the call */
 int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned int n,
 	       unsigned int root, uint64_t count);
 /* Bytes of the larger buffer */

@@ -276,7 +276,7 @@ COLL_EXPORT int snpu_coll_init_all(struct snpu_coll **comms, struct snpu_ctx *co
 		coll_free(comms[i]);
 		comms[i] = NULL;
 	}
-	return ret;
+	return ret ? coll_fail_in("snpu_coll_init_all", ret) : 0;
 }
 
 /*
@@ -404,7 +404,8 @@ COLL_EXPORT unsigned int snpu_coll_hosts(const struct snpu_coll *c)
 COLL_EXPORT int snpu_coll_host_of(const struct snpu_coll *c, unsigned int rank)
 {
 	if (!c || rank >= c->topo.n)
-		return coll_fail(-EINVAL, "snpu_coll_host_of: comm is NULL, or rank %u", rank);
+		return coll_fail(-EINVAL, "snpu_coll_host_of: comm is NULL, or rank %u is not 0 to %d",
+				 rank, c ? (int)c->topo.n - 1 : -1);
 	return (int)c->topo.host[rank];
 }
 
@@ -419,7 +420,9 @@ COLL_EXPORT int snpu_coll_host_of(const struct snpu_coll *c, unsigned int rank)
 COLL_EXPORT int snpu_coll_algo_of(const struct snpu_coll *c, unsigned int op, uint64_t bytes)
 {
 	if (!c || op >= SNPU_COLL_OPS)
-		return coll_fail(-EINVAL, "snpu_coll_algo_of: comm is NULL, or operation %u", op);
+		return coll_fail(-EINVAL,
+				 "snpu_coll_algo_of: comm is NULL, or operation %u is not 0 to %u",
+				 op, SNPU_COLL_OPS - 1);
 	return (int)coll_choose(&c->topo, &c->boxes, op, c->params.algo, bytes,
 				coll_with(c));
 }

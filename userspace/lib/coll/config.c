@@ -62,6 +62,21 @@ int coll_fail_snpu(int err, const char *fmt, ...)
 	return err;
 }
 
+int coll_fail_in(const char *call, int err)
+{
+	size_t n = strlen(call), len = strlen(last_error);
+
+	/* a step that carries the name of the call already */
+	if (!strncmp(last_error, call, n))
+		return err;
+	len = len < sizeof(last_error) - n - 3 ? len : sizeof(last_error) - n - 3;
+	memmove(last_error + n + 2, last_error, len);
+	memcpy(last_error, call, n);
+	memcpy(last_error + n, ": ", 2);
+	last_error[n + 2 + len] = '\0';
+	return err;
+}
+
 /** snpu_coll_op_name() - "all_reduce"; NULL when there is no such operation */
 COLL_EXPORT const char *snpu_coll_op_name(unsigned int op)
 {
@@ -191,20 +206,18 @@ int coll_check(unsigned int op, unsigned int dtype, unsigned int redop, unsigned
 	if (op == SNPU_COLL_BARRIER)
 		return 0;
 	if (!snpu_coll_dtype_name(dtype))
-		return coll_fail(-EINVAL, "%s: type %u is not F32, F16, BF16, I8, I32, I64",
-				 op_names[op], dtype);
+		return coll_fail(-EINVAL, "type %u is not F32, F16, BF16, I8, I32, I64", dtype);
 	if (reduces && redop >= SNPU_COLL_REDOPS)
-		return coll_fail(-EINVAL, "%s: reduction %u is not 0 to %u", op_names[op], redop,
+		return coll_fail(-EINVAL, "reduction %u is not 0 to %u", redop,
 				 SNPU_COLL_REDOPS - 1);
 	if (root >= n)
-		return coll_fail(-EINVAL, "%s: root %u is not 0 to %u", op_names[op], root, n - 1);
+		return coll_fail(-EINVAL, "root %u is not 0 to %u", root, n - 1);
 	/* a buffer of these has a part for each rank */
 	if (op == SNPU_COLL_REDUCE_SCATTER || op == SNPU_COLL_ALL_GATHER ||
 	    op == SNPU_COLL_ALL_TO_ALL)
 		most /= n;
 	if (count > most)
-		return coll_fail(-EINVAL, "%s: %llu elements on each of %u ranks: at most %llu",
-				 op_names[op], (unsigned long long)count, n,
-				 (unsigned long long)most);
+		return coll_fail(-EINVAL, "%llu elements on each of %u ranks: at most %llu",
+				 (unsigned long long)count, n, (unsigned long long)most);
 	return 0;
 }

@@ -162,5 +162,5 @@ COLL_EXPORT int snpu_coll_group_end(void)
 	list = NULL;
 	calls = NULL;
 	max_list = max_calls = 0;
-	return ret;
+	return ret ? coll_fail_in("snpu_coll_group_end", ret) : 0;
 }

@@ -96,9 +96,8 @@ static bool windows(struct snpu_coll *c, const struct op *o, unsigned int esize,
 	return reg[COLL_SEND].win && (reg[COLL_RECV].win || o->op == SNPU_COLL_REDUCE_SCATTER);
 }
 
-static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
+static int run_op(struct snpu_coll *c, struct snpu_queue *q, const struct op *o, const char *name)
 {
-	const char *name = snpu_coll_op_name(o->op);
 	unsigned int esize = (unsigned int)snpu_dtype_size(o->dtype);
 	uint64_t va[COLL_BUFS] = { o->send, o->recv };
 	struct coll_reg reg[COLL_BUFS] = { { 0 } };
@@ -140,6 +139,18 @@ static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
 		called(c);
 	coll_prog_free(&prog);
 	return ret;
+}
+
+static int run(struct snpu_coll *c, struct snpu_queue *q, const struct op *o)
+{
+	const char *name = snpu_coll_op_name(o->op);
+	int ret = run_op(c, q, o, name);
+	char call[40];
+
+	if (!ret)
+		return 0;
+	snprintf(call, sizeof(call), "snpu_coll_%s", name);
+	return coll_fail_in(call, ret);
 }
 
 /**
@@ -326,7 +337,7 @@ COLL_EXPORT int snpu_coll_all_to_allv(struct snpu_coll *c, struct snpu_queue *q,
 		return coll_fail(-EINVAL, "snpu_coll_all_to_allv: an array is NULL");
 	ret = coll_check(SNPU_COLL_ALL_TO_ALL, dtype, 0, c->topo.n, 0, 0);
 	if (ret)
-		return ret;
+		return coll_fail_in("snpu_coll_all_to_allv", ret);
 	e = snpu_dtype_size(dtype);
 	for (s = 0; s < c->topo.n; s++) {
 		if (send_counts[s] > SNPU_MAX_ELEMS || recv_counts[s] > SNPU_MAX_ELEMS)
@@ -351,22 +362,28 @@ COLL_EXPORT int snpu_coll_all_to_allv(struct snpu_coll *c, struct snpu_queue *q,
 	ret = run_bytes(c, q, &p, "all_to_allv");
 	if (!ret)
 		called(c);
-	return ret;
+	return ret ? coll_fail_in("snpu_coll_all_to_allv", ret) : 0;
 }
 
 static int p2p(struct snpu_coll *c, struct snpu_queue *q, bool send, uint64_t buf, uint64_t count,
 	       unsigned int dtype, unsigned int peer)
 {
+	const char *call = send ? "snpu_coll_send" : "snpu_coll_recv";
 	struct coll_p2p x = { c, q, send, peer, buf, 0 };
 	int ret;
 
 	ret = usable(c, q, send ? "send" : "recv");
-	if (!ret)
-		ret = coll_check(SNPU_COLL_BROADCAST, dtype, 0, c->topo.n, peer, count);
 	if (ret)
 		return ret;
+	if (peer >= c->topo.n)
+		return coll_fail(-EINVAL, "%s: rank %u: peer %u is not 0 to %u", call, c->rank, peer,
+				 c->topo.n - 1);
+	ret = coll_check(SNPU_COLL_BROADCAST, dtype, 0, c->topo.n, peer, count);
+	if (ret)
+		return coll_fail_in(call, ret);
 	x.bytes = count * snpu_dtype_size(dtype);
-	return coll_grouped() ? coll_group_p2p(&x) : coll_p2p_run(&x, 1);
+	ret = coll_grouped() ? coll_group_p2p(&x) : coll_p2p_run(&x, 1);
+	return ret ? coll_fail_in(call, ret) : 0;
 }
 
 int coll_p2p_run(const struct coll_p2p *x, size_t n)

@@ -248,7 +248,7 @@ COLL_EXPORT int snpu_coll_reference(const struct snpu_coll_ref *ref)
 		return coll_fail(-EINVAL, "snpu_coll_reference: ref is NULL");
 	ret = coll_check(ref->op, ref->dtype, ref->redop, ref->nranks, ref->root, ref->count);
 	if (ret)
-		return ret;
+		return coll_fail_in("snpu_coll_reference", ret);
 	if (ref->slots > SLOTS_MAX)
 		return coll_fail(-EINVAL, "snpu_coll_reference: %u slots, 2, 4 or 8", ref->slots);
 	s.esize = ref->op == SNPU_COLL_BARRIER ? 1 : (unsigned int)snpu_dtype_size(ref->dtype);
@@ -269,5 +269,5 @@ COLL_EXPORT int snpu_coll_reference(const struct snpu_coll_ref *ref)
 	if (ret == -ENOMEM)
 		coll_fail(ret, "snpu_coll_reference: %u ranks", s.topo.n);
 	cleanup(&s);
-	return ret;
+	return ret ? coll_fail_in("snpu_coll_reference", ret) : 0;
 }

@@ -148,12 +148,14 @@ COLL_EXPORT int snpu_coll_register(struct snpu_coll *c, struct snpu_mem *mem)
 	struct registering r, *arg;
 	struct coll_win *w;
 	uint64_t off;
+	int ret;
 
 	if (!c || !mem || snpu_mem_ctx(mem) != c->ctx)
-		return coll_fail(-EINVAL, "snpu_coll_register: comm or mem is NULL, or not of the "
-				 "communicator's context");
+		return coll_fail(-EINVAL, "snpu_coll_register: comm or mem is NULL, or mem is not "
+				 "of the communicator's context");
 	if (coll_window_of(c, snpu_mem_va(mem), 1, &off))
-		return coll_fail(-EEXIST, "snpu_coll_register: rank %u: it is registered", c->rank);
+		return coll_fail(-EEXIST, "snpu_coll_register: rank %u: the memory at 0x%llx "
+				 "is registered", c->rank, (unsigned long long)snpu_mem_va(mem));
 	w = calloc(1, sizeof(*w));
 	if (w)
 		w->peer = calloc(c->topo.n, sizeof(*w->peer));
@@ -171,8 +173,10 @@ COLL_EXPORT int snpu_coll_register(struct snpu_coll *c, struct snpu_mem *mem)
 	if (c->all_near)
 		return 0;
 	r = (struct registering) { c, w };
-	if (!coll_grouped())
-		return register_call(&r);
+	if (!coll_grouped()) {
+		ret = register_call(&r);
+		return ret ? coll_fail_in("snpu_coll_register", ret) : 0;
+	}
 	arg = malloc(sizeof(*arg));
 	if (!arg)
 		return coll_fail(-ENOMEM, "snpu_coll_register");
@@ -201,8 +205,8 @@ COLL_EXPORT int snpu_coll_unregister(struct snpu_coll *c, struct snpu_mem *mem)
 		*p = w->next;
 	pthread_mutex_unlock(&lock);
 	if (!w)
-		return coll_fail(-ENOENT, "snpu_coll_unregister: rank %u: it is not registered",
-				 c->rank);
+		return coll_fail(-ENOENT, "snpu_coll_unregister: rank %u: the memory at 0x%llx is "
+				 "not registered", c->rank, (unsigned long long)snpu_mem_va(mem));
 	win_free(c, w);
 	return 0;
 }
