@@ -408,5 +408,7 @@ static const struct t_case cases[] = {
 
 int main(void)
 {
+	/* sanitizers have a handler of their own, and another end */
+	signal(SIGSEGV, SIG_DFL);
 	return t_main(cases, sizeof(cases) / sizeof(cases[0]));
 }
