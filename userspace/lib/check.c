@@ -19,7 +19,7 @@
 #define KEEP_OBJECTS	16384u
 #define KEEP_RANGES	4096u
 #define FRAMES		3	/* callers that are remembered */
-#define STACK		12	/* frames looked at to find them */
+#define STACK		16	/* frames looked at to find them */
 #define TEXT		400	/* what a freed object was, with its sites */
 
 /**
@@ -87,7 +87,10 @@ static void site_take(struct snpu_site *s)
 	void *stack[STACK];
 	int i, n = backtrace(stack, STACK), k = 0;
 
-	for (i = 0; i < n && base_of(stack[i]) == self_base; i++)
+	/* a sanitizer's own backtrace() comes before the frames of the library */
+	for (i = 0; i < n && base_of(stack[i]) != self_base; i++)
+		;
+	for (; i < n && base_of(stack[i]) == self_base; i++)
 		;
 	memset(s, 0, sizeof(*s));
 	/* up to main() or the thread's function; the call is before its return address */

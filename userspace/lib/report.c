@@ -195,23 +195,33 @@ void snpu_report_packet(struct snpu_queue *q, struct snpu_error *err)
 
 /* ---- what lies at an address ---- */
 
-/* The memory that ends closest before an address */
-struct before {
+/**
+ * struct close - a search for the memory closest to an address where none is
+ * @ctx: context
+ * @va: address
+ * @gap: bytes between
+ * @before: the address is before it
+ * @name: the memory, "": none is near
+ */
+struct close {
 	const struct snpu_ctx *ctx;
 	uint64_t va;
 	uint64_t gap;
+	bool before;
 	char name[112];
 };
 
-static bool ends_before(struct snpu_obj *o, void *arg)
+static bool is_close(struct snpu_obj *o, void *arg)
 {
 	struct snpu_mem *mem = (struct snpu_mem *)o;
-	struct before *b = arg;
-	uint64_t end = mem->va + mem->bytes;
+	struct close *c = arg;
+	bool before = c->va < mem->va;
+	uint64_t gap = before ? mem->va - c->va : c->va - mem->va - mem->bytes;
 
-	if (mem->ctx == b->ctx && end <= b->va && b->va - end < b->gap) {
-		b->gap = b->va - end;
-		snpu_obj_name(o, b->name, sizeof(b->name));
+	if (mem->ctx == c->ctx && gap < c->gap) {
+		c->gap = gap;
+		c->before = before;
+		snpu_obj_name(o, c->name, sizeof(c->name));
 	}
 	return true;
 }
@@ -219,13 +229,14 @@ static bool ends_before(struct snpu_obj *o, void *arg)
 /* ": 64 bytes behind the end of ..." */
 static void where(const struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len)
 {
-	struct before b = { .ctx = ctx, .va = va, .gap = NEAR };
+	struct close c = { .ctx = ctx, .va = va, .gap = NEAR };
 
 	if (snpu_check_where(ctx, va, buf, len))
 		return;
-	snpu_obj_each(SNPU_KIND_MEM, ends_before, &b);
-	if (b.name[0])
-		snprintf(buf, len, ": %" PRIu64 " bytes behind the end of %s", b.gap, b.name);
+	snpu_obj_each(SNPU_KIND_MEM, is_close, &c);
+	if (c.name[0])
+		snprintf(buf, len, ": %" PRIu64 " bytes %s of %s", c.gap,
+			 c.before ? "before the start" : "behind the end", c.name);
 	else if (!ctx->obj.check)
 		snprintf(buf, len, ": no memory is there; SNPU_CHECK=1 says whether some was freed");
 }
