@@ -210,6 +210,17 @@ int snpu_check_again(const void *o, enum snpu_kind kind, const char *name, const
 
 /* ---- addresses ---- */
 
+void snpu_check_forked(void)
+{
+	unsigned int i;
+
+	pthread_mutex_init(&lock, NULL);
+	/* contexts of the parent: their addresses are of no more use here */
+	for (i = 0; i < KEEP_RANGES; i++)
+		if (ranges[i])
+			ranges[i]->ctx = NULL;
+}
+
 /* Lets go of a range; caller holds the lock */
 static void range_drop(struct range *r)
 {

@@ -19,6 +19,9 @@ struct snpu_queue;
 /* Makes the mode ready when the first set with SNPU_CHECK is opened */
 void snpu_check_init(void);
 
+/* In a child, before fork() returns: the lock is free, and freed memory of the parent is forgotten */
+void snpu_check_forked(void);
+
 /* ---- for object.c ---- */
 
 /* A new object: remembers the caller of the library */

@@ -7,13 +7,42 @@
 
 #include "internal.h"
 
+/**
+ * struct snpu_cmdbuf - a command buffer
+ * @mem: its memory
+ * @pkts: the CPU's view
+ * @count: packets recorded
+ * @max: room
+ * @next: next one of the context; under snpu_fork_lock()
+ */
 struct snpu_cmdbuf {
 	struct snpu_obj obj;
 	struct snpu_mem *mem;
 	union snpu_pkt *pkts;
 	uint32_t count;
 	uint32_t max;
+	struct snpu_cmdbuf *next;
 };
+
+void snpu_cmdbufs_forked(struct snpu_cmdbuf *cb)
+{
+	for (; cb; cb = cb->next) {
+		snpu_mem_private(cb->mem);
+		cb->max = 0;
+		cb->count = 0;
+	}
+}
+
+static void unlink_cmdbuf(struct snpu_cmdbuf *cb)
+{
+	struct snpu_cmdbuf **p;
+
+	snpu_fork_lock();
+	for (p = &cb->mem->ctx->cmdbufs; *p != cb; p = &(*p)->next)
+		;
+	*p = cb->next;
+	snpu_fork_unlock();
+}
 
 /**
  * snpu_cmdbuf_create() - room for recorded packets
@@ -37,6 +66,9 @@ SNPU_EXPORT int snpu_cmdbuf_create(struct snpu_ctx *ctx, unsigned int packets,
 	if (!packets || packets > SNPU_MAX_IB_PKTS)
 		return snpu_fail(-EINVAL, "snpu_cmdbuf_create: %u packets is not 1 to %u", packets,
 				 SNPU_MAX_IB_PKTS);
+	ret = snpu_own(ctx->snpu, "snpu_cmdbuf_create");
+	if (ret)
+		return ret;
 	cb = calloc(1, sizeof(*cb));
 	if (!cb)
 		return snpu_fail(-ENOMEM, "snpu_cmdbuf_create");
@@ -54,6 +86,10 @@ SNPU_EXPORT int snpu_cmdbuf_create(struct snpu_ctx *ctx, unsigned int packets,
 	}
 	cb->pkts = ptr;
 	snpu_obj_add(&cb->obj, SNPU_KIND_CMDBUF, ctx->obj.check);
+	snpu_fork_lock();
+	cb->next = ctx->cmdbufs;
+	ctx->cmdbufs = cb;
+	snpu_fork_unlock();
 	*out = cb;
 	return 0;
 }
@@ -73,6 +109,8 @@ SNPU_EXPORT int snpu_cmdbuf_destroy(struct snpu_cmdbuf *cb)
 	ret = snpu_obj_take(cb, SNPU_KIND_CMDBUF, "snpu_cmdbuf_destroy");
 	if (ret)
 		return ret;
+	if (!snpu_forked(cb->mem->ctx->snpu))
+		unlink_cmdbuf(cb);
 	ret = snpu_mem_free(cb->mem);
 	snpu_obj_free(&cb->obj);
 	return ret ? snpu_fail_in("snpu_cmdbuf_destroy", ret) : 0;
@@ -94,6 +132,8 @@ SNPU_EXPORT union snpu_pkt *snpu_cmdbuf_get(struct snpu_cmdbuf *cb)
 	if (snpu_obj_dead(&cb->obj, "snpu_cmdbuf_get"))
 		return NULL;
 	if (cb->count == cb->max) {
+		if (snpu_own(cb->mem->ctx->snpu, "snpu_cmdbuf_get"))
+			return NULL;
 		snpu_fail_quiet(-ENOSPC, "snpu_cmdbuf_get: all %u packets are recorded", cb->max);
 		return NULL;
 	}
@@ -124,6 +164,9 @@ SNPU_EXPORT int snpu_queue_put_cmdbuf(struct snpu_queue *q, struct snpu_cmdbuf *
 	if (snpu_obj_dead(&q->obj, "snpu_queue_put_cmdbuf") ||
 	    snpu_obj_dead(&cb->obj, "snpu_queue_put_cmdbuf"))
 		return -EINVAL;
+	ret = snpu_own(q->ctx->snpu, "snpu_queue_put_cmdbuf");
+	if (ret)
+		return ret;
 	if (!cb->count)
 		return snpu_fail(-EINVAL, "snpu_queue_put_cmdbuf: nothing is recorded");
 	if (snpu_mem_ctx(cb->mem) != q->ctx)

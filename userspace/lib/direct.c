@@ -21,9 +21,6 @@
 #define IOVA_START	0x100000000ull
 #define IOVA_END	(1ull << 47)
 #define NPU_FDS		8u	/* an NPU in use: socket, eventfds, memory; with some buffers */
-#define EVENTS_OFF	SNPU_PAGE_SIZE
-#define CPL_OFF		(2ull * SNPU_PAGE_SIZE)
-#define SHARED_BYTES	(CPL_OFF + DIRECT_MAX_QUEUES * sizeof(struct snpu_cpl))
 
 _Static_assert(sizeof(struct snpu_event_ring) +
 	       (sizeof(struct snpu_event_entry) << DIRECT_EVENTS_LOG2) <= SNPU_PAGE_SIZE,
@@ -160,7 +157,7 @@ static int check_registers(struct dnpu *n)
 
 static int shared_memory(struct dnpu *n)
 {
-	uint64_t bytes = (SHARED_BYTES + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1);
+	const uint64_t bytes = DIRECT_SHARED_BYTES;
 	uint64_t iova;
 	uint8_t *p;
 	int ret;
@@ -173,9 +170,9 @@ static int shared_memory(struct dnpu *n)
 	if (p == MAP_FAILED)
 		return -errno;
 	n->mbox = (void *)p;
-	n->ring = (void *)(p + EVENTS_OFF);
-	n->cpl = (void *)(p + CPL_OFF);
-	n->cpl_off = CPL_OFF;
+	n->ring = (void *)(p + DIRECT_EVENTS_OFF);
+	n->cpl = (void *)(p + DIRECT_CPL_OFF);
+	n->cpl_off = DIRECT_CPL_OFF;
 	ret = snpu_va_alloc(&n->iova, bytes, SNPU_PAGE_SIZE, &iova);
 	if (!ret)
 		ret = snpu_vfuc_dma_map(n->c, iova, bytes,
@@ -184,7 +181,7 @@ static int shared_memory(struct dnpu *n)
 	if (!ret)
 		ret = reg_write(n, SNPU_REG_ADMIN_ADDR, iova, 8);
 	if (!ret)
-		ret = reg_write(n, SNPU_REG_EVENT_ADDR, iova + EVENTS_OFF, 8);
+		ret = reg_write(n, SNPU_REG_EVENT_ADDR, iova + DIRECT_EVENTS_OFF, 8);
 	if (!ret)
 		ret = reg_write(n, SNPU_REG_EVENT_SIZE, DIRECT_EVENTS_LOG2, 4);
 	return ret;
@@ -239,29 +236,34 @@ static int export_hbm(struct dnpu *n)
 
 static void npu_down(struct direct *d, struct dnpu *n)
 {
+	struct snpu_vfuc *c;
 	int i;
 
+	/* forgotten first, closed then: a child made in between must not close what follows */
 	for (i = 0; i < 2; i++)
 		if (n->evfd[i] >= 0) {
 			epoll_ctl(d->epoll, EPOLL_CTL_DEL, n->evfd[i], NULL);
-			close(n->evfd[i]);
-			n->evfd[i] = -1;
+			close(direct_take_fd(&n->evfd[i]));
 		}
-	snpu_vfuc_close(n->c);
-	n->c = NULL;
+	c = __atomic_exchange_n(&n->c, NULL, __ATOMIC_SEQ_CST);
+	snpu_vfuc_close(c);
 	if (n->db)
 		munmap(n->db, (size_t)n->num_queues * SNPU_DB_STRIDE);
 	if (n->hbm)
 		munmap(n->hbm, n->hbm_map);
 	if (n->mbox)
-		munmap(n->mbox,
-		       (SHARED_BYTES + SNPU_PAGE_SIZE - 1) & ~(uint64_t)(SNPU_PAGE_SIZE - 1));
+		munmap(n->mbox, DIRECT_SHARED_BYTES);
 	if (n->shared_fd >= 0)
-		close(n->shared_fd);
+		close(direct_take_fd(&n->shared_fd));
 	n->db = n->hbm = NULL;
 	n->mbox = NULL;
 	n->cpl = NULL;
-	n->shared_fd = -1;
+	direct_npu_free(n);
+	n->up = false;
+}
+
+void direct_npu_free(struct dnpu *n)
+{
 	snpu_va_fini(&n->iova);
 	snpu_va_fini(&n->hbm_va);
 	free(n->ctx_used);
@@ -270,7 +272,6 @@ static void npu_down(struct direct *d, struct dnpu *n)
 	n->ctx_used = NULL;
 	n->segs = NULL;
 	n->imports = NULL;
-	n->up = false;
 }
 
 static int fail_connect(struct dnpu *n, int err)
@@ -620,4 +621,11 @@ const struct snpu_transport snpu_transport_direct = {
 	.timeline_wait = direct_timeline_wait,
 	.timeline_put = direct_timeline_put,
 	.wait_name = direct_wait_name,
+	.forked = direct_forked,
+	.drop = direct_drop,
+	.drop_ctx = direct_drop_ctx,
+	.drop_mem = direct_drop_mem,
+	.drop_queue = direct_drop_queue,
+	.drop_fence = direct_drop_fence,
+	.drop_timeline = direct_drop_timeline,
 };

@@ -15,6 +15,13 @@
 #define DIRECT_EVENTS_LOG2	6
 #define DIRECT_MAX_QUEUES	SNPU_MAX_QUEUES
 
+/* Memory that a set shares with each NPU: mailbox, event ring, completion records */
+#define DIRECT_EVENTS_OFF	SNPU_PAGE_SIZE
+#define DIRECT_CPL_OFF		(2ull * SNPU_PAGE_SIZE)
+#define DIRECT_SHARED_BYTES \
+	((DIRECT_CPL_OFF + DIRECT_MAX_QUEUES * sizeof(struct snpu_cpl) + SNPU_PAGE_SIZE - 1) & \
+	 ~(uint64_t)(SNPU_PAGE_SIZE - 1))
+
 struct darena;
 struct dqueue;
 
@@ -237,6 +244,21 @@ int direct_token(uint64_t *token);
 /* Translates errors of the connection, and marks the NPU lost */
 int direct_error(struct dnpu *n, int ret);
 
+/* What a connection leaves in memory: allocators, tables */
+void direct_npu_free(struct dnpu *n);
+
+/* The descriptor, which the field forgets */
+static inline int direct_take_fd(int *fd)
+{
+	return __atomic_exchange_n(fd, -1, __ATOMIC_SEQ_CST);
+}
+
+/* direct_fork.c */
+void direct_forked(struct snpu *snpu);
+void direct_drop(struct snpu *snpu);
+void direct_drop_ctx(struct snpu_ctx *ctx);
+void direct_drop_mem(struct snpu_mem *mem);
+
 /* direct_mem.c */
 int direct_mem_alloc(struct snpu_mem *mem);
 int direct_mem_bind(struct snpu_mem *mem);
@@ -258,6 +280,8 @@ int direct_host_export(const struct dhost *h);
 struct dhost *direct_host_get(struct dhost *h);
 /* @reachable: the NPU may still reach it, so its place is not used again */
 void direct_host_put(struct dhost *h, bool reachable);
+/* In a child of fork(): one mapping less of the child's. The file's content is the parent's */
+void direct_host_drop(struct dhost *h);
 /* All mappings are gone */
 void direct_host_end(struct direct *d);
 
@@ -278,6 +302,9 @@ int direct_queue_sleep(struct snpu_queue *q, uint64_t position, uint64_t deadlin
 int direct_queue_vtime(struct snpu_queue *q, uint64_t position, uint64_t deadline,
 		       struct snpu_vtime *vt);
 void *direct_irq_thread(void *arg);
+void direct_drop_queue(struct snpu_queue *q);
+/* In a child, without locks: one user less of the child's copy */
+void direct_queue_drop(struct dqueue *dq);
 /* A queue as fences see it: outlives the queue itself */
 struct dqueue *direct_queue_ref(struct dqueue *dq);
 void direct_queue_unref(struct dqueue *dq);
@@ -308,5 +335,7 @@ int direct_timeline_query(struct snpu *snpu, void *priv, uint64_t *point);
 int direct_timeline_wait(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
 int direct_timeline_put(struct snpu_queue *q, void *priv, uint64_t point);
 void direct_wait_name(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len);
+void direct_drop_fence(void *priv);
+void direct_drop_timeline(void *priv);
 
 #endif

@@ -214,6 +214,15 @@ void direct_host_put(struct dhost *h, bool reachable)
 	free(h);
 }
 
+void direct_host_drop(struct dhost *h)
+{
+	if (atomic_fetch_sub(&h->refs, 1) != 1)
+		return;
+	if (!h->arena)
+		close(h->fd);
+	free(h);
+}
+
 void direct_host_end(struct direct *d)
 {
 	/* what is left holds memory that an NPU may reach */

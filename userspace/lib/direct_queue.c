@@ -83,6 +83,24 @@ void direct_queue_unref(struct dqueue *dq)
 		free(dq);
 }
 
+void direct_queue_drop(struct dqueue *dq)
+{
+	if (!__atomic_sub_fetch(&dq->refs, 1, __ATOMIC_ACQ_REL))
+		free(dq);
+}
+
+void direct_drop_queue(struct snpu_queue *q)
+{
+	struct dqueue *dq = q->priv;
+	struct awaiting *a;
+
+	while ((a = dq->awaiting)) {
+		dq->awaiting = a->next;
+		free(a);
+	}
+	direct_queue_drop(dq);
+}
+
 struct dnpu *direct_dqueue_npu(struct dqueue *dq)
 {
 	return dq->n;

@@ -58,6 +58,14 @@ void direct_fence_destroy(struct snpu *s, void *priv)
 	free(f);
 }
 
+void direct_drop_fence(void *priv)
+{
+	struct dfence *f = priv;
+
+	direct_queue_drop(f->dq);
+	free(f);
+}
+
 static int wait_fence(const struct dfence *f, uint64_t deadline)
 {
 	int ret = direct_dqueue_state(f->dq, f->position);
@@ -215,6 +223,20 @@ void direct_timeline_destroy(struct snpu *s, void *priv)
 	}
 	pthread_cond_destroy(&tl->cond);
 	pthread_mutex_destroy(&tl->lock);
+	free(tl);
+}
+
+void direct_drop_timeline(void *priv)
+{
+	struct dtimeline *tl = priv;
+	struct dpoint *p;
+
+	while ((p = tl->points)) {
+		tl->points = p->next;
+		if (p->fence.dq)
+			direct_queue_drop(p->fence.dq);
+		free(p);
+	}
 	free(tl);
 }
 

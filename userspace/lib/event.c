@@ -48,6 +48,9 @@ SNPU_EXPORT int snpu_event_create(struct snpu_ctx *ctx, struct snpu_event **out)
 		return snpu_fail(-EINVAL, "snpu_event_create: ctx or out is NULL");
 	if (snpu_obj_dead(&ctx->obj, "snpu_event_create"))
 		return -EINVAL;
+	ret = snpu_own(ctx->snpu, "snpu_event_create");
+	if (ret)
+		return ret;
 	ev = calloc(1, sizeof(*ev));
 	if (!ev)
 		return snpu_fail(-ENOMEM, "snpu_event_create");
@@ -109,12 +112,15 @@ SNPU_EXPORT int snpu_event_destroy(struct snpu_event *ev)
 SNPU_EXPORT int snpu_event_va(struct snpu_event *ev, struct snpu_ctx *ctx, uint64_t *va)
 {
 	struct event_map *m;
-	int ret = 0;
+	int ret;
 
 	if (!ev || !ctx || !va)
 		return snpu_fail(-EINVAL, "snpu_event_va: ev, ctx or va is NULL");
 	if (snpu_obj_dead(&ev->obj, "snpu_event_va") || snpu_obj_dead(&ctx->obj, "snpu_event_va"))
 		return -EINVAL;
+	ret = snpu_own(ev->mem->ctx->snpu, "snpu_event_va");
+	if (ret)
+		return ret;
 	if (ctx == ev->mem->ctx) {
 		*va = ev->mem->va;
 		return 0;
@@ -168,6 +174,9 @@ SNPU_EXPORT int snpu_event_set(struct snpu_event *ev, uint64_t value)
 		return snpu_fail(-EINVAL, "snpu_event_set: event is NULL");
 	if (snpu_obj_dead(&ev->obj, "snpu_event_set"))
 		return -EINVAL;
+	ret = snpu_own(ev->mem->ctx->snpu, "snpu_event_set");
+	if (ret)
+		return ret;
 	snpu_wmb_doorbell();
 	*ev->value = value;
 	snpu_mb_wake();
@@ -212,6 +221,9 @@ SNPU_EXPORT int snpu_event_wait(struct snpu_event *ev, uint64_t value, uint64_t 
 		return snpu_fail(-EINVAL, "snpu_event_wait: event is NULL");
 	if (snpu_obj_dead(&ev->obj, "snpu_event_wait"))
 		return -EINVAL;
+	ret = snpu_own(ev->mem->ctx->snpu, "snpu_event_wait");
+	if (ret)
+		return ret;
 	npu = ev->mem->ctx->npu;
 	spin_end = now + npu->snpu->cfg.spin_us * 1000;
 	ask = now + ALIVE_NS;

@@ -29,6 +29,9 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 	if (!position || position > q->submitted)
 		return snpu_fail(-EINVAL, "snpu_fence_create: position %llu is not 1 to %llu",
 				 (unsigned long long)position, (unsigned long long)q->submitted);
+	ret = snpu_own(q->ctx->snpu, "snpu_fence_create");
+	if (ret)
+		return ret;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return snpu_fail(-ENOMEM, "snpu_fence_create");
@@ -52,17 +55,10 @@ SNPU_EXPORT int snpu_fence_create(struct snpu_queue *q, uint64_t position, struc
 	return 0;
 }
 
-/** snpu_fence_destroy() - free a fence, signalled or not; 0, -EINVAL: destroyed before */
-SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
+static void unlink_fence(struct snpu_fence *f)
 {
 	struct snpu_fence **p;
-	int ret;
 
-	if (!f)
-		return 0;
-	ret = snpu_obj_take(f, SNPU_KIND_FENCE, "snpu_fence_destroy");
-	if (ret)
-		return ret;
 	pthread_mutex_lock(&f->snpu->lock);
 	if (f->q) {
 		for (p = &f->q->fences; *p != f; p = &(*p)->next)
@@ -70,7 +66,25 @@ SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
 		*p = f->next;
 	}
 	pthread_mutex_unlock(&f->snpu->lock);
-	f->snpu->t->fence_destroy(f->snpu, f->priv);
+}
+
+/** snpu_fence_destroy() - free a fence, signalled or not; 0, -EINVAL: destroyed before */
+SNPU_EXPORT int snpu_fence_destroy(struct snpu_fence *f)
+{
+	int ret;
+
+	if (!f)
+		return 0;
+	ret = snpu_obj_take(f, SNPU_KIND_FENCE, "snpu_fence_destroy");
+	if (ret)
+		return ret;
+	if (snpu_forked(f->snpu)) {
+		if (f->snpu->t->drop_fence)
+			f->snpu->t->drop_fence(f->priv);
+	} else {
+		unlink_fence(f);
+		f->snpu->t->fence_destroy(f->snpu, f->priv);
+	}
 	atomic_fetch_sub(&f->snpu->children, 1);
 	snpu_obj_free(&f->obj);
 	return 0;
@@ -116,6 +130,9 @@ SNPU_EXPORT int snpu_fence_poll(struct snpu_fence *f)
 		return snpu_fail(-EINVAL, "snpu_fence_poll: fence is NULL");
 	if (snpu_obj_dead(&f->obj, "snpu_fence_poll"))
 		return -EINVAL;
+	ret = snpu_own(f->snpu, "snpu_fence_poll");
+	if (ret)
+		return ret;
 	ret = f->snpu->t->fence_wait(f->snpu, f->priv, 0);
 	return ret == -ETIME ? 0 : ret ? fence_failed(f, ret, "snpu_fence_poll") : 1;
 }
@@ -130,12 +147,16 @@ SNPU_EXPORT int snpu_fence_poll(struct snpu_fence *f)
 SNPU_EXPORT int snpu_fence_wait(struct snpu_fence *f, uint64_t timeout_ns)
 {
 	uint64_t deadline = snpu_deadline(timeout_ns), patience;
-	int ret = -ETIME;
+	int ret;
 
 	if (!f)
 		return snpu_fail(-EINVAL, "snpu_fence_wait: fence is NULL");
 	if (snpu_obj_dead(&f->obj, "snpu_fence_wait"))
 		return -EINVAL;
+	ret = snpu_own(f->snpu, "snpu_fence_wait");
+	if (ret)
+		return ret;
+	ret = -ETIME;
 	patience = snpu_now_ns() + SNPU_CHECK_PATIENCE_NS;
 	if (f->obj.check && patience < deadline) {
 		ret = f->snpu->t->fence_wait(f->snpu, f->priv, patience);
@@ -158,11 +179,14 @@ SNPU_EXPORT int snpu_fence_wait(struct snpu_fence *f, uint64_t timeout_ns)
  */
 SNPU_EXPORT int snpu_fence_export(struct snpu_fence *f, int *fd)
 {
+	int ret;
+
 	if (!f || !fd)
 		return snpu_fail(-EINVAL, "snpu_fence_export: fence or fd is NULL");
 	if (snpu_obj_dead(&f->obj, "snpu_fence_export"))
 		return -EINVAL;
-	return f->snpu->t->fence_export(f->snpu, f->priv, fd);
+	ret = snpu_own(f->snpu, "snpu_fence_export");
+	return ret ? ret : f->snpu->t->fence_export(f->snpu, f->priv, fd);
 }
 
 /**
@@ -182,6 +206,9 @@ SNPU_EXPORT int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence *
 		return snpu_fail(-EINVAL, "snpu_fence_import: snpu or out is NULL");
 	if (snpu_obj_dead(&snpu->obj, "snpu_fence_import"))
 		return -EINVAL;
+	ret = snpu_own(snpu, "snpu_fence_import");
+	if (ret)
+		return ret;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return snpu_fail(-ENOMEM, "snpu_fence_import");
@@ -206,6 +233,8 @@ SNPU_EXPORT int snpu_fence_import(struct snpu *snpu, int fd, struct snpu_fence *
  */
 SNPU_EXPORT int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *f)
 {
+	int ret;
+
 	if (!q || !f)
 		return snpu_fail(-EINVAL, "snpu_queue_put_fence: queue or fence is NULL");
 	if (snpu_obj_dead(&q->obj, "snpu_queue_put_fence") ||
@@ -213,7 +242,8 @@ SNPU_EXPORT int snpu_queue_put_fence(struct snpu_queue *q, struct snpu_fence *f)
 		return -EINVAL;
 	if (q->ctx->snpu != f->snpu)
 		return snpu_fail(-EINVAL, "snpu_queue_put_fence: the fence is of another set");
-	return q->ctx->snpu->t->fence_put(q, f->priv);
+	ret = snpu_own(f->snpu, "snpu_queue_put_fence");
+	return ret ? ret : q->ctx->snpu->t->fence_put(q, f->priv);
 }
 
 /**
@@ -232,6 +262,9 @@ SNPU_EXPORT int snpu_timeline_create(struct snpu *snpu, struct snpu_timeline **o
 		return snpu_fail(-EINVAL, "snpu_timeline_create: snpu or out is NULL");
 	if (snpu_obj_dead(&snpu->obj, "snpu_timeline_create"))
 		return -EINVAL;
+	ret = snpu_own(snpu, "snpu_timeline_create");
+	if (ret)
+		return ret;
 	tl = calloc(1, sizeof(*tl));
 	if (!tl)
 		return snpu_fail(-ENOMEM, "snpu_timeline_create");
@@ -258,9 +291,14 @@ SNPU_EXPORT int snpu_timeline_destroy(struct snpu_timeline *tl)
 	ret = snpu_obj_take(tl, SNPU_KIND_TIMELINE, "snpu_timeline_destroy");
 	if (ret)
 		return ret;
-	tl->snpu->t->timeline_destroy(tl->snpu, tl->priv);
+	if (snpu_forked(tl->snpu)) {
+		if (tl->snpu->t->drop_timeline)
+			tl->snpu->t->drop_timeline(tl->priv);
+	} else {
+		tl->snpu->t->timeline_destroy(tl->snpu, tl->priv);
+		pthread_mutex_destroy(&tl->lock);
+	}
 	atomic_fetch_sub(&tl->snpu->children, 1);
-	pthread_mutex_destroy(&tl->lock);
 	snpu_obj_free(&tl->obj);
 	return 0;
 }
@@ -270,8 +308,10 @@ static int add_point(struct snpu_timeline *tl, uint64_t point, struct snpu_queue
 		     uint64_t position, const char *call)
 {
 	const struct snpu_transport *t = tl->snpu->t;
-	int ret;
+	int ret = snpu_own(tl->snpu, call);
 
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&tl->lock);
 	if (point <= tl->last)
 		ret = snpu_fail(-EINVAL, "%s: point %llu is not above %llu", call,
@@ -340,7 +380,9 @@ SNPU_EXPORT int snpu_timeline_query(struct snpu_timeline *tl, uint64_t *point)
 		return snpu_fail(-EINVAL, "snpu_timeline_query: timeline or point is NULL");
 	if (snpu_obj_dead(&tl->obj, "snpu_timeline_query"))
 		return -EINVAL;
-	ret = tl->snpu->t->timeline_query(tl->snpu, tl->priv, &p);
+	ret = snpu_own(tl->snpu, "snpu_timeline_query");
+	if (!ret)
+		ret = tl->snpu->t->timeline_query(tl->snpu, tl->priv, &p);
 	if (!ret)
 		*point = p;
 	return ret;
@@ -397,6 +439,9 @@ SNPU_EXPORT int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uin
 		return snpu_fail(-EINVAL, "snpu_timeline_wait: timeline is NULL");
 	if (snpu_obj_dead(&tl->obj, "snpu_timeline_wait"))
 		return -EINVAL;
+	ret = snpu_own(tl->snpu, "snpu_timeline_wait");
+	if (ret)
+		return ret;
 	/* where it begins */
 	if (!point)
 		return 0;
@@ -415,6 +460,8 @@ SNPU_EXPORT int snpu_timeline_wait(struct snpu_timeline *tl, uint64_t point, uin
 SNPU_EXPORT int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeline *tl,
 					uint64_t point)
 {
+	int ret;
+
 	if (!q || !tl)
 		return snpu_fail(-EINVAL, "snpu_queue_put_timeline: queue or timeline is NULL");
 	if (snpu_obj_dead(&q->obj, "snpu_queue_put_timeline") ||
@@ -423,7 +470,8 @@ SNPU_EXPORT int snpu_queue_put_timeline(struct snpu_queue *q, struct snpu_timeli
 	if (q->ctx->snpu != tl->snpu)
 		return snpu_fail(-EINVAL,
 				 "snpu_queue_put_timeline: the timeline is of another set");
-	if (!point)
-		return 0;
+	ret = snpu_own(tl->snpu, "snpu_queue_put_timeline");
+	if (ret || !point)
+		return ret;
 	return q->ctx->snpu->t->timeline_put(q, tl->priv, point);
 }

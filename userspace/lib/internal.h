@@ -3,7 +3,8 @@
  * Inside of libsnpu: objects, the transport interface, and the ordering primitives.
  *
  * Locks, in the order in which they nest: snpu.lock (contexts, peers), ctx.lock (address space,
- * children), transport locks. Queues have none: one thread at a time fills a queue.
+ * children), transport locks; snpu_fork_lock() comes last. Queues have none: one thread at a time
+ * fills a queue.
  */
 #ifndef SNPU_INTERNAL_H
 #define SNPU_INTERNAL_H
@@ -65,6 +66,28 @@ struct snpu_config {
 /* Reads the environment; 0 or -EINVAL with snpu_last_error() */
 int snpu_config_load(struct snpu_config *cfg);
 
+/* ---- fork() (fork.c) ---- */
+
+struct snpu;
+struct snpu_mem;
+
+/* How many forks this process is away from the first one that used the library */
+extern unsigned int snpu_forks;
+
+/*
+ * Taken alone, around changes of what a child walks: sets, their contexts, queues and command
+ * buffers. Short, for every fork() of the process waits for it
+ */
+void snpu_fork_lock(void);
+void snpu_fork_unlock(void);
+/* The set has been opened; 0 or a negative errno */
+int snpu_fork_add(struct snpu *s);
+void snpu_fork_del(struct snpu *s);
+/* In a child: pages of its own where the memory was mapped */
+void snpu_mem_private(struct snpu_mem *mem);
+/* -ESTALE, with a message that names @call */
+int snpu_fail_forked(const struct snpu *s, const char *call);
+
 /* ---- address allocation (va.c) ---- */
 
 struct snpu_va_hole;
@@ -113,8 +136,24 @@ struct snpu {
 	pthread_mutex_t lock;
 	atomic_uint children;	/* contexts and timelines */
 	uint64_t clock;		/* of snpu_time_sync(); atomic, grows */
+	pid_t pid;		/* of the process that opened it */
+	unsigned int forks;	/* snpu_forks then */
+	struct snpu_ctx *ctxs;	/* under snpu_fork_lock() */
+	struct snpu *next;	/* likewise */
 	void *priv;
 };
+
+/* Is the set the parent's? Then the process is a child that inherited it */
+static inline bool snpu_forked(const struct snpu *s)
+{
+	return __builtin_expect(s->forks != snpu_forks, 0);
+}
+
+/* 0, or -ESTALE with a message in a child that inherited the set */
+static inline int snpu_own(const struct snpu *s, const char *call)
+{
+	return snpu_forked(s) ? snpu_fail_forked(s, call) : 0;
+}
 
 struct snpu_ctx {
 	struct snpu_obj obj;
@@ -124,7 +163,9 @@ struct snpu_ctx {
 	struct snpu_va va;
 	atomic_uint children;	/* mems, queues, events */
 	atomic_uint next_queue;	/* numbers in error messages */
-	struct snpu_queue *queues;
+	struct snpu_queue *queues;	/* changed under snpu_fork_lock(), too */
+	struct snpu_cmdbuf *cmdbufs;	/* under snpu_fork_lock() */
+	struct snpu_ctx *next;		/* of the set; likewise */
 	void *priv;
 };
 
@@ -295,6 +336,15 @@ struct snpu_timeline {
  * @timeline_wait: like @fence_wait
  * @timeline_put: like @fence_put
  * @wait_name: what a wait of a queue is for, if the transport put it there, else "". NULL: none
+ * @forked: in a child, before fork() returns: closes descriptors that keep the parent's NPUs, and
+ *	unmaps what only the library uses. No locks, no allocation
+ * @drop: in a child: frees its copy of the set; nothing that the parent or an NPU can notice. The
+ *	following likewise
+ * @drop_ctx: of a context
+ * @drop_mem: of memory
+ * @drop_queue: of a queue
+ * @drop_fence: of a fence; NULL: there is none
+ * @drop_timeline: of a timeline; NULL: there is none
  */
 struct snpu_transport {
 	size_t size;
@@ -343,6 +393,13 @@ struct snpu_transport {
 	int (*timeline_wait)(struct snpu *snpu, void *priv, uint64_t point, uint64_t deadline);
 	int (*timeline_put)(struct snpu_queue *q, void *priv, uint64_t point);
 	void (*wait_name)(struct snpu_ctx *ctx, uint64_t va, char *buf, size_t len);
+	void (*forked)(struct snpu *snpu);
+	void (*drop)(struct snpu *snpu);
+	void (*drop_ctx)(struct snpu_ctx *ctx);
+	void (*drop_mem)(struct snpu_mem *mem);
+	void (*drop_queue)(struct snpu_queue *q);
+	void (*drop_fence)(void *priv);
+	void (*drop_timeline)(void *priv);
 };
 
 extern const struct snpu_transport snpu_transport_kmd;
@@ -353,6 +410,8 @@ int snpu_kmd_present(void);
 
 /* ---- shared helpers ---- */
 
+/* In a child: no command buffer of the list takes packets any more; for fork.c */
+void snpu_cmdbufs_forked(struct snpu_cmdbuf *list);
 /* Memory that an import is about to fill; NULL: out of memory */
 struct snpu_mem *snpu_mem_new(struct snpu_ctx *ctx, unsigned int flags);
 /* snpu_mem_alloc() without its checks; @what: see struct snpu_mem */

@@ -393,4 +393,9 @@ const struct snpu_transport snpu_transport_kmd = {
 	.timeline_wait = kmd_timeline_wait,
 	.timeline_put = kmd_timeline_put,
 	.wait_name = kmd_wait_name,
+	.forked = kmd_forked,
+	.drop = kmd_drop,
+	.drop_ctx = kmd_drop_ctx,
+	.drop_mem = kmd_drop_mem,
+	.drop_queue = kmd_drop_queue,
 };

@@ -83,6 +83,13 @@ static inline int kmd_drm(int ret)
  */
 int kmd_syncobj_wait(int fd, uint32_t handle, uint64_t point, uint64_t deadline);
 
+/* kmd_fork.c */
+void kmd_forked(struct snpu *snpu);
+void kmd_drop(struct snpu *snpu);
+void kmd_drop_ctx(struct snpu_ctx *ctx);
+void kmd_drop_mem(struct snpu_mem *mem);
+void kmd_drop_queue(struct snpu_queue *q);
+
 /* kmd_mem.c */
 int kmd_mem_alloc(struct snpu_mem *mem);
 int kmd_mem_bind(struct snpu_mem *mem);

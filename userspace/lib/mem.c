@@ -142,7 +142,8 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 			-EINVAL,
 			"snpu_mem_alloc: flags 0x%x: one of HBM, HOST; CONTIG only with HBM",
 			flags);
-	return snpu_mem_alloc_as(ctx, bytes, flags, NULL, out);
+	ret = snpu_own(ctx->snpu, "snpu_mem_alloc");
+	return ret ? ret : snpu_mem_alloc_as(ctx, bytes, flags, NULL, out);
 }
 
 /**
@@ -164,6 +165,12 @@ SNPU_EXPORT int snpu_mem_free(struct snpu_mem *mem)
 	if (ret)
 		return ret;
 	ctx = mem->ctx;
+	if (snpu_forked(ctx->snpu)) {
+		ctx->snpu->t->drop_mem(mem);
+		atomic_fetch_sub(&ctx->children, 1);
+		snpu_obj_free(&mem->obj);
+		return 0;
+	}
 	va = mem->va;
 	span = mem_span(mem);
 	/* others must not reach what is going to be somebody else's */
@@ -210,12 +217,15 @@ SNPU_EXPORT struct snpu_ctx *snpu_mem_ctx(const struct snpu_mem *mem)
  */
 SNPU_EXPORT int snpu_mem_map(struct snpu_mem *mem, void **ptr)
 {
-	int ret = 0;
+	int ret;
 
 	if (!mem || !ptr)
 		return snpu_fail(-EINVAL, "snpu_mem_map: mem or ptr is NULL");
 	if (snpu_obj_dead(&mem->obj, "snpu_mem_map"))
 		return -EINVAL;
+	ret = snpu_own(mem->ctx->snpu, "snpu_mem_map");
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&mem->ctx->lock);
 	if (!mem->ptr)
 		ret = mem->ctx->snpu->t->mem_map(mem, &mem->ptr);
@@ -234,11 +244,14 @@ SNPU_EXPORT int snpu_mem_map(struct snpu_mem *mem, void **ptr)
  */
 SNPU_EXPORT int snpu_mem_export(struct snpu_mem *mem, int *fd)
 {
+	int ret;
+
 	if (!mem || !fd)
 		return snpu_fail(-EINVAL, "snpu_mem_export: mem or fd is NULL");
 	if (snpu_obj_dead(&mem->obj, "snpu_mem_export"))
 		return -EINVAL;
-	return mem->ctx->snpu->t->mem_export(mem, fd);
+	ret = snpu_own(mem->ctx->snpu, "snpu_mem_export");
+	return ret ? ret : mem->ctx->snpu->t->mem_export(mem, fd);
 }
 
 /**
@@ -264,6 +277,9 @@ SNPU_EXPORT int snpu_mem_import(struct snpu_ctx *ctx, int fd, unsigned int flags
 	if (flags & ~SNPU_MEM_READ_ONLY)
 		return snpu_fail(-EINVAL, "snpu_mem_import: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
+	ret = snpu_own(ctx->snpu, "snpu_mem_import");
+	if (ret)
+		return ret;
 	mem = snpu_mem_new(ctx, flags);
 	if (!mem)
 		return snpu_fail(-ENOMEM, "snpu_mem_import");
@@ -300,6 +316,11 @@ SNPU_EXPORT int snpu_mem_share(struct snpu_ctx *ctx, struct snpu_mem *mem, unsig
 	if (flags & ~SNPU_MEM_READ_ONLY)
 		return snpu_fail(-EINVAL, "snpu_mem_share: flags 0x%x: only READ_ONLY is allowed",
 				 flags);
+	ret = snpu_own(ctx->snpu, "snpu_mem_share");
+	if (!ret)
+		ret = snpu_own(mem->ctx->snpu, "snpu_mem_share");
+	if (ret)
+		return ret;
 	if (ctx->snpu == mem->ctx->snpu && ctx->snpu->t->mem_share) {
 		new = snpu_mem_new(ctx, flags);
 		if (!new)

@@ -92,6 +92,11 @@ SNPU_EXPORT int snpu_open(const struct snpu_open_params *params, struct snpu **o
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	ret = s->t->open(s);
+	if (!ret) {
+		ret = snpu_fork_add(s);
+		if (ret)
+			s->t->close(s);
+	}
 	if (ret) {
 		pthread_mutex_destroy(&s->lock);
 		free(s->npus);
@@ -128,8 +133,13 @@ SNPU_EXPORT int snpu_close(struct snpu *s)
 		snpu_obj_untake(&s->obj);
 		return snpu_fail(-EBUSY, "snpu_close: left are %s", left);
 	}
-	s->t->close(s);
-	pthread_mutex_destroy(&s->lock);
+	snpu_fork_del(s);
+	if (snpu_forked(s)) {
+		s->t->drop(s);
+	} else {
+		s->t->close(s);
+		pthread_mutex_destroy(&s->lock);
+	}
 	free(s->npus);
 	snpu_obj_free(&s->obj);
 	return 0;
@@ -149,7 +159,7 @@ SNPU_EXPORT unsigned int snpu_count(const struct snpu *s)
 
 static int npu_get(struct snpu *s, unsigned int index, const char *call, struct snpu_npu **out)
 {
-	int ret = 0;
+	int ret;
 
 	if (!s)
 		return snpu_fail(-EINVAL, "%s: set of NPUs is NULL", call);
@@ -158,6 +168,9 @@ static int npu_get(struct snpu *s, unsigned int index, const char *call, struct 
 	if (index >= s->count)
 		return snpu_fail(-EINVAL, "%s: NPU %u is not one of 0 to %u", call, index,
 				 s->count - 1);
+	ret = snpu_own(s, call);
+	if (ret)
+		return ret;
 	*out = &s->npus[index];
 	pthread_mutex_lock(&s->lock);
 	if (!(*out)->known) {
@@ -304,8 +317,23 @@ SNPU_EXPORT int snpu_ctx_create(struct snpu *s, unsigned int index, struct snpu_
 	}
 	atomic_fetch_add(&s->children, 1);
 	snpu_obj_add(&ctx->obj, SNPU_KIND_CTX, s->obj.check);
+	snpu_fork_lock();
+	ctx->next = s->ctxs;
+	s->ctxs = ctx;
+	snpu_fork_unlock();
 	*out = ctx;
 	return 0;
+}
+
+static void unlink_ctx(struct snpu_ctx *ctx)
+{
+	struct snpu_ctx **p;
+
+	snpu_fork_lock();
+	for (p = &ctx->snpu->ctxs; *p != ctx; p = &(*p)->next)
+		;
+	*p = ctx->next;
+	snpu_fork_unlock();
 }
 
 /**
@@ -330,11 +358,16 @@ SNPU_EXPORT int snpu_ctx_destroy(struct snpu_ctx *ctx)
 		snpu_obj_untake(&ctx->obj);
 		return snpu_fail(-EBUSY, "snpu_ctx_destroy: left are %s", left);
 	}
-	ctx->snpu->t->ctx_destroy(ctx);
-	if (ctx->obj.check)
-		snpu_check_forget(ctx);
+	if (snpu_forked(ctx->snpu)) {
+		ctx->snpu->t->drop_ctx(ctx);
+	} else {
+		unlink_ctx(ctx);
+		ctx->snpu->t->ctx_destroy(ctx);
+		if (ctx->obj.check)
+			snpu_check_forget(ctx);
+		pthread_mutex_destroy(&ctx->lock);
+	}
 	snpu_va_fini(&ctx->va);
-	pthread_mutex_destroy(&ctx->lock);
 	atomic_fetch_sub(&ctx->snpu->children, 1);
 	snpu_obj_free(&ctx->obj);
 	return 0;

@@ -87,6 +87,9 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 		return snpu_fail(-EINVAL, "snpu_queue_create: ctx or out is NULL");
 	if (snpu_obj_dead(&ctx->obj, "snpu_queue_create"))
 		return -EINVAL;
+	ret = snpu_own(ctx->snpu, "snpu_queue_create");
+	if (ret)
+		return ret;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return snpu_fail(-ENOMEM, "snpu_queue_create");
@@ -111,8 +114,10 @@ SNPU_EXPORT int snpu_queue_create(struct snpu_ctx *ctx, const struct snpu_queue_
 	}
 	snpu_obj_add(&q->obj, SNPU_KIND_QUEUE, ctx->obj.check);
 	pthread_mutex_lock(&ctx->lock);
+	snpu_fork_lock();
 	q->next = ctx->queues;
 	ctx->queues = q;
+	snpu_fork_unlock();
 	pthread_mutex_unlock(&ctx->lock);
 	atomic_fetch_add(&ctx->children, 1);
 	*out = q;
@@ -141,15 +146,24 @@ SNPU_EXPORT int snpu_queue_destroy(struct snpu_queue *q)
 	ret = snpu_obj_take(q, SNPU_KIND_QUEUE, "snpu_queue_destroy");
 	if (ret)
 		return ret;
+	if (snpu_forked(q->ctx->snpu)) {
+		q->ctx->snpu->t->drop_queue(q);
+		snpu_mem_free(q->ring_mem);
+		atomic_fetch_sub(&q->ctx->children, 1);
+		snpu_obj_free(&q->obj);
+		return 0;
+	}
 	/* they live on, but have no virtual time any more */
 	pthread_mutex_lock(&q->ctx->snpu->lock);
 	for (f = q->fences; f; f = f->next)
 		f->q = NULL;
 	pthread_mutex_unlock(&q->ctx->snpu->lock);
 	pthread_mutex_lock(&q->ctx->lock);
+	snpu_fork_lock();
 	for (p = &q->ctx->queues; *p != q; p = &(*p)->next)
 		;
 	*p = q->next;
+	snpu_fork_unlock();
 	pthread_mutex_unlock(&q->ctx->lock);
 	ret = q->ctx->snpu->t->queue_destroy(q);
 	ret2 = snpu_mem_free(q->ring_mem);
@@ -164,8 +178,13 @@ SNPU_EXPORT struct snpu_ctx *snpu_queue_ctx(const struct snpu_queue *q)
 	return q && !snpu_obj_dead(&q->obj, "snpu_queue_ctx") ? q->ctx : NULL;
 }
 
+/* Rings of a parent look full in a child */
 static int ring_full(const struct snpu_queue *q, const char *call)
 {
+	int ret = snpu_own(q->ctx->snpu, call);
+
+	if (ret)
+		return ret;
 	return snpu_fail_quiet(-EAGAIN,
 			       "%s: queue %u, NPU %u: the ring is full: %llu packets are not retired",
 			       call, q->number, q->ctx->npu->index,
@@ -286,8 +305,11 @@ static int fail_stopped(struct snpu_queue *q, const char *call)
 {
 	char text[160], more[480];
 	struct snpu_error err;
-	int ret = snpu_queue_error(q, &err, sizeof(err));
+	int ret = snpu_own(q->ctx->snpu, call);
 
+	if (ret)
+		return ret;
+	ret = snpu_queue_error(q, &err, sizeof(err));
 	if (ret)
 		return snpu_fail_in(call, ret);
 	snpu_error_format(&err, text, sizeof(text));
@@ -373,6 +395,9 @@ SNPU_EXPORT int snpu_queue_poll(struct snpu_queue *q, uint64_t position)
 		return snpu_fail(-EINVAL, "snpu_queue_poll: queue is NULL");
 	if (snpu_obj_dead(&q->obj, "snpu_queue_poll"))
 		return -EINVAL;
+	ret = snpu_own(q->ctx->snpu, "snpu_queue_poll");
+	if (ret)
+		return ret;
 	ret = snpu_queue_state(q, position);
 	if (ret < 0)
 		fail_stopped(q, "snpu_queue_poll");
@@ -418,6 +443,9 @@ SNPU_EXPORT int snpu_queue_wait(struct snpu_queue *q, uint64_t position, uint64_
 		return snpu_fail(-EINVAL, "snpu_queue_wait: queue is NULL");
 	if (snpu_obj_dead(&q->obj, "snpu_queue_wait"))
 		return -EINVAL;
+	ret = snpu_own(q->ctx->snpu, "snpu_queue_wait");
+	if (ret)
+		return ret;
 	if (position > q->submitted)
 		return snpu_fail(-EINVAL,
 				 "snpu_queue_wait: position %llu, but only %llu are submitted",
@@ -498,6 +526,9 @@ SNPU_EXPORT int snpu_queue_error(struct snpu_queue *q, struct snpu_error *err, s
 		return snpu_fail(-EINVAL, "snpu_queue_error: queue or err is NULL, or size is 0");
 	if (snpu_obj_dead(&q->obj, "snpu_queue_error"))
 		return -EINVAL;
+	ret = snpu_own(q->ctx->snpu, "snpu_queue_error");
+	if (ret)
+		return ret;
 	full.npu = q->ctx->npu->index;
 	ret = q->ctx->snpu->t->queue_error(q, &full);
 	if (ret)

@@ -50,6 +50,8 @@ SNPU_EXPORT int snpu_seg_export(struct snpu_mem *mem, unsigned int access, const
 		return snpu_fail(-EINVAL,
 				 "snpu_seg_export: only HBM allocated with SNPU_MEM_CONTIG can be exported");
 	ret = name ? check_name("snpu_seg_export", name) : 0;
+	if (!ret)
+		ret = snpu_own(mem->ctx->snpu, "snpu_seg_export");
 	if (ret)
 		return ret;
 	if (!mem->ctx->snpu->t->seg_export)
@@ -92,6 +94,9 @@ SNPU_EXPORT int snpu_seg_revoke(struct snpu_mem *mem)
 		return snpu_fail(-EINVAL, "snpu_seg_revoke: mem is NULL");
 	if (snpu_obj_dead(&mem->obj, "snpu_seg_revoke"))
 		return -EINVAL;
+	ret = snpu_own(mem->ctx->snpu, "snpu_seg_revoke");
+	if (ret)
+		return ret;
 	if (!mem->exported)
 		return snpu_fail(-ENOENT, "snpu_seg_revoke: this memory is not exported");
 	ret = snpu_seg_end(mem);
@@ -117,6 +122,8 @@ SNPU_EXPORT int snpu_seg_lookup(struct snpu_ctx *ctx, const char *name,
 	if (snpu_obj_dead(&ctx->obj, "snpu_seg_lookup"))
 		return -EINVAL;
 	ret = check_name("snpu_seg_lookup", name);
+	if (!ret)
+		ret = snpu_own(ctx->snpu, "snpu_seg_lookup");
 	if (ret)
 		return ret;
 	if (!ctx->snpu->t->seg_lookup)
@@ -155,6 +162,9 @@ SNPU_EXPORT int snpu_seg_import(struct snpu_ctx *ctx, const struct snpu_seg_hand
 	    handle->rsvd[1] || handle->rsvd[2] || handle->rsvd[3])
 		return snpu_fail(-EINVAL, "snpu_seg_import: this is no handle of version %u",
 				 SNPU_SEG_HANDLE_VERSION);
+	ret = snpu_own(ctx->snpu, "snpu_seg_import");
+	if (ret)
+		return ret;
 	if (!ctx->snpu->t->seg_import)
 		return unsupported("snpu_seg_import", ctx);
 	mem = snpu_mem_new(ctx, flags);

@@ -8,8 +8,13 @@
 
 static int check(const char *call, const struct snpu *s, const struct snpu_vtime *vt, size_t size)
 {
+	int ret;
+
 	if (!vt || !size)
 		return snpu_fail(-EINVAL, "%s: vt is NULL or size is 0", call);
+	ret = snpu_own(s, call);
+	if (ret)
+		return ret;
 	if (!s->t->queue_vtime)
 		return snpu_fail(-EOPNOTSUPP, "%s: transport %s has no virtual time", call,
 				 s->t->name);
@@ -110,11 +115,15 @@ SNPU_EXPORT int snpu_time_sync(struct snpu *s, uint64_t vtime_ns)
 	bool without = false;
 	uint64_t old;
 	unsigned int i;
+	int ret;
 
 	if (!s)
 		return snpu_fail(-EINVAL, "snpu_time_sync: snpu is NULL");
 	if (snpu_obj_dead(&s->obj, "snpu_time_sync"))
 		return -EINVAL;
+	ret = snpu_own(s, "snpu_time_sync");
+	if (ret)
+		return ret;
 	if (vtime_ns > SNPU_MAX_CLOCK)
 		return snpu_fail(-EINVAL, "snpu_time_sync: virtual time %llu ns: 0 .. %llu%s",
 				 (unsigned long long)vtime_ns, SNPU_MAX_CLOCK,

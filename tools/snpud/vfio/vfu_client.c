@@ -30,6 +30,7 @@ struct snpu_vfuc {
 	pthread_cond_t rx_cond;
 	pthread_t thread;
 	bool threaded;
+	bool forked;
 	uint16_t next_id;
 	bool wait, done;
 	int dead;
@@ -359,10 +360,25 @@ int snpu_vfuc_connect(const char *path, const struct snpu_vfuc_cfg *cfg, struct 
 	return 0;
 }
 
+void snpu_vfuc_forked(struct snpu_vfuc *c)
+{
+	if (!c)
+		return;
+	c->forked = true;
+	close(c->sock);
+	c->sock = -1;
+}
+
 void snpu_vfuc_close(struct snpu_vfuc *c)
 {
 	if (!c)
 		return;
+	/* thread and waiters are the parent's, and a lock may be held by a thread of it */
+	if (c->forked) {
+		munmap(c->data, SNPU_VFU_MAX_MSG);
+		free(c);
+		return;
+	}
 	if (c->sock >= 0)
 		shutdown(c->sock, SHUT_RDWR);
 	if (c->threaded)

@@ -65,6 +65,15 @@ int snpu_vfuc_connect(const char *path, const struct snpu_vfuc_cfg *cfg, struct 
 /** snpu_vfuc_close() - disconnect and free; no call may be under way. NULL does nothing */
 void snpu_vfuc_close(struct snpu_vfuc *c);
 
+/**
+ * snpu_vfuc_forked() - leave the connection to the parent
+ * @c: client that a child of fork() inherited, or NULL
+ *
+ * Closes the child's descriptor; the server notices nothing. After it only snpu_vfuc_close() may be
+ * called. A system call and some stores, so it may run before fork() returns.
+ */
+void snpu_vfuc_forked(struct snpu_vfuc *c);
+
 /** snpu_vfuc_alive() - 0, or the error for which the connection was given up */
 int snpu_vfuc_alive(struct snpu_vfuc *c);
 

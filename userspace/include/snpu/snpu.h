@@ -12,6 +12,10 @@
  * Calls are thread-safe unless they say otherwise; a queue is filled by one thread at a time.
  * Objects are destroyed children first: mems, queues and events before their context, contexts
  * before the snpu they came from (-EBUSY otherwise).
+ *
+ * After fork() handles stay with the parent: in the child every call on them is -ESTALE (NULL for
+ * ring and command buffer entries), and destroying them frees the child's memory alone. The child
+ * may call snpu_open() for itself.
  */
 #ifndef SNPU_SNPU_H
 #define SNPU_SNPU_H
