@@ -127,6 +127,7 @@ SNPU_EXPORT int snpu_mem_alloc(struct snpu_ctx *ctx, uint64_t bytes, unsigned in
 			       struct snpu_mem **out)
 {
 	unsigned int where = flags & (SNPU_MEM_HBM | SNPU_MEM_HOST);
+	int ret;
 
 	if (!ctx || !out)
 		return snpu_fail(-EINVAL, "snpu_mem_alloc: ctx or out is NULL");
