@@ -60,9 +60,10 @@ static void queue_forked(struct snpu_queue *q)
 	snpu_mem_private(q->ring_mem);
 	q->cpl = &stopped;
 	q->doorbell = &no_doorbell;
-	/* one entry, which is taken */
+	/* one entry, which was submitted and never retires */
 	q->mask = 0;
-	q->head = 1;
+	q->submitted = q->submitted ? q->submitted : 1;
+	q->head = q->submitted;
 }
 
 /* Between fork() and its return in the child: system calls and stores, no lock, no allocation */

@@ -183,6 +183,9 @@ COLL_EXPORT int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *exc
 
 	if (!comm || !out || (n && !excluded))
 		return coll_fail(-EINVAL, "snpu_coll_shrink: comm, excluded or out is NULL");
+	ret = coll_own(comm, "snpu_coll_shrink");
+	if (ret)
+		return ret;
 	list = calloc(comm->topo.n + 1, sizeof(*list));
 	if (!list)
 		return coll_fail(-ENOMEM, "snpu_coll_shrink");
@@ -305,6 +308,9 @@ COLL_EXPORT int snpu_coll_split(struct snpu_coll *comm, int color, int key, stru
 
 	if (!comm || !out)
 		return coll_fail(-EINVAL, "snpu_coll_split: comm or out is NULL");
+	ret = coll_own(comm, "snpu_coll_split");
+	if (ret)
+		return ret;
 	*out = NULL;
 	s.params = params ? *params : comm->params;
 	if (!coll_grouped()) {

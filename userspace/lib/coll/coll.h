@@ -45,6 +45,21 @@ uint64_t coll_left(uint64_t deadline);
 /* The same for SEM_WAIT: 0 is for ever, and 1 is for over */
 uint64_t coll_packet_timeout(uint64_t deadline);
 
+/* ---- fork() (fork.c) ---- */
+
+struct snpu_coll;
+
+/* Notes whose the communicator is; 0 or a negative errno */
+int coll_fork_add(struct snpu_coll *c);
+/* Is it the parent's? Then the process is a child that inherited it */
+bool coll_forked(const struct snpu_coll *c);
+/* 0, or -ESTALE with a message that names @call in such a child */
+int coll_own(const struct snpu_coll *c, const char *call);
+/* In a child, before fork() returns: locks and lists as they are at the start */
+void coll_comm_forked(void);
+void coll_watch_forked(void);
+void coll_windows_forked(void);
+
 /* ---- segments ---- */
 
 /* Counters of a peer; the page of the header comes first */
@@ -179,6 +194,8 @@ struct coll_reg {
  * @untimed_atomic: the same for ATOMIC
  * @error: what broke it, atomic
  * @lock: queues in use, error text
+ * @pid: process that made it
+ * @forks: forks before that, see fork.c
  * @next: of those watched
  */
 struct snpu_coll {
@@ -210,6 +227,8 @@ struct snpu_coll {
 	uint8_t untimed_atomic;
 	int error;
 	struct coll_watch *watch;
+	pid_t pid;
+	unsigned int forks;
 };
 
 /* Memory that packets may still use: freed with the communicator */
@@ -267,6 +286,8 @@ int coll_tmp(struct snpu_coll *c, uint64_t bytes, uint64_t *va);
 /* watch.c */
 int coll_watch_add(struct snpu_coll *c);
 void coll_watch_del(struct snpu_coll *c);
+/* In a child, which has no such thread: frees the child's memory alone */
+void coll_watch_drop(struct snpu_coll *c);
 /* There is work outstanding in @q */
 void coll_watch_kick(struct snpu_coll *c, struct snpu_queue *q);
 void coll_break(struct snpu_coll *c, int error);

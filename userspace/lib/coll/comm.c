@@ -39,7 +39,9 @@ int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsig
 	c->uid = *uid;
 	c->peer = calloc(n, sizeof(*c->peer));
 	c->box = calloc(n, sizeof(*c->box));
-	ret = c->peer && c->box ? coll_params(&c->params, params) :
+	ret = coll_fork_add(c);
+	if (!ret)
+		ret = c->peer && c->box ? coll_params(&c->params, params) :
 				  coll_fail(-ENOMEM, "communicator of %u ranks", n);
 	if (!ret) {
 		ret = snpu_get_info(snpu_ctx_snpu(ctx), snpu_ctx_index(ctx), &info, sizeof(info));
@@ -144,6 +146,11 @@ int coll_ready(struct snpu_coll *c, const struct coll_entry *entries)
 
 /* Ranks of this process know each other's memory; the thread that watches connects, too */
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
+
+void coll_comm_forked(void)
+{
+	pthread_mutex_init(&connecting, NULL);
+}
 
 static int connect_locked(struct snpu_coll *c, unsigned int peer)
 {
@@ -362,6 +369,11 @@ COLL_EXPORT int snpu_coll_destroy(struct snpu_coll *c)
 {
 	if (!c)
 		return 0;
+	if (coll_forked(c)) {
+		coll_watch_drop(c);
+		coll_free(c);
+		return 0;
+	}
 	drain(c);
 	if (c->watch)
 		coll_leave(c);

@@ -21,10 +21,15 @@ struct op {
 
 static int usable(struct snpu_coll *c, struct snpu_queue *q, const char *what)
 {
+	char call[48];
 	int err;
 
 	if (!c || !q)
 		return coll_fail(-EINVAL, "snpu_coll_%s: communicator or queue is NULL", what);
+	if (coll_forked(c)) {
+		snprintf(call, sizeof(call), "snpu_coll_%s", what);
+		return coll_own(c, call);
+	}
 	if (snpu_queue_ctx(q) != c->ctx)
 		return coll_fail(-EINVAL, "snpu_coll_%s: the queue is not of rank %u's context",
 				 what, c->rank);
@@ -390,7 +395,10 @@ int coll_p2p_run(const struct coll_p2p *x, size_t n)
 {
 	struct coll_prog p = { 0 };
 	size_t i;
+	int ret = coll_own(x->c, "snpu_coll_group_end");
 
+	if (ret)
+		return ret;
 	for (i = 0; i < n; i++) {
 		if (x[i].send)
 			coll_put_send(&p, x[i].peer, COLL_SEND, x[i].buf, x[i].bytes);

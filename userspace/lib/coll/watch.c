@@ -77,6 +77,15 @@ static void init(void)
 	pthread_condattr_destroy(&attr);
 }
 
+void coll_watch_forked(void)
+{
+	pthread_mutex_init(&lock, NULL);
+	init();
+	all = NULL;
+	running = false;
+	idle = false;
+}
+
 static bool outstanding(const struct snpu_coll *c)
 {
 	return __atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) <
@@ -407,6 +416,15 @@ void coll_watch_del(struct snpu_coll *c)
 	c->watch = NULL;
 }
 
+void coll_watch_drop(struct snpu_coll *c)
+{
+	if (!c->watch)
+		return;
+	snpu_queue_destroy(c->watch->probe_q);
+	snpu_event_destroy(c->watch->wake);
+	free(c->watch);
+}
+
 void coll_watch_kick(struct snpu_coll *c, struct snpu_queue *q)
 {
 	struct coll_watch *w = c->watch;
@@ -508,6 +526,9 @@ COLL_EXPORT int snpu_coll_async_error(struct snpu_coll *c)
 
 	if (!c)
 		return coll_fail(-EINVAL, "snpu_coll_async_error: communicator is NULL");
+	ret = coll_own(c, "snpu_coll_async_error");
+	if (ret)
+		return ret;
 	ret = error_of(c);
 	if (ret || !c->watch)
 		return ret;
@@ -529,8 +550,12 @@ COLL_EXPORT int snpu_coll_async_error(struct snpu_coll *c)
  */
 COLL_EXPORT int snpu_coll_abort(struct snpu_coll *c)
 {
+	int ret;
+
 	if (!c)
 		return coll_fail(-EINVAL, "snpu_coll_abort: communicator is NULL");
-	coll_break(c, -ECANCELED);
-	return 0;
+	ret = coll_own(c, "snpu_coll_abort");
+	if (!ret)
+		coll_break(c, -ECANCELED);
+	return ret;
 }

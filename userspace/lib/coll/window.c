@@ -12,6 +12,11 @@
 /* Ranks of this process look at each other's list */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+void coll_windows_forked(void)
+{
+	pthread_mutex_init(&lock, NULL);
+}
+
 static void win_free(struct snpu_coll *c, struct coll_win *w)
 {
 	unsigned int i;
@@ -153,6 +158,9 @@ COLL_EXPORT int snpu_coll_register(struct snpu_coll *c, struct snpu_mem *mem)
 	if (!c || !mem || snpu_mem_ctx(mem) != c->ctx)
 		return coll_fail(-EINVAL, "snpu_coll_register: comm or mem is NULL, or mem is not "
 				 "of the communicator's context");
+	ret = coll_own(c, "snpu_coll_register");
+	if (ret)
+		return ret;
 	if (coll_window_of(c, snpu_mem_va(mem), 1, &off))
 		return coll_fail(-EEXIST, "snpu_coll_register: rank %u: the memory at 0x%llx "
 				 "is registered", c->rank, (unsigned long long)snpu_mem_va(mem));
@@ -194,9 +202,13 @@ COLL_EXPORT int snpu_coll_register(struct snpu_coll *c, struct snpu_mem *mem)
 COLL_EXPORT int snpu_coll_unregister(struct snpu_coll *c, struct snpu_mem *mem)
 {
 	struct coll_win **p, *w;
+	int ret;
 
 	if (!c || !mem)
 		return coll_fail(-EINVAL, "snpu_coll_unregister: comm or mem is NULL");
+	ret = coll_own(c, "snpu_coll_unregister");
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&lock);
 	for (p = &c->wins; *p && (*p)->mem != mem; p = &(*p)->next)
 		;
