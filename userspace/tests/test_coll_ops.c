@@ -578,6 +578,11 @@ static void uneven(void)
 	sc[0] = 1;
 	CHECK_EQ(snpu_coll_all_to_allv(w.comm[0], w.dev[0].q, send_va(&w, 0), sc, sd,
 				       recv_va(&w, 0), rc, rd, SNPU_DT_I32), -EINVAL);
+	/* a displacement whose bytes overflow */
+	rd[1] = UINT64_MAX / 4 + 1;
+	CHECK_EQ(snpu_coll_all_to_allv(w.comm[0], w.dev[0].q, send_va(&w, 0), sc, sd,
+				       recv_va(&w, 0), rc, rd, SNPU_DT_I32), -EINVAL);
+	CHECK_TEXT(snpu_coll_last_error(), "recv_displs[1] is 4611686018427387904: 0 to ");
 	world_close(&w);
 }
 

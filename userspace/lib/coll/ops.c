@@ -311,13 +311,30 @@ static int run_bytes(struct snpu_coll *c, struct snpu_queue *q, struct coll_prog
 	return ret;
 }
 
+/* A part of a vector, whose end must be an address */
+static int check_part(const struct snpu_coll *c, const char *what, unsigned int peer,
+		      uint64_t count, uint64_t displ, uint64_t esize)
+{
+	const uint64_t most = (1ull << SNPU_VA_BITS) / esize;
+
+	if (count > SNPU_MAX_ELEMS)
+		return coll_fail(-EINVAL, "snpu_coll_all_to_allv: rank %u: %s_counts[%u] is %llu: "
+				 "0 to %llu elements", c->rank, what, peer,
+				 (unsigned long long)count, (unsigned long long)SNPU_MAX_ELEMS);
+	if (displ > most - count)
+		return coll_fail(-EINVAL, "snpu_coll_all_to_allv: rank %u: %s_displs[%u] is %llu: "
+				 "0 to %llu elements", c->rank, what, peer,
+				 (unsigned long long)displ, (unsigned long long)(most - count));
+	return 0;
+}
+
 /**
  * snpu_coll_all_to_allv() - all-to-all with parts of any size
  * @c: communicator
  * @q: queue of its context
  * @send: own vector
- * @send_counts: elements for each rank
- * @send_displs: where in @send they begin, elements
+ * @send_counts: elements for each rank, up to SNPU_MAX_ELEMS
+ * @send_displs: where in @send they begin, elements; up to the end of the address space
  * @recv: result
  * @recv_counts: elements from each rank: what that has in its @send_counts for this one
  * @recv_displs: where in @recv they go
@@ -344,11 +361,13 @@ COLL_EXPORT int snpu_coll_all_to_allv(struct snpu_coll *c, struct snpu_queue *q,
 	if (ret)
 		return coll_fail_in("snpu_coll_all_to_allv", ret);
 	e = snpu_dtype_size(dtype);
-	for (s = 0; s < c->topo.n; s++) {
-		if (send_counts[s] > SNPU_MAX_ELEMS || recv_counts[s] > SNPU_MAX_ELEMS)
-			return coll_fail(-EINVAL, "snpu_coll_all_to_allv: more than %llu elements",
-					 (unsigned long long)SNPU_MAX_ELEMS);
+	for (s = 0; s < c->topo.n && !ret; s++) {
+		ret = check_part(c, "send", s, send_counts[s], send_displs[s], e);
+		if (!ret)
+			ret = check_part(c, "recv", s, recv_counts[s], recv_displs[s], e);
 	}
+	if (ret)
+		return ret;
 	if (send_counts[c->rank] != recv_counts[c->rank])
 		return coll_fail(-EINVAL, "snpu_coll_all_to_allv: rank %u sends itself %llu "
 				 "elements, but expects %llu", c->rank,
