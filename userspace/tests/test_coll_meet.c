@@ -311,7 +311,9 @@ static void *destroy_thread(void *arg)
 /* A rank is destroyed under its operation, which waits for the other one */
 static void forever(void)
 {
-	static const uint64_t timeouts[] = {
+	const uint64_t timeouts[] = {
+		/* the last deadline there is, but for what is added to it */
+		SNPU_FOREVER - t_now() - 20 * T_SEC, SNPU_FOREVER - t_now() - 100 * T_MS,
 		0, SNPU_FOREVER, SNPU_FOREVER - 1, SNPU_FOREVER - T_SEC, 1ull << 63, INT64_MAX,
 		INT64_MAX - 1000, 1ull << 62, SNPU_FOREVER / 1000,
 	};

@@ -324,6 +324,16 @@ static uint64_t progress(struct snpu_coll *c)
 	return sum;
 }
 
+/* When an operation that does not move from now on has outlasted its waits */
+static uint64_t drain_end(const struct snpu_coll *c)
+{
+	uint64_t timeout = c->params.timeout_ns;
+
+	if (timeout && timeout < SNPU_FOREVER - DRAIN_GRACE_NS)
+		timeout += DRAIN_GRACE_NS;
+	return coll_deadline(timeout);
+}
+
 /*
  * Until its last operation is done; a broken communicator has none that matters. An operation that
  * was submitted ends by itself: each of its waits has an end. One that has not moved for longer than
@@ -332,10 +342,8 @@ static uint64_t progress(struct snpu_coll *c)
  */
 static void drain(struct snpu_coll *c)
 {
-	uint64_t seen = progress(c), now, end = coll_deadline(c->params.timeout_ns);
+	uint64_t seen = progress(c), now, end = drain_end(c);
 
-	if (end != COLL_NEVER)
-		end += DRAIN_GRACE_NS;
 	while (__atomic_load_n(&c->head->done, __ATOMIC_ACQUIRE) < c->ops) {
 		if (!pause_until(c, end)) {
 			if (!snpu_coll_async_error(c))
@@ -346,9 +354,7 @@ static void drain(struct snpu_coll *c)
 		if (now == seen)
 			continue;
 		seen = now;
-		end = coll_deadline(c->params.timeout_ns);
-		if (end != COLL_NEVER)
-			end += DRAIN_GRACE_NS;
+		end = drain_end(c);
 	}
 	/* a peer that died meanwhile acknowledges nothing */
 	end = coll_deadline(SNPU_COLL_NOTICE_NS);
