@@ -24,7 +24,7 @@ static const char usage[] =
 "  queues NPU                  its queues and their states\n"
 "  inject NPU ecc_ce OFFSET    corrected memory error at an offset in HBM\n"
 "  inject NPU ecc_ue OFFSET    uncorrected: the 4 KiB page is poisoned until written or scrubbed\n"
-"  inject NPU queue_fault QUEUE [CODE]   stop a queue with an error code, 1 .. 15\n"
+"  inject NPU queue_fault QUEUE [CODE]   stop a queue with an error code, 1 .. 16\n"
 "  inject NPU hang QUEUE       the queue's next packet never finishes\n"
 "  inject NPU fatal [REASON]   the NPU stops until it is reset\n"
 "  reset NPU                   function reset\n"

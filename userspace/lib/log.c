@@ -121,6 +121,7 @@ SNPU_EXPORT const char *snpu_error_name(unsigned int code)
 	static const char *const name[] = {
 		"NONE", "OPCODE", "FIELD", "ALIGN", "UNMAPPED", "PERM", "PTE", "BUS", "FABRIC",
 		"POISON", "TIMEOUT", "DOORBELL", "NESTING", "INDEX", "ABORTED", "INTERNAL",
+		"NOMEM",
 	};
 
 	_Static_assert(sizeof(name) / sizeof(name[0]) == SNPU_ERR_MAX + 1, "a name for each error");

@@ -13,7 +13,7 @@ static void names(void)
 	CHECK(isdigit((unsigned char)*snpu_version()));
 	CHECK(!strcmp(snpu_error_name(SNPU_ERR_NONE), "NONE"));
 	CHECK(!strcmp(snpu_error_name(SNPU_ERR_UNMAPPED), "UNMAPPED"));
-	CHECK(!strcmp(snpu_error_name(SNPU_ERR_MAX), "INTERNAL"));
+	CHECK(!strcmp(snpu_error_name(SNPU_ERR_MAX), "NOMEM"));
 	CHECK(!strcmp(snpu_error_name(SNPU_ERR_MAX + 1), "?"));
 	CHECK(!strcmp(snpu_error_name(~0u), "?"));
 	for (i = 0; i <= SNPU_ERR_MAX; i++)

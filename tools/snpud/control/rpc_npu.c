@@ -239,7 +239,7 @@ int rpc_npu_inject(struct rpc *r)
 		    rpc_get_u64(r, "code", SNPU_ERR_MAX, false, &code) < 0)
 			return -1;
 		if (!code)
-			return rpc_fail(r, SNPU_RPC_PARAMS, "1 .. 15", "code: 0");
+			return rpc_fail(r, SNPU_RPC_PARAMS, "1 .. 16", "code: 0");
 		ret = snpu_npu_inject_fault(n, (unsigned int)queue, (unsigned int)code);
 		return inject_result(r, ret, queue);
 	}

@@ -370,6 +370,7 @@ const char *snpu_err_name(unsigned int err)
 	static const char *const names[] = {
 		"none", "opcode", "field", "align", "unmapped", "perm", "pte", "bus", "fabric",
 		"poison", "timeout", "doorbell", "nesting", "index", "aborted", "internal",
+		"nomem",
 	};
 
 	return err < sizeof(names) / sizeof(names[0]) ? names[err] : "?";
