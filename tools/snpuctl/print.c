@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,12 +59,31 @@ void ctl_print_queues(json_object *result)
 	}
 }
 
+static void print_memory(json_object *result)
+{
+	json_object *o = NULL;
+	uint64_t limit, used, refused;
+
+	/* an older snpud has no budget */
+	if (!json_object_object_get_ex(result, "memory_limit", &o))
+		return;
+	limit = json_object_get_uint64(o);
+	used = json_object_get_uint64(json_object_object_get(result, "memory_hbm")) +
+	       json_object_get_uint64(json_object_object_get(result, "memory_scratch"));
+	refused = json_object_get_uint64(json_object_object_get(result, "memory_refused"));
+	printf("memory: %" PRIu64 " of %" PRIu64 " MiB", used >> 20, limit >> 20);
+	if (refused)
+		printf(", refused %" PRIu64 " times", refused);
+	printf("\n");
+}
+
 void ctl_print_machine(json_object *result)
 {
 	json_object *p = NULL, *figs = NULL;
 
 	printf("snpud %s, %s NPUs, %s workers%s\n", str(result, "version"), str(result, "npus"),
 	       str(result, "workers"), strcmp(str(result, "sleeping"), "true") ? ", awake" : "");
+	print_memory(result);
 	if (!json_object_object_get_ex(result, "profile", &p))
 		return;
 	printf("profile %s: %s\n", str(p, "name"), str(p, "title"));

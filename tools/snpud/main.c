@@ -162,9 +162,15 @@ static int start(struct snpud *s)
 		.first_node = s->opts.first_node,
 		.workers = s->opts.workers,
 		.delays = s->opts.delays,
+		.memory = s->opts.memory,
 	};
 	struct snpu_control_opts co = { .path = s->control_path };
 
+	/* by default what is there, however much others take of it later */
+	if (!mo.memory) {
+		mo.memory = snpud_memory_left() + 1;
+		mo.memory_left = snpud_memory_left;
+	}
 	if (s->opts.timing && start_timing(s))
 		return -1;
 	mo.plane = s->plane;

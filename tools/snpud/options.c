@@ -26,6 +26,8 @@ static const char usage[] =
 "  --first-node N      fabric address of the first NPU, default 0\n"
 "  --profile NAME|FILE machine profile: cm384 (default), cm384-781, nvl72, hgx-h100, ... or a JSON file\n"
 "  --workers N         threads that execute packets, 1 .. 64; default: cores, at most 8\n"
+"  --memory SIZE       what HBM may take of the computer: bytes, K, M, G, T or % of all; default: what\n"
+"                      the computer, or the cgroup, has left\n"
 "  --timing            keep virtual time: timestamps, timing-only queues, snpuctl timing\n"
 "  --ideal             --timing with all efficiencies 1: engines and links at their peaks\n"
 "  --timing-records N  packets that virtual time keeps, 1 .. 16777216; default 4194304\n"
@@ -42,7 +44,7 @@ static const char usage[] =
 
 enum {
 	OPT_SOCKET_DIR = 256, OPT_NPUS, OPT_HOSTS, OPT_FIRST_NODE, OPT_PROFILE, OPT_WORKERS,
-	OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_TIMING_RECORDS, OPT_DELAYS, OPT_LOG,
+	OPT_MEMORY, OPT_PACKET_LOG, OPT_TIMING, OPT_IDEAL, OPT_TIMING_RECORDS, OPT_DELAYS, OPT_LOG,
 	OPT_READY_FD, OPT_FOREGROUND, OPT_VERBOSE, OPT_HELP, OPT_VERSION,
 };
 
@@ -53,6 +55,7 @@ static const struct option options[] = {
 	{ "first-node", required_argument, NULL, OPT_FIRST_NODE },
 	{ "profile", required_argument, NULL, OPT_PROFILE },
 	{ "workers", required_argument, NULL, OPT_WORKERS },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "test-delays", required_argument, NULL, OPT_DELAYS },
 	{ "timing", no_argument, NULL, OPT_TIMING },
 	{ "ideal", no_argument, NULL, OPT_IDEAL },
@@ -108,6 +111,14 @@ int snpud_options(int argc, char **argv, struct snpud_opts *o)
 			break;
 		case OPT_WORKERS:
 			bad |= number("workers", optarg, 1, 64, &o->workers);
+			break;
+		case OPT_MEMORY:
+			if (snpud_memory_parse(optarg, &o->memory)) {
+				fprintf(stderr, "snpud: --memory %s: must be a number of bytes, K, M, G "
+					"or T from %lluM on, or 1%% .. 100%% of the computer's memory\n",
+					optarg, SNPUD_MEMORY_MIN >> 20);
+				bad = 1;
+			}
 			break;
 		case OPT_PACKET_LOG:
 			o->packet_log = optarg;

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Exit codes */
 #define SNPUD_EXIT_OK		0
@@ -24,6 +25,7 @@ struct snpud_opts {
 	unsigned int first_node;
 	unsigned int workers;		/* 0: default */
 	unsigned int timing_records;	/* 0: default */
+	uint64_t memory;		/* bytes, 0: what the computer has left */
 	int ready_fd;			/* -1: none */
 	unsigned int delays;		/* 0: none */
 	bool timing;
@@ -40,6 +42,26 @@ struct snpud_opts {
  * Return: -1 to go on, or an exit code (help was printed, or a message on stderr).
  */
 int snpud_options(int argc, char **argv, struct snpud_opts *o);
+
+/* Enough for page tables, rings and a few buffers of some NPUs */
+#define SNPUD_MEMORY_MIN	(16ull << 20)
+
+/**
+ * snpud_memory_parse() - argument of --memory
+ * @text: bytes, with K, M, G or T, or a share of the computer's memory with %
+ * @bytes: receives the bytes
+ *
+ * Return: 0 or -EINVAL: no such number, or less than SNPUD_MEMORY_MIN.
+ */
+int snpud_memory_parse(const char *text, uint64_t *bytes);
+
+/**
+ * snpud_memory_left() - bytes that can be taken now without hurting others on the computer
+ *
+ * What the kernel calls available, or a cgroup of this process allows, whichever is less, and not
+ * quite all of it.
+ */
+uint64_t snpud_memory_left(void);
 
 struct snpu_machine;
 struct snpud_sockets;

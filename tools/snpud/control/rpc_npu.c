@@ -23,6 +23,7 @@ int rpc_machine_info(struct rpc *r)
 {
 	struct snpu_machine *m = r->opts->machine;
 	const struct snpu_profile *p = snpu_machine_profile(m);
+	struct snpu_machine_memory mem;
 	json_object *prof, *figs;
 	size_t i, n;
 	const struct snpu_profile_key *keys = snpu_profile_keys(&n);
@@ -37,6 +38,11 @@ int rpc_machine_info(struct rpc *r)
 	json_object_object_add(r->result, "packet_log",
 			       json_object_new_boolean(r->opts->plog != NULL));
 	rpc_add_u64(r->result, "packet_log_lost", r->opts->plog ? snpu_plog_lost(r->opts->plog) : 0);
+	snpu_machine_get_memory(m, &mem);
+	rpc_add_u64(r->result, "memory_limit", mem.limit);
+	rpc_add_u64(r->result, "memory_hbm", mem.hbm);
+	rpc_add_u64(r->result, "memory_scratch", mem.scratch);
+	rpc_add_u64(r->result, "memory_refused", mem.refused);
 	prof = json_object_new_object();
 	rpc_add_str(prof, "name", p->name);
 	rpc_add_str(prof, "title", p->title);

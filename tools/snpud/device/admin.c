@@ -196,6 +196,7 @@ static int scrub(struct adm *a)
 		return bad(a, FIELD(snpu_adm_scrub, offset));
 	if (!s->bytes || !page_aligned(s->bytes) || !hbm_range_ok(n, s->offset, s->bytes))
 		return bad(a, FIELD(snpu_adm_scrub, bytes));
+	snpu_mem_scrub(n, s->offset, s->bytes);
 	/* a hole reads as zero and costs nothing */
 	if (fallocate(n->hbm_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->offset,
 		      (off_t)s->bytes))

@@ -193,6 +193,7 @@ static struct snpu_aside *aside_new(struct snpu_npu *n)
 	a->w.aside = true;
 	a->w.rnd = 1;
 	a->w.engine = snpu_engine_create();
+	snpu_engine_account(a->w.engine, snpu_mem_scratch, m);
 	if (m->plog)
 		a->w.plog = snpu_plog_buf_new(m->plog);
 	if (!a->w.engine || (m->plog && !a->w.plog))

@@ -218,10 +218,13 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	m->plog = opts->plog;
 	m->plane = opts->plane;
 	m->delays = opts->delays;
+	m->memory = opts->memory;
+	m->memory_left = opts->memory_left;
 	m->t0 = snpu_clock_ns();
 	m->ticks0 = snpu_ticks();
 	pthread_mutex_init(&m->list_lock, NULL);
 	pthread_mutex_init(&m->aside_lock, NULL);
+	pthread_mutex_init(&m->mem_lock, NULL);
 	m->npu = calloc(m->npus, sizeof(*m->npu));
 	m->list = calloc(1, sizeof(*m->list));
 	m->dir = snpu_directory_new();
@@ -266,6 +269,7 @@ fail:
 	free(m->port_state);
 	pthread_mutex_destroy(&m->list_lock);
 	pthread_mutex_destroy(&m->aside_lock);
+	pthread_mutex_destroy(&m->mem_lock);
 	free(m);
 	return NULL;
 }
@@ -292,5 +296,6 @@ void snpu_machine_destroy(struct snpu_machine *m)
 	free(m->port_state);
 	pthread_mutex_destroy(&m->list_lock);
 	pthread_mutex_destroy(&m->aside_lock);
+	pthread_mutex_destroy(&m->mem_lock);
 	free(m);
 }

@@ -90,6 +90,9 @@ static unsigned int pte_load(struct snpu_npu *n, uint64_t table, unsigned int id
 
 	if (table > n->hbm_size - SNPU_PT_BYTES)
 		return SNPU_ERR_PTE;
+	/* reading a hole fills it */
+	if (!snpu_mem_ok(n, off, sizeof(*pte)))
+		return SNPU_ERR_NOMEM;
 	if (snpu_load(&n->poisoned) && snpu_ras_hit(n, off))
 		return SNPU_ERR_POISON;
 	/* acquire: a table linked here was filled before the link was stored */
@@ -281,6 +284,8 @@ unsigned int snpu_mmu_resolve(struct snpu_queue *q, uint64_t va, uint64_t len, b
 	default:
 		break;
 	}
+	if (!snpu_mem_ok(n, hit->addr, hit->run))
+		return SNPU_ERR_NOMEM;
 	if (snpu_load(&n->poisoned))
 		return snpu_ras_check(n, hit->addr, len, write, &hit->run);
 	return SNPU_ERR_NONE;

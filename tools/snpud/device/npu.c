@@ -99,7 +99,7 @@ struct snpu_npu *snpu_npu_create(struct snpu_machine *m, unsigned int index, cha
 	n->cfg = calloc(1, SNPU_CFG_BYTES);
 	n->msix = calloc(1, SNPU_BAR_MSIX_SIZE);
 	if (!n->queues || !n->ctxs || !n->epochs || !n->cfg || !n->msix ||
-	    (m->plog && snpu_semgen_init(n))) {
+	    (m->plog && snpu_semgen_init(n)) || snpu_mem_init(n)) {
 		snprintf(err, err_len, "out of memory");
 		goto fail;
 	}
@@ -123,6 +123,7 @@ void snpu_npu_destroy(struct snpu_npu *n)
 	if (n->db_fd >= 0)
 		close(n->db_fd);
 	snpu_semgen_fini(n);
+	free(n->marks);
 	free(n->queues);
 	free(n->ctxs);
 	free(n->epochs);
@@ -193,6 +194,12 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus)
 	snpu_add(&n->bus_gen, 1);
 	pthread_mutex_unlock(&n->bus_lock);
 	snpu_quiesce(n->m);
+	/* nobody reaches it any more: neither the next client nor the budget is to find it */
+	if (!bus) {
+		snpu_mem_scrub(n, 0, n->bar2_size);
+		(void)fallocate(n->hbm_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				(off_t)n->bar2_size);
+	}
 	pthread_mutex_unlock(&n->lock);
 }
 

@@ -64,6 +64,9 @@ struct snpu_bus {
  * @delays: seed: workers pause at random between queues, for tests; 0: they do not
  * @plog: packet log or NULL; must outlive the machine
  * @plane: virtual time, fed by @plog, or NULL; the machine starts and stops it
+ * @memory: bytes that HBM of all NPUs, and scratch memory, may take of the computer; what needs more
+ *	is refused. 0: no limit
+ * @memory_left: bytes that the computer still has, asked before more is taken; or NULL
  */
 struct snpu_machine_opts {
 	const struct snpu_profile *profile;
@@ -73,6 +76,8 @@ struct snpu_machine_opts {
 	unsigned int delays;
 	struct snpu_plog *plog;
 	struct snpu_plane *plane;
+	uint64_t memory;
+	uint64_t (*memory_left)(void);
 };
 
 /**
@@ -95,6 +100,20 @@ const struct snpu_profile *snpu_machine_profile(const struct snpu_machine *m);
 
 /** snpu_machine_fabric() - links and switches, of the whole machine of the profile */
 struct snpu_fabric *snpu_machine_fabric(const struct snpu_machine *m);
+
+/**
+ * struct snpu_machine_memory - what the machine takes of the computer's memory
+ * @limit: the budget, 0: none
+ * @hbm: HBM that exists, of all NPUs
+ * @scratch: of the engines
+ * @refused: accesses that found no room, counted at most once a millisecond and NPU
+ */
+struct snpu_machine_memory {
+	uint64_t limit, hbm, scratch, refused;
+};
+
+/** snpu_machine_get_memory() - count it */
+void snpu_machine_get_memory(struct snpu_machine *m, struct snpu_machine_memory *mem);
 
 /** snpu_machine_npu() - NPU number @i, counted from 0 in this process, or NULL */
 struct snpu_npu *snpu_machine_npu(struct snpu_machine *m, unsigned int i);

@@ -12,8 +12,8 @@
  *	RCU-like section: odd while the worker may hold pointers that came out of page tables,
  *	export slots, queue lists or the bus. Who takes such a thing away hides it, then
  *	calls snpu_quiesce(), which waits until every worker has left, or passed a checkpoint of,
- *	the section it was in. A worker in a section takes only @ev_lock, @ras_lock and the bus's
- *	own locks, and waits for no one else. The threads of aside.c, which wait for clients, have
+ *	the section it was in. A worker in a section takes only @ev_lock, @ras_lock, @mem_lock and
+ *	the bus's own locks, and waits for no one else. The threads of aside.c, which wait for clients, have
  *	sections too, and leave them meanwhile.
  * npu->lock
  *	One admin command, register write or reset at a time; never taken by workers.
@@ -230,6 +230,11 @@ struct snpu_npu {
 
 	uint32_t *gen_huge, *gen_page;	/* see semgen.c; NULL: nothing is logged */
 
+	uint8_t *marks;			/* see memory.c; NULL: no budget */
+	int64_t credit;
+	uint64_t refused_at;		/* mem_lock */
+	uint64_t mem_refused;		/* written under mem_lock */
+
 	uint8_t *cfg;			/* SNPU_CFG_BYTES */
 	uint8_t *msix;			/* SNPU_BAR_MSIX_SIZE */
 	bool msix_shown;		/* config space has an MSI-X capability */
@@ -292,6 +297,12 @@ struct snpu_machine {
 	uint32_t wake_seq;		/* its futex; every kick counts */
 	unsigned int rr;		/* leader: where the next scan starts */
 	uint64_t spin_ns;		/* leader: how long to spin without work */
+
+	uint64_t memory;		/* budget of memory.c, 0: none */
+	uint64_t (*memory_left)(void);	/* or NULL */
+	uint64_t mem_used;		/* when it was counted last */
+	int64_t scratch;		/* of all engines */
+	pthread_mutex_t mem_lock;	/* who counts; a leaf */
 
 	pthread_mutex_t aside_lock;	/* who makes a thread */
 	uint32_t asides;		/* how many there are */
@@ -405,6 +416,25 @@ int snpu_directory_lookup(struct snpu_directory *d, const char *name, uint32_t *
 int snpu_directory_remove(struct snpu_directory *d, const char *name, uint32_t node);
 /* Names of one segment, or with SNPU_DIR_ALL of all segments of an NPU */
 void snpu_directory_drop(struct snpu_directory *d, uint32_t node, uint32_t seg);
+
+/* memory.c */
+int snpu_mem_init(struct snpu_npu *n);
+bool snpu_mem_touch(struct snpu_npu *n, uint64_t off, uint64_t len);
+/* the range has become a hole, or is about to */
+void snpu_mem_scrub(struct snpu_npu *n, uint64_t off, uint64_t len);
+/* for engines: scratch grows by @bytes, to @all; false: there is no room */
+bool snpu_mem_scratch(void *m, int64_t bytes, int64_t all);
+
+/* May the device access this HBM, though a page may come into being by it? @len: 1 .. 2 MiB */
+static inline bool snpu_mem_ok(struct snpu_npu *n, uint64_t off, uint64_t len)
+{
+	const uint8_t *marks = n->marks;
+
+	if (!marks || (snpu_load(&marks[off >> SNPU_HUGE_SHIFT]) &
+		       snpu_load(&marks[(off + len - 1) >> SNPU_HUGE_SHIFT])))
+		return true;
+	return snpu_mem_touch(n, off, len);
+}
 
 /* ras.c */
 unsigned int snpu_ras_check(struct snpu_npu *n, uint64_t off, uint64_t len, bool write,

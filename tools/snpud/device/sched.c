@@ -519,6 +519,8 @@ int snpu_sched_start(struct snpu_machine *m, unsigned int workers, char *err, si
 		w->rnd = 0x9e3779b97f4a7c15ull * (m->delays + i + 1);
 		w->engine = snpu_engine_create();
 		w->engine_nested = snpu_engine_create();
+		snpu_engine_account(w->engine, snpu_mem_scratch, m);
+		snpu_engine_account(w->engine_nested, snpu_mem_scratch, m);
 		if (m->plog)
 			w->plog = snpu_plog_buf_new(m->plog);
 		if (!w->engine || !w->engine_nested || (m->plog && !w->plog))

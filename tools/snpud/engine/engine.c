@@ -23,11 +23,40 @@ struct snpu_engine {
 		uint64_t bytes;
 	} scratch[SNPU_NUM_SCRATCH];
 	struct snpu_gemm *gemm;
+	snpu_scratch_fn account;
+	void *account_ctx;
+	int64_t scratch_all;
+	bool no_room;		/* the packet in hand needed more scratch than there is */
 };
 
 struct snpu_engine *snpu_engine_create(void)
 {
 	return calloc(1, sizeof(struct snpu_engine));
+}
+
+void snpu_engine_account(struct snpu_engine *e, snpu_scratch_fn fn, void *ctx)
+{
+	if (!e)
+		return;
+	e->account = fn;
+	e->account_ctx = ctx;
+}
+
+/* Shrinking always succeeds */
+static bool account(struct snpu_engine *e, int64_t bytes)
+{
+	if (e->account && bytes && !e->account(e->account_ctx, bytes, e->scratch_all + bytes))
+		return false;
+	e->scratch_all += bytes;
+	return true;
+}
+
+static void scratch_free(struct snpu_engine *e, unsigned int slot)
+{
+	free(e->scratch[slot].ptr);
+	(void)account(e, -(int64_t)e->scratch[slot].bytes);
+	e->scratch[slot].ptr = NULL;
+	e->scratch[slot].bytes = 0;
 }
 
 void snpu_engine_destroy(struct snpu_engine *e)
@@ -37,7 +66,7 @@ void snpu_engine_destroy(struct snpu_engine *e)
 	if (!e)
 		return;
 	for (i = 0; i < SNPU_NUM_SCRATCH; i++)
-		free(e->scratch[i].ptr);
+		scratch_free(e, i);
 	snpu_gemm_destroy(e->gemm);
 	free(e);
 }
@@ -55,9 +84,13 @@ void *snpu_scratch(struct snpu_engine *e, unsigned int slot, uint64_t bytes)
 	uint64_t size = (bytes + 4095) & ~4095ull;
 
 	if (e->scratch[slot].bytes < size) {
-		free(e->scratch[slot].ptr);
-		e->scratch[slot].bytes = 0;
-		e->scratch[slot].ptr = aligned_alloc(4096, size);
+		scratch_free(e, slot);
+		if (account(e, (int64_t)size)) {
+			e->scratch[slot].ptr = aligned_alloc(4096, size);
+			if (!e->scratch[slot].ptr)
+				(void)account(e, -(int64_t)size);
+		}
+		e->no_room |= !e->scratch[slot].ptr;
 		if (!e->scratch[slot].ptr)
 			return NULL;
 		e->scratch[slot].bytes = size;
@@ -72,10 +105,17 @@ static void scratch_trim(struct snpu_engine *e)
 	for (i = 0; i < SNPU_NUM_SCRATCH; i++) {
 		if (e->scratch[i].bytes <= SCRATCH_KEEP)
 			continue;
-		free(e->scratch[i].ptr);
-		e->scratch[i].ptr = NULL;
-		e->scratch[i].bytes = 0;
+		scratch_free(e, i);
 	}
+}
+
+/* A missing scratch buffer is an internal error to the ops */
+static int whose_fault(struct snpu_engine *e, int err)
+{
+	if (err == SNPU_ERR_INTERNAL && e->no_room)
+		err = SNPU_ERR_NOMEM;
+	e->no_room = false;
+	return err;
 }
 
 /* One piece through the slow path */
@@ -311,7 +351,7 @@ int snpu_engine_list(struct snpu_engine *e, const union snpu_pkt *p, const struc
 		     void *ctx, struct snpu_fault *fault, const uint64_t **list)
 {
 	struct snpu_exec x = { .e = e, .ops = ops, .ctx = ctx };
-	int err = snpu_multi_list(&x, p, list);
+	int err = whose_fault(e, snpu_multi_list(&x, p, list));
 
 	*fault = (struct snpu_fault){ 0 };
 	if (err) {
@@ -330,7 +370,7 @@ int snpu_engine_exec(struct snpu_engine *e, const union snpu_pkt *p, const struc
 
 	/* nearest even, with subnormals, whatever a library has set in this thread */
 	_mm_setcsr(_MM_MASK_MASK);
-	err = dispatch(&x, p);
+	err = whose_fault(e, dispatch(&x, p));
 	_mm_setcsr(mxcsr);
 	scratch_trim(e);
 	*fault = (struct snpu_fault){ 0 };

@@ -72,6 +72,19 @@ struct snpu_engine *snpu_engine_create(void);
 void snpu_engine_destroy(struct snpu_engine *e);
 
 /**
+ * snpu_scratch_fn - scratch memory of an engine is about to grow, or has shrunk
+ * @ctx: context
+ * @bytes: by how much
+ * @all: what the engine has then
+ *
+ * Return: false: it must not grow; the packet fails with SNPU_ERR_NOMEM.
+ */
+typedef bool (*snpu_scratch_fn)(void *ctx, int64_t bytes, int64_t all);
+
+/** snpu_engine_account() - ask @fn for scratch memory from now on; @e may be NULL */
+void snpu_engine_account(struct snpu_engine *e, snpu_scratch_fn fn, void *ctx);
+
+/**
  * snpu_pkt_check() - check every field of a packet, of any op
  * @p: a private copy of the packet
  *
