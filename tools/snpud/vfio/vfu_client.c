@@ -118,7 +118,7 @@ static int serve_request(struct snpu_vfuc *c, const struct snpu_vfu_hdr *cmd, co
 }
 
 /* Receives one message, whichever it is */
-static int recv_one(struct snpu_vfuc *c)
+static int recv_one(struct snpu_vfuc *c, struct snpu_vfu_limit *lim)
 {
 	struct snpu_vfu_fds fds;
 	struct snpu_vfu_hdr h;
@@ -126,7 +126,7 @@ static int recv_one(struct snpu_vfuc *c)
 	bool mine;
 	int ret;
 
-	ret = snpu_vfu_recv_hdr(c->sock, &h, &fds);
+	ret = snpu_vfu_recv_hdr(c->sock, &h, &fds, lim);
 	if (ret <= 0)
 		return die(c, ret == -ETIMEDOUT || ret == -EPROTO ? ret : -ENOTCONN);
 	if (h.size < sizeof(h) || h.size > SNPU_VFU_MAX_MSG || fds.err == -E2BIG ||
@@ -143,7 +143,7 @@ static int recv_one(struct snpu_vfuc *c)
 		uint8_t *in = malloc(len + 1);
 
 		snpu_vfu_fds_close(&fds);
-		ret = in ? snpu_vfu_recv_all(c->sock, in, len) : -ENOMEM;
+		ret = in ? snpu_vfu_recv_all(c->sock, in, len, lim) : -ENOMEM;
 		ret = ret ? die(c, ret) : serve_request(c, &h, in, len);
 		free(in);
 		return ret;
@@ -153,7 +153,7 @@ static int recv_one(struct snpu_vfuc *c)
 	pthread_mutex_lock(&c->rx_lock);
 	mine = c->wait && !c->done && h.id == c->next_id;
 	pthread_mutex_unlock(&c->rx_lock);
-	ret = mine ? snpu_vfu_recv_all(c->sock, c->data, len) : -EPROTO;
+	ret = mine ? snpu_vfu_recv_all(c->sock, c->data, len, lim) : -EPROTO;
 	if (ret) {
 		snpu_vfu_fds_close(&fds);
 		return die(c, ret);
@@ -169,8 +169,12 @@ static int recv_one(struct snpu_vfuc *c)
 
 static void *rx_main(void *arg)
 {
-	while (!recv_one(arg))
-		;
+	struct snpu_vfuc *c = arg;
+	struct snpu_vfu_limit lim;
+
+	do
+		lim = (struct snpu_vfu_limit){ .ms = c->cfg.timeout_ms };
+	while (!recv_one(c, &lim));
 	return NULL;
 }
 
@@ -180,8 +184,10 @@ static int wait_reply(struct snpu_vfuc *c)
 	int ret = 0;
 
 	if (!c->threaded) {
+		struct snpu_vfu_limit lim = { .end = snpu_vfu_now_ms() + c->cfg.timeout_ms };
+
 		while (!c->done && !ret)
-			ret = recv_one(c);
+			ret = recv_one(c, &lim);
 		return ret;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
@@ -347,8 +353,6 @@ int snpu_vfuc_connect(const char *path, const struct snpu_vfuc_cfg *cfg, struct 
 		/* waits for ever for what the server may ask */
 		ret = -pthread_create(&c->thread, NULL, rx_main, c);
 		c->threaded = !ret;
-	} else if (!ret) {
-		ret = snpu_vfu_recv_timeout(c->sock, c->cfg.timeout_ms);
 	}
 	if (!ret)
 		ret = negotiate(c);

@@ -45,7 +45,6 @@ static int cmd_version(struct snpu_vfu_dev *d, struct vfu_req *q, struct vfu_rep
 	}
 	d->versioned = true;
 	vfu_dma_begin(d, d->peer.max_xfer);
-	snpu_vfu_recv_timeout(d->sock, 0);
 	pthread_mutex_lock(&d->lock);
 	d->connected = true;
 	pthread_mutex_unlock(&d->lock);

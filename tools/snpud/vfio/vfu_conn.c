@@ -133,16 +133,22 @@ static int check_hdr(struct snpu_vfu_dev *d, const struct snpu_vfu_hdr *h)
 static int one_message(struct snpu_vfu_dev *d)
 {
 	struct vfu_reply r = { .fd = -1 };
+	struct snpu_vfu_limit lim = {
+		.end = d->versioned ? 0 : d->version_end,
+		.ms = d->srv->cfg.message_timeout_ms,
+	};
 	struct vfu_req q;
 	uint8_t *data;
 	int ret;
 
-	ret = snpu_vfu_recv_hdr(d->sock, &q.hdr, &q.fds);
+	ret = snpu_vfu_recv_hdr(d->sock, &q.hdr, &q.fds, &lim);
 	if (!ret || ret == -ECONNRESET)
 		return VFU_CLOSE;
 	if (ret < 0) {
+		if (ret == -ETIMEDOUT && !d->versioned)
+			return closing(d, "no VERSION within %u ms", lim.ms);
 		if (ret == -ETIMEDOUT)
-			return closing(d, "no VERSION within %u ms", VFU_VERSION_TIMEOUT_MS);
+			return closing(d, "a message is not complete after %u ms", lim.ms);
 		return closing(d, "receiving a header: %s", strerror(-ret));
 	}
 	ret = check_hdr(d, &q.hdr);
@@ -155,7 +161,7 @@ static int one_message(struct snpu_vfu_dev *d)
 		goto out;
 	}
 	q.data = data;
-	ret = snpu_vfu_recv_all(d->sock, data, q.len);
+	ret = snpu_vfu_recv_all(d->sock, data, q.len, &lim);
 	if (ret) {
 		ret = closing(d, "message %u (%s): the last of its %u bytes do not come: %s",
 			      q.hdr.id, vfu_cmd_name(q.hdr.cmd), q.hdr.size, strerror(-ret));
@@ -215,8 +221,8 @@ static void serve(struct snpu_vfu_dev *d)
 	d->tx_open = true;
 	pthread_mutex_unlock(&d->tx_lock);
 
-	/* who says nothing at all must not keep others out for ever */
-	snpu_vfu_recv_timeout(d->sock, VFU_VERSION_TIMEOUT_MS);
+	/* a client that says nothing, or a byte now and then, must not keep others out for ever */
+	d->version_end = snpu_vfu_now_ms() + d->srv->cfg.message_timeout_ms;
 	while (!one_message(d))
 		;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -132,7 +133,37 @@ static void take_fds(struct msghdr *m, struct snpu_vfu_fds *fds)
 		snpu_vfu_fds_close(fds);
 }
 
-int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *fds)
+/*
+ * recvmsg() within the limit of a message of which @begun says whether a byte has come. SO_RCVTIMEO
+ * would count anew for each piece, and a peer that sends a byte now and then would hold the
+ * connection for hours.
+ */
+static ssize_t recv_within(int sock, struct msghdr *m, struct snpu_vfu_limit *lim, bool begun)
+{
+	for (;;) {
+		struct pollfd p = { .fd = sock, .events = POLLIN };
+		uint64_t now;
+		ssize_t k;
+
+		if (lim && !lim->end && begun)
+			lim->end = snpu_vfu_now_ms() + lim->ms;
+		k = recvmsg(sock, m, MSG_CMSG_CLOEXEC | (lim && lim->end ? MSG_DONTWAIT : 0));
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k >= 0 || errno != EAGAIN || !lim || !lim->end)
+			return k;
+		now = snpu_vfu_now_ms();
+		if (now >= lim->end) {
+			errno = EAGAIN;
+			return -1;
+		}
+		if (poll(&p, 1, (int)(lim->end - now)) < 0 && errno != EINTR)
+			return -1;
+	}
+}
+
+int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *fds,
+		      struct snpu_vfu_limit *lim)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int) * CTL_FDS)];
@@ -154,10 +185,8 @@ int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *f
 			.msg_control = ctl.buf,
 			.msg_controllen = sizeof(ctl.buf),
 		};
-		ssize_t k = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+		ssize_t k = recv_within(sock, &m, lim, got);
 
-		if (k < 0 && errno == EINTR)
-			continue;
 		if (k <= 0) {
 			int ret = -errno;
 
@@ -174,15 +203,15 @@ int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *f
 	return 1;
 }
 
-int snpu_vfu_recv_all(int sock, void *buf, size_t len)
+int snpu_vfu_recv_all(int sock, void *buf, size_t len, struct snpu_vfu_limit *lim)
 {
 	char *b = buf;
 
 	while (len) {
-		ssize_t k = recv(sock, b, len, 0);
+		struct iovec v = { .iov_base = b, .iov_len = len };
+		struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+		ssize_t k = recv_within(sock, &m, lim, true);
 
-		if (k < 0 && errno == EINTR)
-			continue;
 		if (k < 0)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		if (!k)

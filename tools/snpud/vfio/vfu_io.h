@@ -42,22 +42,38 @@ int snpu_vfu_send(int sock, const struct iovec *iov, unsigned int n, const int *
 		  unsigned int nfds, unsigned int timeout_ms);
 
 /**
+ * struct snpu_vfu_limit - how long one message may take, from the first byte to the last
+ * @end: snpu_vfu_now_ms() at which it must be there; 0: none yet, its first byte may take any time
+ * @ms: @end is set to so much after its first byte, unless it is set
+ */
+struct snpu_vfu_limit {
+	uint64_t end;
+	unsigned int ms;
+};
+
+/**
  * snpu_vfu_recv_hdr() - receive a header and the descriptors that come with it
  * @sock: socket
  * @hdr: the header; not checked
  * @fds: the descriptors, owned by the caller; initialised whatever is returned
+ * @lim: of the message, whatever pieces it comes in; NULL: only snpu_vfu_recv_timeout() counts
  *
  * Return: 1; 0 if the peer has closed between two messages; -EPROTO if it has closed within the
- * header, or another negative errno.
+ * header; -ETIMEDOUT; another negative errno.
  */
-int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *fds);
+int snpu_vfu_recv_hdr(int sock, struct snpu_vfu_hdr *hdr, struct snpu_vfu_fds *fds,
+		      struct snpu_vfu_limit *lim);
 
 /**
  * snpu_vfu_recv_all() - receive exactly @len bytes
+ * @sock: socket
+ * @buf: receives them
+ * @len: bytes
+ * @lim: as for the header they belong to
  *
  * Return: 0; -EPROTO if the peer closes before; -ETIMEDOUT; another negative errno.
  */
-int snpu_vfu_recv_all(int sock, void *buf, size_t len);
+int snpu_vfu_recv_all(int sock, void *buf, size_t len, struct snpu_vfu_limit *lim);
 
 /**
  * snpu_vfu_recv_timeout() - limit each wait for data, in ms, 0: none. Return: 0 or a negative

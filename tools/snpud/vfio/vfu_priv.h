@@ -21,7 +21,7 @@
 #include "vfu_table.h"
 
 #define VFU_DEF_TIMEOUT_MS	2000u
-#define VFU_VERSION_TIMEOUT_MS	5000u
+#define VFU_DEF_MESSAGE_MS	5000u
 #define VFU_DEF_MAPS		(1u << 20)
 #define VFU_DEF_FILES		64u
 #define VFU_DEF_BYTES		(1ull << 44)
@@ -76,6 +76,7 @@ struct snpu_vfu_dev {
 	bool req_irq;
 
 	int listen;
+	unsigned int refused;	/* clients since the last one that was not; accepting thread only */
 	dev_t sock_dev;
 	ino_t sock_ino;
 
@@ -93,6 +94,7 @@ struct snpu_vfu_dev {
 	struct vfu_buf rx, out;
 	struct snpu_vfu_caps peer;
 	bool versioned;
+	uint64_t version_end;	/* snpu_vfu_now_ms() until which VERSION must be there */
 	unsigned int complaints;
 
 	struct vfu_table table;

@@ -56,6 +56,7 @@ static void admit(struct snpu_vfu_dev *d, int fd)
 		d->joinable = false;
 		d->closing = false;
 		d->sock = fd;
+		d->refused = 0;
 		ret = vfu_conn_start(d);
 		if (ret) {
 			d->sock = -1;
@@ -69,7 +70,11 @@ static void admit(struct snpu_vfu_dev *d, int fd)
 	pthread_mutex_unlock(&d->lock);
 
 	if (why) {
-		vfu_log(d->srv, SNPU_VFU_LOG_WARN, "%s: client refused: %s", d->name, why);
+		/* a loop of connect() must not fill the disk */
+		if (d->refused <= VFU_LOG_LIMIT)
+			vfu_log(d->srv, SNPU_VFU_LOG_WARN, "%s: client refused: %s%s", d->name, why,
+				d->refused == VFU_LOG_LIMIT ? "; more of them are not logged" : "");
+		d->refused++;
 		close(fd);
 	}
 }
@@ -146,6 +151,8 @@ int snpu_vfu_server_create(const struct snpu_vfu_server_cfg *cfg, struct snpu_vf
 		s->cfg = *cfg;
 	if (!s->cfg.dma_timeout_ms)
 		s->cfg.dma_timeout_ms = VFU_DEF_TIMEOUT_MS;
+	if (!s->cfg.message_timeout_ms)
+		s->cfg.message_timeout_ms = VFU_DEF_MESSAGE_MS;
 	if (!s->cfg.max_dma_maps)
 		s->cfg.max_dma_maps = VFU_DEF_MAPS;
 	if (!s->cfg.dma_files)

@@ -108,6 +108,8 @@ struct snpu_vfu_region {
  * @log_ctx: its first argument
  * @dma_timeout_ms: longest wait for a reply of the client, 0: 2000. Stay well below the 5000 ms
  *	after which QEMU gives up on a server
+ * @message_timeout_ms: a message of the client must be complete so long after its first byte, and
+ *	VERSION so long after it connected, 0: 5000
  * @max_dma_maps: DMA regions of one client at a time, 0: 1048576. A client that names its own limit
  *	is told no more than that
  * @dma_files: mappings of files that each client can have, 0: 64. Regions of one file have one in
@@ -120,6 +122,7 @@ struct snpu_vfu_server_cfg {
 	snpu_vfu_log_fn log;
 	void *log_ctx;
 	unsigned int dma_timeout_ms;
+	unsigned int message_timeout_ms;
 	unsigned int max_dma_maps;
 	unsigned int dma_files;
 	unsigned int dma_file_pool;

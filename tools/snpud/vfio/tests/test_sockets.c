@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -246,6 +247,57 @@ static void many_devices(void)
 	}
 }
 
+/* Whether the server closes while @len bytes of a message are sent one by one */
+static bool closed_within(int fd, const void *msg, size_t len)
+{
+	const uint8_t *b = msg;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+		if (send(fd, b + i, 1, MSG_NOSIGNAL) != 1)
+			return true;
+		if (poll(&p, 1, 60) > 0)
+			return p.revents & (POLLHUP | POLLRDHUP);
+		/* others are served meanwhile */
+		still_serves();
+	}
+	return false;
+}
+
+/* A message has one deadline, in however many pieces it comes: with one for each piece these would
+ * have 40 and more of them
+ */
+static void one_byte_now_and_then(void)
+{
+	const struct snpu_vfu_server_cfg cfg = { .message_timeout_ms = 600 };
+	struct {
+		struct snpu_vfu_hdr h;
+		uint8_t data[32];
+	} m = { .h = { .cmd = SNPU_VFU_CMD_VERSION, .size = sizeof(m) } };
+	struct snpu_vfu_server *s;
+	struct toy t;
+	int fd;
+
+	NEED(!snpu_vfu_server_create(&cfg, &s) && !toy_add(s, &t, "slow"));
+	fd = raw_connect(t.path);
+	CHECK(closed_within(fd, &m, sizeof(m)));
+	close(fd);
+	fd = raw_hello(t.path);
+	m.h.cmd = SNPU_VFU_CMD_REGION_WRITE;
+	CHECK(closed_within(fd, &m, sizeof(m)));
+	close(fd);
+	/* no limit on how long a client says nothing */
+	fd = raw_hello(t.path);
+	CHECK_EQ(poll(&(struct pollfd){ .fd = fd, .events = POLLIN | POLLRDHUP }, 1, 900), 0);
+	CHECK_EQ(raw_call(fd, SNPU_VFU_CMD_GET_INFO, &(struct snpu_vfu_info){ .argsz = 16 }, 16, NULL,
+			  0, NULL, 0, NULL), 16);
+	close(fd);
+	snpu_vfu_server_destroy(s);
+	toy_free(&t);
+}
+
 int main(void)
 {
 	unsigned int fds;
@@ -258,6 +310,7 @@ int main(void)
 	NEED(srv && !toy_add(srv, &toy, "toy"));
 	RUN(second_client);
 	RUN(come_and_go);
+	RUN(one_byte_now_and_then);
 	RUN(sockets);
 	RUN(bad_config);
 	RUN(many_devices);

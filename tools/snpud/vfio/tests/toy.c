@@ -395,7 +395,7 @@ int raw_recv(int fd, struct snpu_vfu_hdr *h, void *data, size_t max, int *got_fd
 	size_t len;
 	int ret;
 
-	ret = snpu_vfu_recv_hdr(fd, h, &fds);
+	ret = snpu_vfu_recv_hdr(fd, h, &fds, NULL);
 	if (ret <= 0)
 		return ret == -ETIMEDOUT ? RAW_SILENT : RAW_CLOSED;
 	if (got_fd)
@@ -404,7 +404,7 @@ int raw_recv(int fd, struct snpu_vfu_hdr *h, void *data, size_t max, int *got_fd
 		snpu_vfu_fds_close(&fds);
 	len = h->size - sizeof(*h);
 	buf = malloc(len + 1);
-	ret = snpu_vfu_recv_all(fd, buf, len);
+	ret = snpu_vfu_recv_all(fd, buf, len, NULL);
 	if (!ret && max)
 		memcpy(data, buf, len < max ? len : max);
 	free(buf);
