@@ -20,17 +20,35 @@ struct entry {
 };
 
 struct snpu_directory {
+	unsigned int max_names;	/* of one NPU */
 	pthread_mutex_t lock;	/* everything below */
+	unsigned int *names;	/* [npus] how many each has */
+	uint32_t first_node;
 	struct entry *bucket[BUCKETS];
 };
 
-struct snpu_directory *snpu_directory_new(void)
+struct snpu_directory *snpu_directory_new(unsigned int npus, uint32_t first_node,
+					  unsigned int max_names)
 {
 	struct snpu_directory *d = calloc(1, sizeof(*d));
 
-	if (d)
-		pthread_mutex_init(&d->lock, NULL);
+	if (!d)
+		return NULL;
+	d->names = calloc(npus, sizeof(*d->names));
+	if (!d->names) {
+		free(d);
+		return NULL;
+	}
+	d->first_node = first_node;
+	d->max_names = max_names;
+	pthread_mutex_init(&d->lock, NULL);
 	return d;
+}
+
+/* How many names the NPU has */
+static unsigned int *count(struct snpu_directory *d, uint32_t node)
+{
+	return &d->names[node - d->first_node];
 }
 
 void snpu_directory_free(struct snpu_directory *d)
@@ -47,6 +65,7 @@ void snpu_directory_free(struct snpu_directory *d)
 			free(e);
 		}
 	pthread_mutex_destroy(&d->lock);
+	free(d->names);
 	free(d);
 }
 
@@ -92,8 +111,11 @@ int snpu_directory_publish(struct snpu_directory *d, const char *name, uint32_t 
 	at = find(d, name);
 	if (*at) {
 		ret = -EEXIST;
+	} else if (*count(d, node) >= d->max_names) {
+		ret = -ENOSPC;
 	} else {
 		*at = e;
+		++*count(d, node);
 		e = NULL;
 	}
 	pthread_mutex_unlock(&d->lock);
@@ -127,8 +149,10 @@ int snpu_directory_remove(struct snpu_directory *d, const char *name, uint32_t n
 		ret = -ENOENT;
 	else if (e->node != node)
 		ret = -EACCES;
-	else
+	if (!ret) {
 		*at = e->next;
+		--*count(d, node);
+	}
 	pthread_mutex_unlock(&d->lock);
 	if (!ret)
 		free(e);
@@ -151,6 +175,7 @@ void snpu_directory_drop(struct snpu_directory *d, uint32_t node, uint32_t seg)
 				continue;
 			}
 			*at = e->next;
+			--*count(d, node);
 			free(e);
 		}
 	}

@@ -137,13 +137,12 @@ static void plane_answered(void *ctx, uint32_t node, uint32_t queue)
 
 	if (!n || queue >= n->num_queues)
 		return;
-	pthread_mutex_lock(&n->lock);
-	q = n->queues[queue];
+	/* not n->lock: a long command of its guest must not hold up virtual time */
 	pthread_mutex_lock(&n->bus_lock);
+	q = snpu_load_acq(&n->queues[queue]);
 	if (q)
 		snpu_npu_irq(n, q->vector);
 	pthread_mutex_unlock(&n->bus_lock);
-	pthread_mutex_unlock(&n->lock);
 }
 
 /* A link is another one now: the timing plane, the NPU at its end, and who waits behind it look */
@@ -227,7 +226,9 @@ struct snpu_machine *snpu_machine_create(const struct snpu_machine_opts *opts, c
 	pthread_mutex_init(&m->mem_lock, NULL);
 	m->npu = calloc(m->npus, sizeof(*m->npu));
 	m->list = calloc(1, sizeof(*m->list));
-	m->dir = snpu_directory_new();
+	/* one for each segment is usual: a flood of names must not fill memory and buckets */
+	m->dir = snpu_directory_new(m->npus, m->first_node,
+				    (unsigned int)snpu_fig_u64(&m->profile->device.segments));
 	if (!m->npu || !m->list || !m->dir) {
 		snprintf(err, err_len, "out of memory");
 		goto fail;

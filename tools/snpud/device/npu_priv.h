@@ -210,7 +210,9 @@ struct snpu_npu {
 	pthread_mutex_t bus_lock;
 	uint32_t status;
 	uint64_t admin_addr;
-	struct snpu_queue **queues;	/* [num_queues]; written under lock */
+	struct snpu_queue **queues;	/* [num_queues]; written under lock; freed ones under
+					 * bus_lock too, and not before sections have ended
+					 */
 	struct snpu_ctx **ctxs;		/* [num_ctx]; lock */
 	uint32_t *epochs;		/* [num_queues]; lock */
 	struct snpu_export *exports;	/* allocated at first use, then stays */
@@ -403,11 +405,13 @@ int snpu_fabric_query(struct snpu_npu *n, uint32_t node, uint32_t seg, const uin
 struct snpu_directory;
 #define SNPU_DIR_ALL	0xffffffffu
 
-struct snpu_directory *snpu_directory_new(void);
+/* @max_names: of one NPU */
+struct snpu_directory *snpu_directory_new(unsigned int npus, uint32_t first_node,
+					  unsigned int max_names);
 void snpu_directory_free(struct snpu_directory *d);
 /* 1 .. 55 printable characters without blanks, then NUL bytes to the end */
 bool snpu_directory_name_ok(const char *name);
-/* 0, -EEXIST, -ENOMEM; @name is ok */
+/* 0, -EEXIST, -ENOMEM, -ENOSPC: the NPU has all the names it may have; @name is ok */
 int snpu_directory_publish(struct snpu_directory *d, const char *name, uint32_t node, uint32_t seg);
 /* 0 or -ENOENT */
 int snpu_directory_lookup(struct snpu_directory *d, const char *name, uint32_t *node,

@@ -240,9 +240,9 @@ int snpu_queue_destroy(struct snpu_npu *n, uint32_t id, unsigned int error)
 	if (error && !q->error)
 		snpu_store(&q->cpl->error, error);
 	snpu_store_rel(&q->cpl->state, SNPU_QSTATE_STOPPED);
-	pthread_mutex_unlock(&n->bus_lock);
 	/* the owner word stays taken: nobody runs it any more */
 	snpu_store_rel(&n->queues[id], NULL);
+	pthread_mutex_unlock(&n->bus_lock);
 	snpu_list_del(n->m, q);
 	snpu_store(&n->prio_queues[q->prio], n->prio_queues[q->prio] - 1);
 	q->ctx->queues--;

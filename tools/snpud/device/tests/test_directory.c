@@ -119,6 +119,43 @@ static void test_names(void)
 	end();
 }
 
+/* An NPU has as many names as segments, and keeps no other from having its own */
+static void test_many_names(void)
+{
+	char name[SNPU_DIR_NAME_MAX];
+	unsigned int i;
+
+	start();
+	for (i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "flood-%u", i);
+		CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, name, 3), SNPU_ADM_S_OK);
+	}
+	CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, "one-more", 3), SNPU_ADM_S_NOMEM);
+	CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, "flood-3", 3), SNPU_ADM_S_EXIST);
+	/* the other NPU is not concerned */
+	a.mb->export = (struct snpu_adm_export){
+		.seg = 0, .access = SNPU_SEG_READ, .offset = own, .bytes = 4096, .token = TOKEN,
+	};
+	CHECK_EQ(t_admin(&a, SNPU_ADM_SEG_EXPORT), SNPU_ADM_S_OK);
+	CHECK_EQ(dir(&a, SNPU_ADM_DIR_PUBLISH, "one-more", 0), SNPU_ADM_S_OK);
+	/* a name that goes makes room, in each way in which it can go */
+	CHECK_EQ(dir(&b, SNPU_ADM_DIR_REMOVE, "flood-3", 0), SNPU_ADM_S_OK);
+	CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, "again", 3), SNPU_ADM_S_OK);
+	CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, "too-many", 3), SNPU_ADM_S_NOMEM);
+	b.mb->export.seg = 3;
+	CHECK_EQ(t_admin(&b, SNPU_ADM_SEG_REVOKE), SNPU_ADM_S_OK);
+	CHECK_EQ(seg_export(3, SNPU_SEG_READ, TOKEN), SNPU_ADM_S_OK);
+	for (i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "second-%u", i);
+		CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, name, 3), SNPU_ADM_S_OK);
+	}
+	snpu_npu_reset(b.npu);
+	t_drv_setup(&b);
+	CHECK_EQ(seg_export(3, SNPU_SEG_READ, TOKEN), SNPU_ADM_S_OK);
+	CHECK_EQ(dir(&b, SNPU_ADM_DIR_PUBLISH, "second-0", 3), SNPU_ADM_S_OK);
+	end();
+}
+
 static void put_atomic(struct t_queue *q, unsigned int how, uint64_t addr, uint64_t operand,
 		       uint64_t compare, uint64_t result)
 {
@@ -247,6 +284,7 @@ int main(int argc, char **argv)
 {
 	static const struct t_case cases[] = {
 		{ "names", test_names },
+		{ "many_names", test_many_names },
 		{ "atomic", test_atomic },
 		{ "together", test_together },
 		{ "signal", test_signal },
