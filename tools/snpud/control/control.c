@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Control socket: connections, lines, buffers. One thread, nothing blocks: who sends half a line or
- * reads no answers costs its own connection only.
+ * reads no answers costs its own connection only, and that not for long. What takes a lock that a
+ * guest's command may hold runs in a thread of its own (jobs.c).
  */
 #include "control.h"
 
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "jobs.h"
@@ -21,6 +23,11 @@
 
 /* Answers that a client has not read yet; timing.links of a whole machine takes 2 MB */
 #define MAX_OUT	(4u * 1024 * 1024)
+
+/* Defaults of struct snpu_control_opts */
+#define MESSAGE_MS	5000u
+#define UNREAD_MS	10000u
+#define IDLE_MS		1000u
 
 struct client {
 	int fd;
@@ -31,6 +38,9 @@ struct client {
 	size_t in_len;
 	size_t out_len;
 	size_t out_at;
+	uint64_t in_end;	/* when the request in hand must be whole, 0: none is in hand */
+	uint64_t out_end;	/* when the answers must have been read, 0: there are none */
+	uint64_t used;		/* when something last came or went */
 	char *out;
 	char in[SNPU_CONTROL_MAX_MSG + 1];
 };
@@ -45,6 +55,14 @@ struct snpu_control {
 	struct snpu_jobs *jobs;
 	struct client *client[SNPU_CONTROL_MAX_CLIENTS];
 };
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, char *err,
 				       size_t err_len)
@@ -66,6 +84,12 @@ struct snpu_control *snpu_control_open(const struct snpu_control_opts *opts, cha
 		return NULL;
 	}
 	c->opts = *opts;
+	if (!c->opts.message_ms)
+		c->opts.message_ms = MESSAGE_MS;
+	if (!c->opts.unread_ms)
+		c->opts.unread_ms = UNREAD_MS;
+	if (!c->opts.idle_ms)
+		c->opts.idle_ms = IDLE_MS;
 	c->jobs = snpu_jobs_new(&c->opts);
 	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -115,6 +139,31 @@ void snpu_control_close(struct snpu_control *c)
 	free(c);
 }
 
+#define FULL	"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32002,\"message\":" \
+		"\"Limit reached\",\"data\":{\"what\":\"all connections are at work\"," \
+		"\"allowed\":\"64 connections\"}}}\n"
+
+/* Where a new client goes: it may take the place of one that says nothing */
+static unsigned int free_place(struct snpu_control *c)
+{
+	unsigned int i, idle = SNPU_CONTROL_MAX_CLIENTS;
+	uint64_t before = now_ms() - c->opts.idle_ms;
+
+	for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++) {
+		const struct client *cl = c->client[i];
+
+		if (!cl)
+			return i;
+		if (cl->busy || cl->in_len || cl->out_len || cl->used > before)
+			continue;
+		if (idle == SNPU_CONTROL_MAX_CLIENTS || cl->used < c->client[idle]->used)
+			idle = i;
+	}
+	if (idle < SNPU_CONTROL_MAX_CLIENTS)
+		client_close(c, idle);
+	return idle;
+}
+
 static void accept_one(struct snpu_control *c)
 {
 	struct client *cl;
@@ -136,12 +185,13 @@ static void accept_one(struct snpu_control *c)
 			snpu_log(SNPU_LOG_ERR, "control: accept: %s", strerror(errno));
 		return;
 	}
-	for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS && c->client[i]; i++)
-		;
+	i = free_place(c);
 	cl = i < SNPU_CONTROL_MAX_CLIENTS ? malloc(sizeof(*cl)) : NULL;
 	if (!cl) {
 		snpu_log(SNPU_LOG_ERR, "control: connection refused: %u are open",
 			 SNPU_CONTROL_MAX_CLIENTS);
+		/* a socket that is new has room for it */
+		(void)!send(fd, FULL, sizeof(FULL) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		close(fd);
 		return;
 	}
@@ -153,12 +203,15 @@ static void accept_one(struct snpu_control *c)
 	cl->in_len = 0;
 	cl->out_len = 0;
 	cl->out_at = 0;
+	cl->in_end = 0;
+	cl->out_end = 0;
+	cl->used = now_ms();
 	cl->out = NULL;
 	c->client[i] = cl;
 }
 
 /* 0, or negative: drop the client */
-static int client_send(struct client *cl, const char *text)
+static int client_send(struct snpu_control *c, struct client *cl, const char *text)
 {
 	size_t len = strlen(text);
 	char *out;
@@ -175,6 +228,8 @@ static int client_send(struct client *cl, const char *text)
 	out = realloc(cl->out, cl->out_len + len);
 	if (!out)
 		return -1;
+	if (!cl->out_len)
+		cl->out_end = now_ms() + c->opts.unread_ms;
 	memcpy(out + cl->out_len, text, len);
 	cl->out = out;
 	cl->out_len += len;
@@ -182,7 +237,8 @@ static int client_send(struct client *cl, const char *text)
 }
 
 /* An error that no method gives */
-static int client_refuse(struct client *cl, const char *what, const char *allowed)
+static int client_refuse(struct snpu_control *c, struct client *cl, const char *what,
+			 const char *allowed)
 {
 	char msg[256];
 
@@ -190,7 +246,7 @@ static int client_refuse(struct client *cl, const char *what, const char *allowe
 		 "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":%d,\"message\":"
 		 "\"Invalid Request\",\"data\":{\"what\":\"%s\",\"allowed\":\"%s\"}}}\n",
 		 SNPU_RPC_REQUEST, what, allowed);
-	return client_send(cl, msg);
+	return client_send(c, cl, msg);
 }
 
 static int client_flush(struct client *cl)
@@ -207,6 +263,7 @@ static int client_flush(struct client *cl)
 	}
 	cl->out_at = 0;
 	cl->out_len = 0;
+	cl->out_end = 0;
 	return cl->closing && !cl->busy ? -1 : 0;
 }
 
@@ -225,12 +282,12 @@ static int client_line(struct snpu_control *c, struct client *cl, char *line, si
 	if (io.slow) {
 		ret = snpu_jobs_start(c->jobs, cl->id, line, len, io.fd);
 		cl->busy = !ret;
-		return ret ? client_refuse(cl, "too many slow requests", "64 at a time") : 0;
+		return ret ? client_refuse(c, cl, "too many slow requests", "64 at a time") : 0;
 	}
 	if (io.fd >= 0)
 		close(io.fd);
 	if (rsp)
-		ret = client_send(cl, rsp);
+		ret = client_send(c, cl, rsp);
 	free(rsp);
 	if (io.quit) {
 		snpu_log(SNPU_LOG_INFO, "told to quit through the control socket");
@@ -252,6 +309,11 @@ static int client_lines(struct snpu_control *c, struct client *cl)
 	}
 	memmove(cl->in, cl->in + at, cl->in_len - at);
 	cl->in_len -= at;
+	/* what comes after a whole request is the next one; it counts from its own first byte */
+	if (!cl->in_len || cl->busy)
+		cl->in_end = 0;
+	else if (at || !cl->in_end)
+		cl->in_end = now_ms() + c->opts.message_ms;
 	if (!cl->busy && cl->in_len == SNPU_CONTROL_MAX_MSG) {
 		char allowed[40];
 
@@ -260,7 +322,7 @@ static int client_lines(struct snpu_control *c, struct client *cl)
 		cl->in_len = 0;
 		snprintf(allowed, sizeof(allowed), "%u bytes with the newline",
 			 SNPU_CONTROL_MAX_MSG);
-		return client_refuse(cl, "message too long", allowed);
+		return client_refuse(c, cl, "message too long", allowed);
 	}
 	return 0;
 }
@@ -307,6 +369,7 @@ static int client_read(struct snpu_control *c, struct client *cl)
 		return 0;
 	}
 	cl->in_len += (size_t)n;
+	cl->used = now_ms();
 	return client_lines(c, cl);
 }
 
@@ -325,7 +388,8 @@ static void jobs_done(struct snpu_control *c)
 			struct client *cl = c->client[i];
 
 			cl->busy = false;
-			if ((rsp && client_send(cl, rsp)) || client_lines(c, cl) ||
+			cl->used = now_ms();
+			if ((rsp && client_send(c, cl, rsp)) || client_lines(c, cl) ||
 			    client_flush(cl))
 				client_close(c, i);
 		}
@@ -344,6 +408,31 @@ static int client_serve(struct snpu_control *c, struct client *cl, short ev)
 	return client_flush(cl);
 }
 
+/* Closes connections whose time is over. Returns ms until the next is, -1: there is none */
+static int expire(struct snpu_control *c)
+{
+	uint64_t now = now_ms(), next = UINT64_MAX;
+	unsigned int i;
+
+	for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++) {
+		struct client *cl = c->client[i];
+		uint64_t end;
+
+		if (!cl)
+			continue;
+		end = cl->in_end && (!cl->out_end || cl->in_end < cl->out_end) ? cl->in_end :
+		      cl->out_end;
+		if (end && end <= now) {
+			snpu_log(SNPU_LOG_ERR, "control: connection closed: %s", end == cl->in_end ?
+				 "a request is not complete in time" : "an answer is not read in time");
+			client_close(c, i);
+		} else if (end && end < next) {
+			next = end;
+		}
+	}
+	return next == UINT64_MAX ? -1 : (int)(next - now);
+}
+
 int snpu_control_run(struct snpu_control *c, int stop_fd)
 {
 	struct pollfd pfd[SNPU_CONTROL_MAX_CLIENTS + 3];
@@ -351,6 +440,8 @@ int snpu_control_run(struct snpu_control *c, int stop_fd)
 	unsigned int i, n;
 
 	while (!c->quit) {
+		int wait = expire(c);
+
 		pfd[0] = (struct pollfd) { .fd = stop_fd, .events = POLLIN };
 		pfd[1] = (struct pollfd) { .fd = c->fd, .events = POLLIN };
 		pfd[2] = (struct pollfd) { .fd = snpu_jobs_fd(c->jobs), .events = POLLIN };
@@ -364,7 +455,7 @@ int snpu_control_run(struct snpu_control *c, int stop_fd)
 						    (cl->out_len ? POLLOUT : 0));
 			who[n++] = i;
 		}
-		if (poll(pfd, n + 3, -1) < 0) {
+		if (poll(pfd, n + 3, wait) < 0) {
 			if (errno == EINTR)
 				continue;
 			return -errno;

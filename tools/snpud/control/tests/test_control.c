@@ -351,6 +351,93 @@ static void hostile_clients(void)
 	t_machine_end(m);
 }
 
+/* Whether the server has closed; does not wait */
+static bool closed(int fd)
+{
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		;
+	return !n || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+/*
+ * Connections that hold what others need too: a request that never ends, answers that nobody reads,
+ * places that are taken and not used. Beside each, one that behaves gets all of its answers.
+ */
+static void squatters(void)
+{
+	char path[] = "/tmp/snpu-control-XXXXXX", sock[64], err[256];
+	static char list[] = RPC("machine.info", "{}") "\n";
+	int good, bad, late, many[SNPU_CONTROL_MAX_CLIENTS];
+	struct {
+		int fds[2];
+		struct snpu_control *c;
+	} s;
+	unsigned int i, sent;
+	pthread_t t;
+
+	start();
+	CHECK(mkdtemp(path), "mkdtemp");
+	snprintf(sock, sizeof(sock), "%s/control.sock", path);
+	opts.path = sock;
+	opts.message_ms = opts.unread_ms = opts.idle_ms = 300;
+	s.fds[0] = eventfd(0, EFD_CLOEXEC);
+	s.c = snpu_control_open(&opts, err, sizeof(err));
+	CHECK(s.c, "%s", err);
+	CHECK(!pthread_create(&t, NULL, server, &s), "thread");
+	good = dial(sock);
+	/* a byte now and then: the whole request has one deadline, not each byte */
+	bad = dial(sock);
+	for (i = 0, sent = 0; i < 400 && !closed(bad); i++, usleep(20000)) {
+		sent += i < sizeof(list) - 2 && send(bad, list + i, 1, MSG_NOSIGNAL) == 1;
+		if (!ping(good)) {
+			CHECK(false, "step %u beside half a request", i);
+			break;
+		}
+	}
+	CHECK(i < 400 && sent < sizeof(list) - 2, "half a request is waited for, %u bytes", sent);
+	close(bad);
+	/* answers that are not read */
+	bad = dial(sock);
+	for (i = 0; i < 300; i++)
+		if (send(bad, list, sizeof(list) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			break;
+	for (i = 0; i < 400 && send(bad, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != -1; i++) {
+		CHECK(ping(good), "step %u beside one that reads no answers", i);
+		usleep(20000);
+	}
+	CHECK(i < 400 || errno == EPIPE, "unread answers are kept");
+	close(bad);
+	/* all places taken by connections that say nothing: the oldest makes room */
+	for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++) {
+		many[i] = dial(sock);
+		CHECK(ping(good), "step %u beside idle ones", i);
+	}
+	for (i = 0, late = -1; i < 400; i++) {
+		late = dial(sock);
+		if (ping(late))
+			break;
+		close(late);
+		late = -1;
+		usleep(20000);
+	}
+	CHECK(late >= 0, "no room");
+	CHECK(ping(good), "beside a late one");
+	for (i = 0; i < SNPU_CONTROL_MAX_CLIENTS; i++)
+		close(many[i]);
+	close(late);
+	CHECK(send(good, RPC("daemon.quit", "{}") "\n", strlen(RPC("daemon.quit", "{}")) + 1,
+		   MSG_NOSIGNAL) > 0, "send");
+	pthread_join(t, NULL);
+	snpu_control_close(s.c);
+	close(good);
+	close(s.fds[0]);
+	rmdir(path);
+	t_machine_end(m);
+}
+
 static void plane_kick(void *ctx)
 {
 	(void)ctx;
@@ -492,6 +579,7 @@ int main(int argc, char **argv)
 		{ "fabric", fabric },
 		{ "errors", errors },
 		{ "hostile_clients", hostile_clients },
+		{ "squatters", squatters },
 		{ "slow_methods", slow_methods },
 	};
 
