@@ -63,6 +63,11 @@ EOF
 ok 'half the link rate is refused' run 1 profile check "$dir/mine.json"
 ok 'with file, line, column and figures' \
 	says 'mine.json:5:3: fabric.link_bandwidth: 1.4e\+10 .* 1.96e\+11 .* 3.92e\+11'
+for base in nonsuch missing.json; do
+	sed "s/\"cm384\"/\"$base\"/" "$dir/mine.json" >"$dir/orphan.json"
+	ok "base $base is refused" run 1 profile check "$dir/orphan.json"
+	ok "base $base: where it is named" says "orphan.json:3:2: base: .*$base"
+done
 ok 'unknown name' run 1 profile show h100
 ok 'new name is told' says 'hgx-h100'
 ok 'wrong command' run 2 profile paint

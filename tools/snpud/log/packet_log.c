@@ -268,6 +268,11 @@ int snpu_plog_read(const char *path, struct snpu_plog_head *head, struct snpu_pl
 		what = strerror(errno);
 		goto out;
 	}
+	if (!S_ISREG(st.st_mode)) {
+		ret = -EINVAL;
+		what = "must be a regular file";
+		goto out;
+	}
 	ret = read_all(fd, head, sizeof(*head), &got);
 	if (ret) {
 		what = strerror(-ret);

@@ -318,7 +318,7 @@ static int parse_text(struct ctx *c, struct snpu_profile *p);
 static int parse_base(struct ctx *c, struct snpu_profile *p, json_object *o)
 {
 	struct ctx b = { .depth = c->depth + 1, .err = c->err, .err_len = c->err_len };
-	char path[4096], *name = NULL, *text;
+	char path[4096], why[256], *name = NULL, *text;
 	int ret;
 
 	ret = parse_string(c, "base", NULL, NULL, o, 255, &name);
@@ -333,9 +333,9 @@ static int parse_base(struct ctx *c, struct snpu_profile *p, json_object *o)
 	free(name);
 	if (ret)
 		return ret;
-	text = snpu_profile_read(path, c->err, c->err_len);
+	text = snpu_profile_read(path, why, sizeof(why));
 	if (!text)
-		return -EINVAL;
+		return fail(c, "base", NULL, NULL, "%s", why);
 	p->bases[c->depth] = strdup(path);
 	b.file = p->bases[c->depth];
 	b.text = text;

@@ -20,6 +20,8 @@
 
 struct out {
 	FILE *f;
+	int fd;
+	int error;		/* the first of a write; stdio keeps only that there was one */
 	uint64_t id;		/* of the packet; counts them in canonical order */
 	bool first;
 	const struct snpu_timing *t;
@@ -163,36 +165,61 @@ static int write_trace(struct out *o, const struct snpu_timing *t, const struct 
 	return rc;
 }
 
+static ssize_t trace_write(void *cookie, const char *buf, size_t len)
+{
+	struct out *o = cookie;
+	ssize_t n;
+
+	do
+		n = write(o->fd, buf, len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && !o->error)
+		o->error = errno;
+	return n < 0 ? 0 : n;
+}
+
+static int trace_close(void *cookie)
+{
+	struct out *o = cookie;
+
+	if (!close(o->fd))
+		return 0;
+	if (!o->error)
+		o->error = errno;
+	return -1;
+}
+
 int snpu_timing_trace(const struct snpu_timing *t, int fd, bool counters, char *err,
 		      size_t err_len)
 {
 	const struct snpu_tq **order;
 	struct out o = { .first = true, .t = t };
 	uint32_t q;
-	int rc, own;
+	static const cookie_io_functions_t io = { .write = trace_write, .close = trace_close };
+	int rc;
 
 	if (!t->ran) {
 		snprintf(err, err_len, "nothing was replayed");
 		return -ENODATA;
 	}
 	order = calloc(t->num_queues + 1, sizeof(struct snpu_tq *));
-	own = order ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-	o.f = own < 0 ? NULL : fdopen(own, "w");
+	o.fd = order ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	o.f = o.fd < 0 ? NULL : fopencookie(&o, "w", io);
 	if (!o.f) {
 		rc = order ? -errno : -ENOMEM;
 		snprintf(err, err_len, "trace: %s", strerror(-rc));
-		if (own >= 0)
-			close(own);
+		if (o.fd >= 0)
+			close(o.fd);
 		free(order);
 		return rc;
 	}
 	for (q = 0; q < t->num_queues; q++)
 		order[t->queues[q].rank] = &t->queues[q];
 	rc = write_trace(&o, t, order, counters);
-	if (!rc && ferror(o.f))
-		rc = -EIO;
 	if (fclose(o.f) && !rc)
-		rc = -errno;
+		rc = -EIO;
+	if (o.error)
+		rc = -o.error;
 	if (rc)
 		snprintf(err, err_len, "trace: %s", strerror(-rc));
 	free(order);
