@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
  * Hostile guest: random registers, admin commands, page tables, packets and doorbells, the same
- * ones every time. What is checked is that the device stays inside its memory (sanitizers), ends
- * every command in time, and works for the next one after a reset.
+ * ones every time. Half of its memory has no descriptor, and its client now and then does not answer;
+ * it turns bus mastering off and on, and wants more HBM than the computer gives. What is checked is
+ * that the device stays inside its memory (sanitizers) and its budget, ends every command in time, works
+ * for the next one after a reset, and that meanwhile another NPU makes every one of its steps.
+ *
+ * As fuzz_device SEED COUNT it does COUNT / 10 rounds with other numbers.
  */
 #include "harness.h"
 
+#include <linux/pci_regs.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +18,14 @@
 #define ROUNDS	250
 #define STEPS	400
 #define QUEUES	8
+#define BUDGET	(40ull << 20)
+#define SLOW	(T_HOST_BYTES / 2)	/* from here on its memory is reached by messages */
 
 static uint64_t seed;
+static unsigned int rounds = ROUNDS;
+static struct t_drv other;
+static struct t_queue victim;
+static uint64_t victim_steps;
 
 static uint64_t rnd(uint64_t n)
 {
@@ -68,7 +79,8 @@ static void odd_packet(union snpu_pkt *p)
 		SNPU_OP_ELTWISE, SNPU_OP_CONVERT, SNPU_OP_REDUCE_SUM, SNPU_OP_SOFTMAX,
 		SNPU_OP_RMSNORM, SNPU_OP_ACT, SNPU_OP_GATHER, SNPU_OP_ARGMAX, SNPU_OP_CRC32C,
 		SNPU_OP_SEM_SIGNAL, SNPU_OP_SEM_WAIT, SNPU_OP_BARRIER, SNPU_OP_TIMESTAMP,
-		SNPU_OP_INTERRUPT, SNPU_OP_INDIRECT,
+		SNPU_OP_INTERRUPT, SNPU_OP_INDIRECT, SNPU_OP_ATOMIC, SNPU_OP_REDUCE_ADD,
+		SNPU_OP_REDUCE_PULL, SNPU_OP_MULTICAST, SNPU_OP_ATTENTION,
 	};
 	unsigned int i;
 	bool tame;
@@ -84,8 +96,8 @@ static void odd_packet(union snpu_pkt *p)
 			p->q[i] = odd_number();
 	switch (p->hdr.op) {
 	case SNPU_OP_COPY:
-		p->copy.src = 0x40000000 + rnd(1u << 20);
-		p->copy.dst = 0x40000000 + rnd(1u << 20);
+		p->copy.src = 0x40000000 + rnd(2u << 20);
+		p->copy.dst = 0x40000000 + rnd(2u << 20);
 		p->copy.bytes = 1 + rnd(1u << 16);
 		memset(p->copy.rsvd, 0, sizeof(p->copy.rsvd));
 		break;
@@ -94,14 +106,14 @@ static void odd_packet(union snpu_pkt *p)
 		/* fall through */
 	case SNPU_OP_SEM_SIGNAL:
 		p->hdr.arg = (uint32_t)rnd(2);
-		p->sem.addr = 0x40000000 + (rnd(1u << 20) & ~7ull);
+		p->sem.addr = 0x40000000 + (rnd(2u << 20) & ~7ull);
 		memset(p->sem.rsvd, 0, sizeof(p->sem.rsvd));
 		break;
 	case SNPU_OP_TIMESTAMP:
-		p->misc.addr = 0x40000000 + (rnd(1u << 20) & ~7ull);
+		p->misc.addr = 0x40000000 + (rnd(2u << 20) & ~7ull);
 		break;
 	case SNPU_OP_INDIRECT:
-		p->misc.addr = 0x40000000 + (rnd(1u << 20) & ~63ull);
+		p->misc.addr = 0x40000000 + (rnd(2u << 20) & ~63ull);
 		p->misc.count = (uint32_t)(1 + rnd(300));
 		p->misc.rsvd0 = 0;
 		memset(p->misc.rsvd, 0, sizeof(p->misc.rsvd));
@@ -123,7 +135,7 @@ static void odd_admin(struct t_drv *d, uint64_t cpl)
 	case SNPU_ADM_QUEUE_CREATE:
 		d->mb->queue.queue = (uint32_t)rnd(QUEUES + 1);
 		d->mb->queue.ctx = rnd(8) ? 1 : (uint32_t)rnd(17);
-		d->mb->queue.ring_va = 0x40000000 + (rnd(1u << 20) & ~63ull);
+		d->mb->queue.ring_va = 0x40000000 + (rnd(2u << 20) & ~63ull);
 		d->mb->queue.cpl_addr = rnd(8) ? cpl + rnd(16) * 128 : odd_number();
 		d->mb->queue.ring_log2 = (uint8_t)(rnd(10) ? 4 + rnd(8) : rnd(256));
 		d->mb->queue.prio = (uint8_t)(rnd(10) ? rnd(3) : rnd(256));
@@ -167,6 +179,43 @@ static void odd_admin(struct t_drv *d, uint64_t cpl)
 	      (unsigned long long)t0 / 1000000);
 }
 
+static void set_master(struct t_drv *d, bool on)
+{
+	uint16_t v = PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0);
+
+	snpu_npu_cfg_write(d->npu, PCI_COMMAND, &v, sizeof(v));
+}
+
+/* The other client: a packet, memory that it has not had yet, now and then what waits for sections */
+static void victim_step(void)
+{
+	union snpu_pkt *p = t_put(&victim, SNPU_OP_FILL);
+	uint64_t n = victim_steps++;
+
+	p->hdr.arg = 8;
+	p->fill.dst = 0x40000000 + (n * 65536) % (8u << 20);
+	p->fill.bytes = 64;
+	p->fill.pattern = n;
+	t_ring(&victim);
+	CHECK(t_drain(&victim), "step %llu of the other NPU: state %u, error %u",
+	      (unsigned long long)n, victim.cpl->state, victim.cpl->error);
+	if (n % 64 == 0)
+		CHECK_EQ(t_inval(&other, 1, 0, 0), SNPU_ADM_S_OK);
+	if (n % 512 == 0)
+		snpu_npu_bus_changed(other.npu);
+}
+
+static void victim_start(struct snpu_machine *m)
+{
+	uint64_t root, mem;
+
+	t_drv_init(&other, m, 1);
+	root = t_ctx(&other, 1);
+	mem = t_hbm_alloc(&other, 8u << 20, SNPU_HUGE_SIZE);
+	t_map(&other, root, 0x40000000, 8u << 20, T_LEAF_HBM(mem));
+	CHECK_EQ(t_queue(&other, &victim, 0, 1, root, 4, 1), SNPU_ADM_S_OK);
+}
+
 /* Until the device has counted something, or for a short while */
 static void settle(struct t_drv *d)
 {
@@ -184,14 +233,15 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 	uint64_t root, tables, mem, cpl = t_host_alloc(d, 17 * 128, 128);
 	struct snpu_npu_counters c;
 	struct t_queue good;
-	unsigned int i, k;
+	struct snpu_machine_memory used;
+	unsigned int i, k, silent = 0;
 	uint64_t *db;
 
-	(void)m;
 	root = t_ctx(d, 1);
 	tables = t_hbm_alloc(d, 16 * 4096, 4096);
 	mem = t_hbm_alloc(d, 1u << 20, 4096);
 	t_map(d, root, 0x40000000, 1u << 20, T_LEAF_HBM(mem));
+	t_map(d, root, 0x40100000, 1u << 20, T_LEAF_HOST(T_HOST_IOVA + SLOW));
 	for (i = 0; i < (1u << 20) / 64; i++)
 		odd_packet((union snpu_pkt *)(d->hbm + mem) + i);
 	for (i = 0; i < 16 * 512; i++)
@@ -199,6 +249,20 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 			rnd(3) ? snpu_pte_table(tables + rnd(16) * 4096) : odd_pte();
 	((uint64_t *)(d->hbm + root))[1] = snpu_pte_table(tables);
 	for (i = 0; i < STEPS && !t_failures; i++) {
+		/* for a few steps its client says nothing */
+		if (silent && !--silent) {
+			t_answer(d);
+		} else if (!silent && !rnd(40)) {
+			silent = 1 + (unsigned int)rnd(6);
+			snpu_store_rel(&d->host.silent, 1);
+		}
+		if (!rnd(20))
+			victim_step();
+		if (!rnd(100)) {
+			set_master(d, false);
+			victim_step();
+			set_master(d, true);
+		}
 		switch (rnd(8)) {
 		case 0:
 			snpu_npu_reg_read(d->npu, rnd(0x1000), 1u << rnd(4));
@@ -231,10 +295,18 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 			odd_admin(d, cpl);
 		}
 	}
+	t_answer(d);
 	snpu_npu_get_counters(d->npu, &c);
 	CHECK(c.admin_cmds > c.admin_errors, "no command was ever right");
+	snpu_machine_get_memory(m, &used);
+	CHECK(used.hbm + used.scratch <= BUDGET, "HBM %llu, scratch %llu",
+	      (unsigned long long)used.hbm, (unsigned long long)used.scratch);
+	d->mb->scrub.offset = 0;
+	d->mb->scrub.bytes = 64u << 20;
+	CHECK_EQ(t_admin(d, SNPU_ADM_SCRUB), SNPU_ADM_S_OK);
 	/* whatever happened, a reset makes it new */
 	snpu_npu_reset(d->npu);
+	set_master(d, true);
 	d->hbm_next = SNPU_PAGE_SIZE;
 	d->host.next = 1u << 20;
 	t_drv_setup(d);
@@ -244,19 +316,32 @@ static void one_round(struct snpu_machine *m, struct t_drv *d, unsigned int roun
 	t_ring(&good);
 	CHECK(t_drain(&good), "round %u: a fresh queue does not run", round);
 	snpu_npu_reset(d->npu);
+	set_master(d, true);
 	t_drv_setup(d);
+	victim_step();
 }
 
 static void hostile_guest(void)
 {
-	struct snpu_machine *m = t_machine(2, 3, NULL);
+	struct snpu_profile *prof = t_profile();
+	struct snpu_machine_opts o = {
+		.profile = prof, .npus = 2, .workers = 1 + (unsigned int)(seed % 3),
+		.memory = BUDGET,
+	};
 	struct snpu_npu_counters c;
+	struct snpu_machine *m;
 	struct t_drv d;
 	unsigned int i;
+	char err[256];
 
-	seed = 0x9e3779b97f4a7c15ull;
+	m = snpu_machine_create(&o, err, sizeof(err));
+	CHECK(m, "%s", err);
+	if (!m)
+		return;
+	victim_start(m);
 	t_drv_init(&d, m, 0);
-	for (i = 0; i < ROUNDS && !t_failures; i++) {
+	d.host.slow_from = SLOW;
+	for (i = 0; i < rounds && !t_failures; i++) {
 		d.hbm_next = SNPU_PAGE_SIZE;
 		d.host.next = 1u << 20;
 		one_round(m, &d, i);
@@ -266,9 +351,13 @@ static void hostile_guest(void)
 	       (unsigned long long)c.admin_cmds, (unsigned long long)c.admin_errors,
 	       (unsigned long long)c.packets, (unsigned long long)c.faults,
 	       (unsigned long long)c.events);
-	CHECK(c.packets > 100 && c.faults > 10, "hardly anything ran");
+	printf("# %llu steps of the other NPU, %u messages\n", (unsigned long long)victim_steps,
+	       snpu_load(&d.host.asked));
+	CHECK(rounds < 50 || (c.packets > 100 && c.faults > 10), "hardly anything ran");
 	t_drv_end(&d);
-	t_machine_end(m);
+	t_drv_end(&other);
+	snpu_machine_destroy(m);
+	snpu_profile_free(prof);
 }
 
 int main(int argc, char **argv)
@@ -277,5 +366,11 @@ int main(int argc, char **argv)
 		{ "hostile_guest", hostile_guest },
 	};
 
+	seed = 0x9e3779b97f4a7c15ull;
+	if (argc > 1 && *argv[1] >= '0' && *argv[1] <= '9') {
+		seed = (strtoull(argv[1], NULL, 10) + 1) * 0x9e3779b97f4a7c15ull;
+		rounds = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 10) / 10 + 1 : ROUNDS;
+		argc = 1;
+	}
 	return t_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }
