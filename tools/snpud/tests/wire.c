@@ -100,6 +100,8 @@ void wire_finish(pid_t pid, int out)
 
 /* ---- a driver on vfio-user ---- */
 
+const struct snpu_vfuc_cfg *wire_client;
+
 uint64_t wire_reg_read(struct wire *w, uint64_t off, size_t len)
 {
 	uint64_t v = 0;
@@ -162,7 +164,7 @@ bool wire_dial(struct wire *w, unsigned int npu)
 
 	memset(w, 0, sizeof(*w));
 	snprintf(path, sizeof(path), "%s/npu%u.sock", wire_dir, npu);
-	ret = snpu_vfuc_connect(path, NULL, &w->c);
+	ret = snpu_vfuc_connect(path, wire_client, &w->c);
 	CHECK(!ret, "%s: %s", path, strerror(-ret));
 	if (ret)
 		return false;

@@ -66,6 +66,9 @@ void wire_reg_write(struct wire *w, uint64_t off, uint64_t v, size_t len);
 /** wire_admin() - run the command in the mailbox; SNPU_ADM_S_*, ~0: no answer */
 uint32_t wire_admin(struct wire *w, unsigned int op);
 
+/* What wire_dial() connects with, NULL: the defaults */
+extern const struct snpu_vfuc_cfg *wire_client;
+
 /** wire_dial() - connect; whether it worked */
 bool wire_dial(struct wire *w, unsigned int npu);
 
