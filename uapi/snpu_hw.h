@@ -1009,7 +1009,7 @@ union snpu_pkt {
 #define SNPU_ERR_INDEX		13	/* gather index out of range */
 #define SNPU_ERR_ABORTED	14	/* stopped by the driver or a reset */
 #define SNPU_ERR_INTERNAL	15	/* the device's own fault */
-#define SNPU_ERR_NOMEM		16	/* the machine has no memory left for a page of HBM; minor 6 */
+#define SNPU_ERR_NOMEM		16	/* no memory left in the machine behind fault_va; minor 6 */
 #define SNPU_ERR_MAX		16
 
 /* ---- events ------------------------------------------------------------------------------- */

@@ -26,8 +26,8 @@ static const char usage[] =
 "  --first-node N      fabric address of the first NPU, default 0\n"
 "  --profile NAME|FILE machine profile: cm384 (default), cm384-781, nvl72, hgx-h100, ... or a JSON file\n"
 "  --workers N         threads that execute packets, 1 .. 64; default: cores, at most 8\n"
-"  --memory SIZE       what HBM may take of the computer: bytes, K, M, G, T or % of all; default: what\n"
-"                      the computer, or the cgroup, has left\n"
+"  --memory SIZE       what HBM may take of the computer: bytes, K, M, G, T or % of all;\n"
+"                      default: what the computer, or the cgroup, has left\n"
 "  --timing            keep virtual time: timestamps, timing-only queues, snpuctl timing\n"
 "  --ideal             --timing with all efficiencies 1: engines and links at their peaks\n"
 "  --timing-records N  packets that virtual time keeps, 1 .. 16777216; default 4194304\n"
@@ -114,8 +114,8 @@ int snpud_options(int argc, char **argv, struct snpud_opts *o)
 			break;
 		case OPT_MEMORY:
 			if (snpud_memory_parse(optarg, &o->memory)) {
-				fprintf(stderr, "snpud: --memory %s: must be a number of bytes, K, M, G "
-					"or T from %lluM on, or 1%% .. 100%% of the computer's memory\n",
+				fprintf(stderr, "snpud: --memory %s: must be bytes, K, M, G or T from "
+					"%lluM on, or 1%% .. 100%% of the computer's memory\n",
 					optarg, SNPUD_MEMORY_MIN >> 20);
 				bad = 1;
 			}

@@ -423,8 +423,9 @@ static int expire(struct snpu_control *c)
 		end = cl->in_end && (!cl->out_end || cl->in_end < cl->out_end) ? cl->in_end :
 		      cl->out_end;
 		if (end && end <= now) {
-			snpu_log(SNPU_LOG_ERR, "control: connection closed: %s", end == cl->in_end ?
-				 "a request is not complete in time" : "an answer is not read in time");
+			snpu_log(SNPU_LOG_ERR, "control: connection closed: %s in time",
+				 end == cl->in_end ? "a request is not complete" :
+				 "an answer is not read");
 			client_close(c, i);
 		} else if (end && end < next) {
 			next = end;

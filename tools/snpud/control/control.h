@@ -35,10 +35,11 @@ struct snpu_control;
  * @plog: packet log or NULL
  * @plane: virtual time or NULL
  * @topo: of @plane
- * @message_ms: a request is whole so long after its first byte, or its connection is closed; 0: 5000
+ * @message_ms: a request is whole so long after its first byte, or its connection is closed;
+ *	0: 5000
  * @unread_ms: an answer is read so long after it was ready, likewise; 0: 10000
- * @idle_ms: when all connections are taken, a new one gets the place of one that has said nothing for
- *	so long; 0: 1000
+ * @idle_ms: when all connections are taken, a new one gets the place of one that has said nothing
+ *	for so long; 0: 1000
  */
 struct snpu_control_opts {
 	const char *path;

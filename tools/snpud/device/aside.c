@@ -3,15 +3,15 @@
  * Queues whose next packet needs memory that only messages to the client reach.
  *
  * A client may answer late or never, so no worker sends it a message: the worker puts the queue
- * aside, and a thread of the NPU executes the packet. That thread waits for nobody but its own
- * client. It is outside of its section while it waits, so snpu_quiesce() never waits for a client;
- * and since whatever was resolved before is stale after that, memory of the queue is only reached by
- * copies on this thread, never through pointers that a packet keeps.
+ * aside, and a thread of the NPU executes the packet. That thread waits for its own client and for
+ * no other. It is outside of its section while it waits, so snpu_quiesce() never waits for a client.
+ * All that was resolved before is stale after that: so on this thread packets reach the memory of
+ * the queue by copies only, and never through a pointer that they keep.
  *
  * States: a worker stores SNPU_RUN_ASIDE and kicks the thread after it has released the queue. The
  * thread executes, then gives the queue back to the workers (READY), or finds that it waits
- * (ASIDE_BLOCKED) and looks again whenever something may have changed: the WAKE register, a packet of
- * the same thread, the end of the wait's own timeout.
+ * (ASIDE_BLOCKED) and looks again whenever something may have changed: the WAKE register, a packet
+ * of the same thread, the end of the wait's own timeout.
  */
 #include <errno.h>
 #include <signal.h>
@@ -22,8 +22,8 @@
 #include "log/packet_log.h"
 #include "npu_priv.h"
 
-#define PIECE_BYTES	(256u << 10)	/* moved between two looks at whether the queue is to stop */
-#define AGAIN_NS	1000000		/* until a queue that another thread holds is looked at again */
+#define PIECE_BYTES	(256u << 10)	/* moved between two looks at queue->stop */
+#define AGAIN_NS	1000000		/* until the next look at a queue that another thread holds */
 #define AGAIN_MAX	2000u		/* such waits for an unmap of the client to end */
 
 /**
@@ -75,7 +75,7 @@ void snpu_aside_kick_blocked(struct snpu_machine *m)
 {
 	unsigned int i;
 
-	/* pairs with the barrier of look(): a queue that begins to wait is seen, or sees the change */
+	/* pairs with the barrier in visit(): this sees the queue wait, or the queue sees the change */
 	snpu_mb();
 	if (!snpu_load(&m->asides))
 		return;
@@ -94,7 +94,7 @@ static uint64_t visit(struct snpu_aside *a, struct snpu_queue *q)
 	uint64_t wait = UINT64_MAX;
 	uint32_t run;
 
-	/* whoever holds it is done in a moment, or has changed its state */
+	/* its owner is done in a moment, or changes its state */
 	if (!snpu_queue_trylock(q))
 		return AGAIN_NS;
 	snpu_mmu_sync(q);
@@ -102,7 +102,7 @@ static uint64_t visit(struct snpu_aside *a, struct snpu_queue *q)
 		snpu_store(&q->cpl->need_wake, 0);
 		(void)snpu_exec_queue(&a->w, q);
 		if (snpu_load(&q->run) == SNPU_RUN_ASIDE_BLOCKED) {
-			/* as the leader does before it sleeps: ask to be woken, then look once more */
+			/* as the leader before it sleeps: ask to be woken, then look again */
 			snpu_store(&a->blocked, 1);
 			snpu_store(&q->cpl->need_wake, 1);
 			snpu_mb();
@@ -272,7 +272,7 @@ void snpu_aside_end(struct snpu_npu *n)
 
 /*
  * A message of at most PIECE_BYTES, outside of the section. @bus is a copy; what is behind it lives
- * until set_bus() has taken the queues away, for which it waits until this thread has let go of them.
+ * until set_bus() has destroyed all queues, and this thread owns one of them.
  */
 static int message(struct snpu_worker *w, const struct snpu_bus *bus, uint64_t iova, void *buf,
 		   uint64_t len, bool write)
@@ -290,11 +290,11 @@ static int message(struct snpu_worker *w, const struct snpu_bus *bus, uint64_t i
 
 /**
  * snpu_aside_move() - copy from or to memory that only messages reach
- * @w: the thread of the NPU, in a section that ends and begins anew: pointers are stale on return
+ * @w: the thread of the NPU, in a section; another one on return: pointers are stale
  * @q: queue, owned
  * @iova: DMA address
  * @buf: private memory
- * @len: bytes wanted; receives bytes done, which may be fewer: resolve the rest anew
+ * @len: bytes wanted; receives bytes done, which may be fewer: resolve the rest again
  * @write: from @buf to there
  *
  * Return: SNPU_ERR_*.

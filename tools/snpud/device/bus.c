@@ -2,7 +2,7 @@
 /*
  * Access to the memory of the host an NPU is attached to. Callers are workers in a section, or hold
  * bus_lock: either keeps the mapping alive. None of this waits for the host: memory that only
- * messages reach is for aside.c, and for the mailbox and the event ring it is as if nothing answered.
+ * messages reach is for aside.c; for the mailbox and the event ring it is as if nothing answered.
  */
 #include <errno.h>
 #include <string.h>

@@ -2,15 +2,16 @@
 /*
  * The memory budget: what HBM may take of the computer.
  *
- * HBM is sparse, and any access of a packet may make a page exist. So each NPU keeps a mark for every
- * 2 MiB of its HBM that was touched, and a credit of what it may touch before it counts again. An
- * access to marked memory costs one load. The first to unmarked memory takes 2 MiB of the credit,
+ * HBM is sparse, and any access of a packet may make a page exist. So each NPU keeps a mark for
+ * every 2 MiB of its HBM that was touched, and a credit of what it may touch before it counts again.
+ * An access to marked memory costs one load. The first to unmarked memory takes 2 MiB of the credit,
  * whatever it needs; when the credit is used up, the files behind HBM say what is really taken, by
- * packets and by whatever clients wrote through BAR 2, and the credit is filled again as far as the
+ * packets and by what clients wrote through BAR 2, and the credit is filled again as far as the
  * budget allows. A scrub takes the marks away.
  *
- * Half of the budget is for whoever comes first; the other half is kept in equal parts for NPUs that
- * have less than their part, so that one that takes all it can get leaves the others theirs.
+ * Half of the budget goes to the NPUs that ask first; the other half is kept in equal parts for
+ * NPUs that have less than their part, so that one that takes all it can get leaves the others
+ * theirs.
  */
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@
 
 #define PIECE		SNPU_HUGE_SIZE		/* what one mark stands for */
 #define MAX_GRANT	(256ull << 20)
-#define AGAIN_NS	1000000ull		/* who was refused is not counted for again so soon */
+#define AGAIN_NS	1000000ull		/* no second count so soon after a refusal */
 #define SMALL_SCRATCH	(4ll << 20)		/* scratch of an engine that is always there */
 
 static uint64_t resident(const struct snpu_npu *n)
@@ -86,8 +87,8 @@ static bool fill(struct snpu_npu *n)
 							     PIECE));
 		n->refused_at = ok ? 0 : now;
 		if (!ok && !n->mem_refused++)
-			snpu_log(SNPU_LOG_ERR, "npu%u: no memory for more of its HBM: the machine uses "
-				 "%llu MiB, allowed %llu MiB (--memory)", n->index,
+			snpu_log(SNPU_LOG_ERR, "npu%u: no memory for more of its HBM: the machine "
+				 "uses %llu MiB, allowed %llu MiB (--memory)", n->index,
 				 (unsigned long long)(snpu_load(&m->mem_used) >> 20),
 				 (unsigned long long)(m->memory >> 20));
 	}

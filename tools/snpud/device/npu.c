@@ -194,7 +194,7 @@ void snpu_npu_set_bus(struct snpu_npu *n, const struct snpu_bus *bus)
 	snpu_add(&n->bus_gen, 1);
 	pthread_mutex_unlock(&n->bus_lock);
 	snpu_quiesce(n->m);
-	/* nobody reaches it any more: neither the next client nor the budget is to find it */
+	/* nothing reaches it any more: neither the next client nor the budget is to find it */
 	if (!bus) {
 		snpu_mem_scrub(n, 0, n->bar2_size);
 		(void)fallocate(n->hbm_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,

@@ -29,9 +29,9 @@ struct snpu_fabric;
  * @translate: finds memory behind a DMA address. 0: *@host points at it and *@run bytes from there
  *	are contiguous; -EOPNOTSUPP: memory that only @read and @write reach, *@run of it;
  *	-EFAULT: nothing there, or not with this access
- * @read: copies out of memory for which @translate says -EOPNOTSUPP, and of no other. May block for
- *	as long as the host takes to answer; called by the NPU's own thread for that. 0; -EAGAIN: such
- *	memory is being taken away, or was; another negative errno. NULL: there is none
+ * @read: copies out of memory for which @translate says -EOPNOTSUPP, and of no other. May block
+ *	for as long as the host takes to answer; called by the NPU's own thread for that. 0; -EAGAIN:
+ *	such memory is being taken away, or was; another negative errno. NULL: there is none
  * @write: copies into such memory; likewise
  * @cancel: ends @read and @write under way with -EAGAIN. NULL: they do not block
  * @messages: may there be such memory? Must not block. NULL: there may be
@@ -64,8 +64,8 @@ struct snpu_bus {
  * @delays: seed: workers pause at random between queues, for tests; 0: they do not
  * @plog: packet log or NULL; must outlive the machine
  * @plane: virtual time, fed by @plog, or NULL; the machine starts and stops it
- * @memory: bytes that HBM of all NPUs, and scratch memory, may take of the computer; what needs more
- *	is refused. 0: no limit
+ * @memory: bytes that HBM of all NPUs, and scratch memory, may take of the computer; what needs
+ *	more is refused. 0: no limit
  * @memory_left: bytes that the computer still has, asked before more is taken; or NULL
  */
 struct snpu_machine_opts {

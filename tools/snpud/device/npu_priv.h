@@ -13,8 +13,8 @@
  *	export slots, queue lists or the bus. Who takes such a thing away hides it, then
  *	calls snpu_quiesce(), which waits until every worker has left, or passed a checkpoint of,
  *	the section it was in. A worker in a section takes only @ev_lock, @ras_lock, @mem_lock and
- *	the bus's own locks, and waits for no one else. The threads of aside.c, which wait for clients, have
- *	sections too, and leave them meanwhile.
+ *	the bus's own locks, and waits for no one else. The threads of aside.c, which wait for
+ *	clients, have sections too, and leave them meanwhile.
  * npu->lock
  *	One admin command, register write or reset at a time; never taken by workers.
  * npu->bus_lock
@@ -27,7 +27,8 @@
  *	with the fabric's lock held, which takes npu->bus_lock; so no one changes states under
  *	a lock of an NPU.
  *
- * Order: npu->lock, npu->bus_lock, machine->list_lock, npu->ev_lock, npu->ras_lock.
+ * Order: npu->lock, npu->bus_lock, machine->list_lock, npu->ev_lock, npu->ras_lock. Nothing is
+ * taken under npu->cfg_lock, machine->mem_lock and machine->aside_lock.
  *
  * The leader is the one worker that scans doorbells. machine->lead is the token.
  */
@@ -304,9 +305,9 @@ struct snpu_machine {
 	uint64_t (*memory_left)(void);	/* or NULL */
 	uint64_t mem_used;		/* when it was counted last */
 	int64_t scratch;		/* of all engines */
-	pthread_mutex_t mem_lock;	/* who counts; a leaf */
+	pthread_mutex_t mem_lock;	/* counting; a leaf */
 
-	pthread_mutex_t aside_lock;	/* who makes a thread */
+	pthread_mutex_t aside_lock;	/* making a thread of aside.c */
 	uint32_t asides;		/* how many there are */
 
 	pthread_mutex_t list_lock;
@@ -370,7 +371,7 @@ struct snpu_mmu_hit {
 };
 
 /* SNPU_ERR_*; owner of the queue, in a section */
-/* Does only a message reach the memory at @va? *@run: bytes for which the answer holds; 0: unknown */
+/* Does only a message reach the memory at @va? *@run: bytes for which that holds; 0: unknown */
 bool snpu_mmu_needs_message(struct snpu_queue *q, uint64_t va, uint64_t len, bool write,
 			    uint64_t *run);
 unsigned int snpu_mmu_resolve(struct snpu_queue *q, uint64_t va, uint64_t len, bool write,

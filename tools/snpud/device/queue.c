@@ -49,7 +49,7 @@ void snpu_queue_lock(struct snpu_queue *q)
 	(void)snpu_queue_lock_timeout(q, 0);
 }
 
-/* As snpu_queue_lock(), for who has asked it to abort: it does not wait for the client's answers */
+/* As snpu_queue_lock(), after SNPU_STOP_ABORT: it does not wait for the client's answers */
 void snpu_queue_lock_abort(struct snpu_queue *q)
 {
 	while (snpu_queue_lock_timeout(q, CANCEL_NS))

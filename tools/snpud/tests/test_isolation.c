@@ -95,7 +95,7 @@ static void silent(void)
 		}
 		steps++;
 	}
-	printf("# %u steps beside a message that nobody answers\n", steps);
+	printf("# %u steps beside a message without an answer\n", steps);
 	CHECK(snpu_load(&asked), "nothing was asked");
 	CHECK(steps > 20, "the other client had to wait");
 	CHECK_EQ(bad_cpl->error, SNPU_ERR_BUS);
@@ -133,8 +133,8 @@ int main(int argc, char **argv)
 		{ "silent", silent },
 		{ "memory", memory },
 	};
-	const char *args[] = { "--socket-dir", wire_dir, "--npus", "2", "--workers", "1", "--memory",
-			       "128M", NULL };
+	const char *args[] = { "--socket-dir", wire_dir, "--npus", "2", "--workers", "1",
+			       "--memory", "128M", NULL };
 	char buf[1024], path[128];
 	pid_t pid;
 	int ret, out;

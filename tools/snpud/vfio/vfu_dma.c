@@ -209,7 +209,7 @@ static int message(struct snpu_vfu_dev *d, uint16_t cmd, uint64_t iova, void *bu
 	return ret;
 }
 
-/* @msg: the memory is one that only messages reach; when it is not any more the caller looks again */
+/* @msg: memory that only messages reach; -EAGAIN: it is not any more, the caller looks again */
 static int copy(struct snpu_vfu_dev *d, uint64_t iova, void *buf, size_t len, bool write, bool msg)
 {
 	uint8_t *b = buf;

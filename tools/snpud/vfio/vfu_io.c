@@ -135,7 +135,7 @@ static void take_fds(struct msghdr *m, struct snpu_vfu_fds *fds)
 
 /*
  * recvmsg() within the limit of a message of which @begun says whether a byte has come. SO_RCVTIMEO
- * would count anew for each piece, and a peer that sends a byte now and then would hold the
+ * would start again with each piece, and a peer that sends a byte now and then would hold the
  * connection for hours.
  */
 static ssize_t recv_within(int sock, struct msghdr *m, struct snpu_vfu_limit *lim, bool begun)

@@ -363,7 +363,7 @@ static bool closed(int fd)
 }
 
 /*
- * Connections that hold what others need too: a request that never ends, answers that nobody reads,
+ * Connections that hold what others need too: a request that never ends, answers that are not read,
  * places that are taken and not used. Beside each, one that behaves gets all of its answers.
  */
 static void squatters(void)

@@ -64,7 +64,7 @@ struct t_host {
 	uint32_t mapped;		/* atomic */
 	uint32_t slow_from;		/* offsets from here on are reached by messages only */
 	/* atomic; the client behind those messages */
-	uint32_t silent;		/* it does not answer: a message ends when it does, or is cancelled */
+	uint32_t silent;		/* no answer: a message waits for one, or for cancel */
 	uint32_t waiting;		/* messages that wait now */
 	uint32_t cancels;
 	uint32_t asked;			/* messages ever sent */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Hostile guest: random registers, admin commands, page tables, packets and doorbells, the same
- * ones every time. Half of its memory has no descriptor, and its client now and then does not answer;
- * it turns bus mastering off and on, and wants more HBM than the computer gives. What is checked is
- * that the device stays inside its memory (sanitizers) and its budget, ends every command in time, works
- * for the next one after a reset, and that meanwhile another NPU makes every one of its steps.
+ * ones every time. Half of its memory has no descriptor, and its client now and then does not
+ * answer; it turns bus mastering off and on, and wants more HBM than the computer gives. What is
+ * checked is that the device stays inside its memory (sanitizers) and its budget, ends every command
+ * in time, works for the next one after a reset, and that meanwhile another NPU makes every one of
+ * its steps.
  *
  * As fuzz_device SEED COUNT it does COUNT / 10 rounds with other numbers.
  */
@@ -186,7 +187,7 @@ static void set_master(struct t_drv *d, bool on)
 	snpu_npu_cfg_write(d->npu, PCI_COMMAND, &v, sizeof(v));
 }
 
-/* The other client: a packet, memory that it has not had yet, now and then what waits for sections */
+/* The other client: a packet, memory that it has not had yet, sometimes a wait for sections */
 static void victim_step(void)
 {
 	union snpu_pkt *p = t_put(&victim, SNPU_OP_FILL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The memory budget: who wants more than there is gets an error, in whatever way it is taken, and
- * the others keep what they have and what is kept for them.
+ * The memory budget: an NPU that wants more than there is gets an error, in whatever way it takes
+ * it, and the others keep what they have and what is kept for them.
  */
 #include "harness.h"
 

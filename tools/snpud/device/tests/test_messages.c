@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Memory that only messages to the client reach. A client that never answers holds up its own
- * queues, and nothing else: beside it, another NPU makes its steps while the messages wait. A client
- * that answers gets the results of any other memory.
+ * queues, and nothing else: beside it, another NPU makes its steps while the messages wait. A
+ * client that answers gets the results of any other memory.
  */
 #include "harness.h"
 
@@ -23,7 +23,8 @@ static struct t_queue victim;
 
 static void *at(uint64_t va)
 {
-	return va >= FAST ? (void *)(bad.hbm + hbm + (va - FAST)) : t_host_ptr(&bad, slow + (va - SLOW));
+	return va >= FAST ? (void *)(bad.hbm + hbm + (va - FAST)) :
+			    t_host_ptr(&bad, slow + (va - SLOW));
 }
 
 static void start(unsigned int workers)
@@ -214,7 +215,7 @@ static void operands_two_workers(void)
 	operands(2);
 }
 
-/* The event ring and the mailbox: nobody waits for them, so they are not there at all */
+/* The event ring and the mailbox: no thread waits for them, so it is as if they were not there */
 static void events_and_mailbox(void)
 {
 	struct snpu_npu_counters c;

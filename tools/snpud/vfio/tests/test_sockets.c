@@ -276,6 +276,7 @@ static void one_byte_now_and_then(void)
 		struct snpu_vfu_hdr h;
 		uint8_t data[32];
 	} m = { .h = { .cmd = SNPU_VFU_CMD_VERSION, .size = sizeof(m) } };
+	struct snpu_vfu_info info = { .argsz = sizeof(info) };
 	struct snpu_vfu_server *s;
 	struct toy t;
 	int fd;
@@ -291,8 +292,8 @@ static void one_byte_now_and_then(void)
 	/* no limit on how long a client says nothing */
 	fd = raw_hello(t.path);
 	CHECK_EQ(poll(&(struct pollfd){ .fd = fd, .events = POLLIN | POLLRDHUP }, 1, 900), 0);
-	CHECK_EQ(raw_call(fd, SNPU_VFU_CMD_GET_INFO, &(struct snpu_vfu_info){ .argsz = 16 }, 16, NULL,
-			  0, NULL, 0, NULL), 16);
+	CHECK_EQ(raw_call(fd, SNPU_VFU_CMD_GET_INFO, &info, sizeof(info), NULL, 0, NULL, 0, NULL),
+		 sizeof(info));
 	close(fd);
 	snpu_vfu_server_destroy(s);
 	toy_free(&t);
