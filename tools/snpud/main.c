@@ -23,6 +23,7 @@
 #include "snpud.h"
 #include "fabric/topo.h"
 #include "timing/plane.h"
+#include "vfio/vfu_proto.h"
 
 struct snpud {
 	struct snpud_opts opts;
@@ -40,16 +41,32 @@ struct snpud {
 	char err[512];
 };
 
-/* A memory file, a doorbell file and a socket for each NPU, and their clients' memory */
-static void raise_fd_limit(void)
+/*
+ * What an NPU takes: HBM, doorbells, copies of both, a socket; and what its client can make snpud
+ * hold: a connection and one that waits, an eventfd for each vector and one more, what comes with a
+ * message.
+ */
+#define FDS_NPU		(5u + 2 + SNPU_MSIX_VECTORS + 1 + SNPU_VFU_MAX_FDS)
+#define FDS_OTHERS	(32u + 2 * SNPU_CONTROL_MAX_CLIENTS)
+
+/* With enough for what all clients can hold, no client can keep another from connecting */
+static void raise_fd_limit(unsigned int npus)
 {
+	uint64_t need = (uint64_t)npus * FDS_NPU + FDS_OTHERS;
 	struct rlimit rl;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) || rl.rlim_cur == rl.rlim_max)
+	if (getrlimit(RLIMIT_NOFILE, &rl))
 		return;
-	rl.rlim_cur = rl.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &rl))
-		snpu_log(SNPU_LOG_ERR, "raising the limit of open files: %s", strerror(errno));
+	if (rl.rlim_cur != rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &rl))
+			snpu_log(SNPU_LOG_ERR, "raising the limit of open files: %s",
+				 strerror(errno));
+	}
+	if (rl.rlim_cur < need)
+		snpu_log(SNPU_LOG_ERR, "open files: %llu are allowed, the clients of %u NPUs can "
+			 "need %llu (ulimit -Hn): one may keep others from connecting",
+			 (unsigned long long)rl.rlim_cur, npus, (unsigned long long)need);
 }
 
 /* The directory is ours as long as the lock on its lock file is: stale sockets may then go */
@@ -264,7 +281,7 @@ int main(int argc, char **argv)
 		s.lock_fd = -1;
 		goto out;
 	}
-	raise_fd_limit();
+	raise_fd_limit(s.opts.npus);
 	if (take_signals(&s)) {
 		fprintf(stderr, "snpud: signals: %s\n", strerror(errno));
 		ret = SNPUD_EXIT_FAILED;
