@@ -354,7 +354,7 @@ TEST_F_TIMEOUT(bo, foreign_offset, SNPU_TEST_S)
 	uint32_t handle;
 	int other[2];
 
-	ASSERT_LE(2, snpu_count());
+	SNPU_NEED_NPUS(2);
 	ASSERT_EQ(0, snpu_bo_create(self->fd, SNPU_2M, DRM_SNPU_BO_HBM, &handle, &offset[0]));
 	ASSERT_EQ(0, snpu_bo_create(self->fd, SNPU_2M, DRM_SNPU_BO_HOST, &handle, &offset[1]));
 	/* another client of this NPU, and one of the next */

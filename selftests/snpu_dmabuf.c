@@ -29,7 +29,7 @@ FIXTURE(dmabuf) {
 
 FIXTURE_SETUP(dmabuf)
 {
-	ASSERT_LE(2, snpu_count());
+	SNPU_NEED_NPUS(2);
 	for (int i = 0; i < 2; i++) {
 		ASSERT_EQ(0, snpu_client_open(&self->c[i], i));
 		ASSERT_EQ(0, snpu_queue_make(&self->c[i], &self->q[i], 6, SNPU_PRIO_NORMAL, false));

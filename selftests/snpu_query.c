@@ -64,7 +64,7 @@ TEST_F_TIMEOUT(query, devices_differ, SNPU_TEST_S)
 {
 	struct snpu_client other;
 
-	ASSERT_LE(2, snpu_count());
+	SNPU_NEED_NPUS(2);
 	ASSERT_EQ(0, snpu_client_open(&other, 1));
 	EXPECT_NE(self->c.info.serial, other.info.serial);
 	EXPECT_NE(self->c.info.node_id, other.info.node_id);
@@ -155,6 +155,9 @@ TEST_F_TIMEOUT(query, bad_pointer, SNPU_TEST_S)
 	for (uint32_t type = DRM_SNPU_QUERY_DEVICE; type <= DRM_SNPU_QUERY_PEERS; type++) {
 		uint32_t size;
 
+		/* the empty list of an NPU that is alone touches no pointer */
+		if (type == DRM_SNPU_QUERY_PEERS && snpu_count() == 1)
+			continue;
 		for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 			size = 32;
 			EXPECT_EQ(-EFAULT, query(self->c.fd, type, bad[i], &size)) {
@@ -245,7 +248,7 @@ TEST_F_TIMEOUT(query, peers, SNPU_TEST_S)
 	unsigned int n = snpu_count(), found = 0;
 	uint32_t size = 0;
 
-	ASSERT_LE(2, n);
+	SNPU_NEED_NPUS(2);
 	ASSERT_LE(n, ARRAY_SIZE(peer));
 	ASSERT_EQ(0, query(self->c.fd, DRM_SNPU_QUERY_PEERS, 0, &size));
 	EXPECT_EQ((n - 1) * sizeof(peer[0]), size);

@@ -23,6 +23,21 @@
 #define SNPU_2M		(2ull << 20)
 #define SNPU_1G		(1ull << 30)
 
+/**
+ * SNPU_NEED_NPUS() - skip a test that this machine has too few NPUs for
+ * @n: NPUs
+ *
+ * The text names the number, by which a runner tells this skip from one that it does not expect. No
+ * NPU at all is a failure: the next call finds it.
+ */
+#define SNPU_NEED_NPUS(n)								\
+do {											\
+	unsigned int have_ = snpu_count();						\
+											\
+	if (have_ && have_ < (n))							\
+		SKIP(return, "needs %u NPUs, found %u", (unsigned int)(n), have_);	\
+} while (0)
+
 /* An address that no test ever maps, nor anything near it */
 #define SNPU_NOWHERE	0x00005a5a00000000ull
 
