@@ -151,7 +151,8 @@ collect()
 
 	: >"$carry/list" && : >"$carry/left" || die "cannot write to $carry"
 	for f in "${carry_files[@]}"; do
-		[[ -f $f && -r $f ]] || usage_die "--file: '$f' is not a file that can be read; --share takes directories"
+		[[ -f $f && -r $f ]] ||
+			usage_die "--file: '$f' is not a file that can be read; --share takes directories"
 		collect_file "$(realpath -s -- "$f")"
 	done
 	while IFS= read -r w; do
@@ -168,7 +169,8 @@ collect()
 	done < <(words_of "$@")
 	[[ -s $carry/list ]] || return 0
 	f=$(du -sm -- "$carry" | cut -f1)
-	((f <= carry_limit)) || die "the files of this command are $f MiB, up to $carry_limit MiB are carried: use --share"
+	((f <= carry_limit)) ||
+		die "the files of this command are $f MiB, up to $carry_limit MiB are carried: use --share"
 }
 
 # What follows runs in the tree, with the image's directories known
@@ -232,12 +234,17 @@ explain_missing()
 {
 	local v lib
 
-	if v=$(grep -oE "GLIBC_2\.[0-9]+' not found" <<<"$1" | grep -oE '[0-9.]+' | sort -V | tail -n 1) && [[ -n $v ]]; then
-		echo "it needs glibc $v, the guest has $(ldd --version | sed -n '1s/.* //p'): link it statically, or compile it in the tree: tools/vm/snpu-tree run -- cc ..."
+	v=$(grep -oE "GLIBC_2\.[0-9]+' not found" <<<"$1" | grep -oE '[0-9.]+' | sort -V | tail -n 1)
+	if [[ -n $v ]]; then
+		echo "it needs glibc $v, the guest has $(ldd --version | sed -n '1s/.* //p'):" \
+			"link it statically, or compile it in the tree: tools/vm/snpu-tree run -- cc ..."
 		return
 	fi
 	lib=$(sed -nE 's/^[[:space:]]*([^ ]+) => not found.*/\1/p' <<<"$1" | sort -u | paste -sd' ')
-	[[ -z $lib ]] || { echo "library missing, here and in the guest: $lib (LD_LIBRARY_PATH says where to look)"; return; }
+	if [[ -n $lib ]]; then
+		echo "library missing, here and in the guest: $lib (LD_LIBRARY_PATH says where to look)"
+		return
+	fi
 	head -n 1 <<<"$1"
 }
 
@@ -320,6 +327,7 @@ left_here()
 	local f
 
 	while IFS= read -r f; do
-		guest_has "$f" || msg "not in the guest: $f of this machine; --file takes a file there, --share a directory"
+		guest_has "$f" ||
+			msg "not in the guest: $f of this machine; --file takes a file there, --share a directory"
 	done <"$carry/left"
 }
