@@ -112,21 +112,23 @@ timing_summary()
 # the NPUs, in another process, reach it
 machine_opts()
 {
-	local n k share left=$mem cpu=0 slot chassis=1 accel=$1 bus
+	local n k share left=$mem cpu=0 slot chassis=1 accel=$1 bus huge=
 
-	qemu=(-nodefaults -no-user-config -display none -no-reboot
+	qemu=(-nodefaults -no-user-config -display none
 	      -machine q35,usb=off,smm=off,hpet=off,graphics=off -smp "$smp,sockets=$smp,cores=1,threads=1"
-	      -m "$mem" -kernel "$kernel_boot" -initrd "$dir/initrd")
+	      -m "$mem${maxmem:+,slots=8,maxmem=${maxmem}M}" -kernel "$kernel_boot" -initrd "$dir/initrd")
+	((reboot)) || qemu+=(-no-reboot)
 	if [[ $accel == kvm ]]; then
 		qemu+=(-accel kvm -cpu host,host-phys-bits=on)
 	else
 		# 5-level tables make each TLB miss dearer; PCI windows need more than 40 bits
 		qemu+=(-accel tcg,thread=multi -cpu max,la57=off,phys-bits=46)
 	fi
+	((hugetlb)) && huge=,hugetlb=on,hugetlbsize=2M
 	for ((n = 0; n < nodes; n++)); do
 		share=$((left / (nodes - n)))
 		left=$((left - share))
-		qemu+=(-object "memory-backend-memfd,id=mem$n,size=${share}M,share=on"
+		qemu+=(-object "memory-backend-memfd,id=mem$n,size=${share}M,share=on$huge"
 		       -numa "node,nodeid=$n,memdev=mem$n")
 	done
 	for ((cpu = 0; cpu < smp; cpu++)); do
@@ -146,6 +148,10 @@ machine_opts()
 	       -device virtserialport,chardev=status,name=snpu.status,nr=2
 	       -chardev "file,id=klog,path=$dir/klog"
 	       -device virtserialport,chardev=klog,name=snpu.klog,nr=3)
+
+	# QEMU wants it before the devices whose DMA it translates. Interrupts are not remapped: that
+	# works with every accelerator. caching-mode has the kernel announce each mapping.
+	[[ -z $viommu ]] || qemu+=(-device intel-iommu,intremap=off,caching-mode=on)
 
 	# A host bridge for each node, so that the guest knows the NPUs' nodes; one
 	# root port for each NPU, so that each can be reset and removed alone.
@@ -202,6 +208,19 @@ share_modules()
 	done | awk '!seen[$0]++' >"$dir/cmd/snpu/share-modules"
 }
 
+# print_qemu: the command line that run_guest would start QEMU with
+print_qemu()
+{
+	local word
+
+	machine_opts "$accel"
+	for word in qemu-system-x86_64 "${qemu[@]}" -append "$(kernel_line)"; do
+		[[ $word =~ ^[A-Za-z0-9_,.:/=@%+-]+$ ]] || word=$(sq "$word")
+		printf '%s ' "$word"
+	done
+	echo
+}
+
 # npu_device K: JSON, because a socket address is a structure. A model that
 # works on a long request must not be taken for dead (x-msg-timeout).
 npu_device()
@@ -210,7 +229,7 @@ npu_device()
 		echo "$stand_in,bus=port$1"
 		return
 	fi
-	printf '{"driver":"vfio-user-pci","bus":"port%d","x-msg-timeout":30000,' "$1"
+	printf '{"driver":"vfio-user-pci","id":"npu%d","bus":"port%d","x-msg-timeout":30000,' "$1" "$1"
 	printf '"socket":{"type":"unix","path":"%s/npu%d.sock"}}' "$sockets" "$1"
 }
 
@@ -221,6 +240,10 @@ kernel_line()
 	line+=" rdinit=/init mitigations=off audit=0 apparmor=0 selinux=0 nokaslr sysrq_always_enabled pci=hpiosize=0"
 	line+=" rcupdate.rcu_expedited=1 log_buf_len=4M"
 	((verbose)) && line+=" ignore_loglevel" || line+=" loglevel=5"
+	# a kernel that panics must not start again and again
+	((reboot)) && line=${line/panic=-1/panic=0}
+	[[ -z $viommu ]] || line+=" intel_iommu=on"
+	[[ $viommu != pt ]] || line+=" iommu=pt"
 	echo "$line guest.mode=$mode guest.npus=$npus guest.module=$module guest.loglevel=$loglevel $append"
 }
 
