@@ -5,7 +5,7 @@
 # kernel modules; cached) and project cpio (what this checkout built). Sourced.
 
 # Modules that a guest may want though snpu.ko does not depend on them
-base_modules='drm drm_exec drm_gpuvm drm_shmem_helper drm_buddy drm_suballoc_helper gpu-sched virtio_blk'
+base_modules='virtio_mem drm drm_exec drm_gpuvm drm_shmem_helper drm_buddy drm_suballoc_helper gpu-sched virtio_blk'
 
 recipe_key()
 {
