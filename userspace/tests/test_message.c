@@ -370,7 +370,7 @@ static void names(void)
 	CHECK(!strcmp(snpu_op_name(SNPU_OP_ATTENTION), "ATTENTION"));
 	CHECK(!strcmp(snpu_op_name(SNPU_OP_CLOCK), "CLOCK"));
 	CHECK(!strcmp(snpu_op_name(0xff), "?"));
-	CHECK(!strcmp(snpu_error_name(SNPU_ERR_MAX), "INTERNAL"));
+	CHECK(!strcmp(snpu_error_name(SNPU_ERR_INTERNAL), "INTERNAL"));
 	CHECK(!strcmp(snpu_error_name(SNPU_ERR_MAX + 1), "?"));
 	CHECK(*snpu_version());
 	CHECK_EQ(snpu_dtype_size(SNPU_DT_MAX + 1), 0);
