@@ -75,15 +75,20 @@ static void becomes_one(void)
 	for (i = 0; i < 100; i++)
 		snpu_vfu_msi_send(toy.dev, 3, ADDR, i);
 	snpu_vfu_msi_send(toy.dev, 4, ADDR, 0x44);
-	/* nothing was answered: one of each vector */
+	/*
+	 * Nothing was answered: one of each vector. The first is the one of the first call, or a
+	 * later one if the connection thread had not let go of the socket yet.
+	 */
 	NEED(next_msi(fd, &m) && next_msi(fd, &other));
-	CHECK_EQ(m.data, 0);
+	CHECK(m.data < 100);
 	CHECK_EQ(other.data, 0x44);
 	settle(fd);
 	/* the reply lets the last of the others go */
-	CHECK_EQ(answer(fd, &m, 0), 0);
-	NEED(next_msi(fd, &m));
-	CHECK_EQ(m.data, 99);
+	if (m.data != 99) {
+		CHECK_EQ(answer(fd, &m, 0), 0);
+		NEED(next_msi(fd, &m));
+		CHECK_EQ(m.data, 99);
+	}
 	CHECK_EQ(answer(fd, &m, 0), 0);
 	settle(fd);
 	/* what waits is forgotten by a reset; what is under way is not */
@@ -111,7 +116,7 @@ static void unread(void)
 	for (v = 0; v < TOY_VECTORS; v++) {
 		NEED(next_msi(fd, &m));
 		CHECK_EQ(m.a.iova, ADDR + v);
-		CHECK_EQ(m.data, v);
+		CHECK_EQ(m.data % TOY_VECTORS, v);
 	}
 	settle(fd);
 	close(fd);
