@@ -359,7 +359,7 @@ static void forever(void)
 	devs_close();
 }
 
-/* The other rank never comes: the queue says TIMEOUT, whoever destroys the communicator */
+/* The other rank never comes: the queue says TIMEOUT, whichever rank destroys the communicator */
 static void destroyed(void)
 {
 	struct snpu_coll_params p = { .field_mask = SNPU_COLL_PARAM_TIMEOUT,

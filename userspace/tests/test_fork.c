@@ -365,7 +365,7 @@ static void packets(void)
 	unmake(&w);
 }
 
-/* The child uses NPUs 2 and 3, which nobody else has */
+/* The child uses NPUs 2 and 3, which the parent does not use */
 static void own_set(void *arg)
 {
 	struct world *old = arg;

@@ -16,8 +16,8 @@
  * the one that looks. It pauses and looks again. Each meeting has a number of its own, which goes
  * into the id, so that communicators made one after the other with one id are never mixed up.
  *
- * Reading the place and taking a seat depend on who comes first, so they are no part of virtual
- * time.
+ * Reading the place and taking a seat depend on which rank comes first, so they are no part of
+ * virtual time.
  */
 #include "meet.h"
 
@@ -317,7 +317,7 @@ static int find_place(struct coll_meet *m)
 
 	place_name(&c->uid, name);
 	do {
-		/* by another token: it was withdrawn, and made anew, between look-up and import */
+		/* the place was withdrawn and made again, with another token, between lookup and import */
 		ret = snpu_seg_import_name(c->ctx, name, 0, &m->place);
 		if (ret == -ENOENT || ret == -EACCES)
 			continue;

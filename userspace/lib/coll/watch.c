@@ -475,7 +475,7 @@ void coll_break_and_stop(struct snpu_coll *c, int error)
 	uint64_t end = coll_deadline(TELL_NS);
 	unsigned int i, n;
 
-	/* the owner, who is here, keeps its queues until the communicator is broken */
+	/* the owner is in this process and keeps its queues until the communicator is broken */
 	pthread_mutex_lock(&lock);
 	n = error_of(c) ? 0 : c->watch->num_q;
 	memcpy(q, c->watch->q, sizeof(q));

@@ -126,7 +126,7 @@ static void writes(void)
 	refused("a fill");
 	CHECK(q.cpl->fault_va >= VA && q.cpl->fault_va < VA + BYTES, "at 0x%llx",
 	      (unsigned long long)q.cpl->fault_va);
-	/* it got most of what is not kept for the other */
+	/* it got most of the budget that is not reserved for the other NPU */
 	CHECK(taken() >= BUDGET - PART - 6 * MIB, "%llu MiB", (unsigned long long)(taken() / MIB));
 	victim_steps("writes");
 	/* a small piece is refused too, and no one else notices */
