@@ -73,7 +73,8 @@ here_runs()
 	interp=$(elf_interp "$1") || { echo "$interp"; return 1; }
 	[[ -n $interp ]] || return 0
 	[[ -x $interp ]] || { echo "$interp"; return 1; }
-	miss=$(libs_of "$interp" "$1" | sed -nE 's/^! (version [^ ]+).*/\1/p; s/^([^ ]+) -$/\1/p' | paste -sd' ')
+	miss=$(libs_of "$interp" "$1" | sed -nE 's/^! (version [^ ]+).*/\1/p; s/^([^ ]+) -$/\1/p' | sort -u |
+		paste -sd' ')
 	[[ -z $miss ]] || { echo "$miss"; return 1; }
 }
 
@@ -108,7 +109,7 @@ copy_in()
 	interp=$(elf_interp "$file") || die "$file cannot run in the guest: $interp, the guest is x86-64"
 	[[ -n $interp && -x $interp ]] || return 0
 	while read -r name path; do
-		[[ $path != */* || -e $carry/libs/$name ]] || cp -fL -- "$path" "$carry/libs/$name"
+		[[ $name == '!' || $path != */* || -e $carry/libs/$name ]] || cp -fL -- "$path" "$carry/libs/$name"
 	done < <(libs_of "$interp" "$file")
 	[[ $interp == /lib64/ld-linux-x86-64.so.2 ]] || {
 		mkdir -p "$carry/files${interp%/*}" && cp -fL -- "$interp" "$carry/files$interp"
