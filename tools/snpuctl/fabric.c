@@ -26,7 +26,7 @@ static int fault_usage(const char *what)
 
 static int no_socket(void)
 {
-	fprintf(stderr, "snpuctl: no socket: give --dir or --socket, or set SNPU_CONTROL\n");
+	fprintf(stderr, "snpuctl: %s\n", CTL_NO_SOCKET);
 	return CTL_USAGE;
 }
 

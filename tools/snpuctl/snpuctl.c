@@ -49,7 +49,8 @@ static const char usage[] =
 "  profile check NAME|FILE     does it add up? If not: file, line, column and why\n"
 "  log FILE                    print a packet log in canonical order\n"
 "\n"
-"  --socket PATH   control socket; default: $SNPU_CONTROL\n"
+"  --socket PATH   control socket; default: $SNPU_CONTROL, else as if\n"
+"                  by --dir $SNPU_SOCKET_DIR\n"
 "  --dir DIR       directory of the sockets: PATH is DIR/control.sock\n"
 "  --json          print results as JSON\n"
 "  --help, --version\n"
@@ -132,7 +133,7 @@ static int run(const char *socket, bool json, int argc, char **argv)
 	if (!c)
 		return bad(known ? "wrong number of arguments" : "unknown command", argv[0]);
 	if (!socket)
-		return bad("no socket: give --dir or --socket, or set SNPU_CONTROL", NULL);
+		return bad(CTL_NO_SOCKET, NULL);
 	if (argc > 1) {
 		params = json_object_new_object();
 		if (add_number(params, "npu", argv[1])) {
@@ -157,6 +158,12 @@ static int run(const char *socket, bool json, int argc, char **argv)
 	return fflush(stdout) ? CTL_FAILED : CTL_OK;
 }
 
+/* in_dir - the control socket of an snpud whose sockets are in @dir; -1 if @path is too small */
+static int in_dir(char *path, size_t size, const char *dir)
+{
+	return snprintf(path, size, "%s/control.sock", dir) < (int)size ? 0 : -1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -168,7 +175,7 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *socket = getenv("SNPU_CONTROL"), *svg = NULL;
+	const char *socket = getenv("SNPU_CONTROL"), *dir = getenv("SNPU_SOCKET_DIR"), *svg = NULL;
 	bool json = false;
 	char path[256];
 	int c;
@@ -179,8 +186,7 @@ int main(int argc, char **argv)
 			socket = optarg;
 			break;
 		case 'd':
-			if (snprintf(path, sizeof(path), "%s/control.sock", optarg) >=
-			    (int)sizeof(path))
+			if (in_dir(path, sizeof(path), optarg))
 				return bad("path too long", optarg);
 			socket = path;
 			break;
@@ -202,6 +208,12 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return bad("no command", NULL);
+	/* libsnpu reads it too, so snpuctl reaches the snpud that a program beside it uses */
+	if (!socket && dir) {
+		if (in_dir(path, sizeof(path), dir))
+			return bad("SNPU_SOCKET_DIR: path too long", dir);
+		socket = path;
+	}
 	argc -= optind;
 	argv += optind;
 	if (!strcmp(argv[0], "log"))
@@ -214,7 +226,7 @@ int main(int argc, char **argv)
 		if (argc > 2 || (argc == 2 && strcmp(argv[1], "once")))
 			return bad("top: only \"once\" may follow", NULL);
 		return socket ? ctl_top(socket, json, argc == 2) :
-		       bad("no socket: give --dir or --socket, or set SNPU_CONTROL", NULL);
+		       bad(CTL_NO_SOCKET, NULL);
 	}
 	if (!strcmp(argv[0], "timing"))
 		return ctl_timing(socket, argc - 1, argv + 1, json);

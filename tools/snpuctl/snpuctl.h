@@ -13,6 +13,8 @@
 #define CTL_FAILED	1	/* no connection, or snpud refused */
 #define CTL_USAGE	2
 
+#define CTL_NO_SOCKET	"no socket: give --dir or --socket, or set SNPU_CONTROL or SNPU_SOCKET_DIR"
+
 /**
  * ctl_call() - one request
  * @path: control socket

@@ -85,7 +85,7 @@ int ctl_timing(const char *socket, int argc, char **argv, bool json)
 	if (argc > at)
 		return usage("too many arguments");
 	if (!socket)
-		return usage("no socket: give --dir or --socket, or set SNPU_CONTROL");
+		return usage(CTL_NO_SOCKET);
 	if (file) {
 		fd = open_trace(file);
 		if (fd < 0)

@@ -120,7 +120,22 @@ ok 'an error that is not there' run 2 inject 0 gremlin 1
 ok 'an error that is not there: which there are' says 'hang QUEUE or fatal \[REASON\], not: gremlin'
 ok 'no number' run 2 inject x hang 1
 ok 'no number: which' says 'npu: x: must be a number'
-ok 'quit' run 0 quit
+# where the socket is: SNPU_CONTROL, else SNPU_SOCKET_DIR
+SNPU_SOCKET_DIR=$dir/none
+export SNPU_SOCKET_DIR
+ok 'SNPU_CONTROL before SNPU_SOCKET_DIR' run 0 ping
+unset SNPU_CONTROL
+ok '--dir before SNPU_SOCKET_DIR' run 0 --dir "$dir/s" ping
+ok 'SNPU_SOCKET_DIR without an snpud' run 1 ping
+ok 'SNPU_SOCKET_DIR without an snpud: where' says "$dir/none/control.sock: "
+unset SNPU_SOCKET_DIR
+ok 'no socket' run 2 ping
+ok 'no socket: how to give one' says 'set SNPU_CONTROL or SNPU_SOCKET_DIR'
+ok 'no socket: fabric' run 2 fabric show
+ok 'no socket: timing' run 2 timing summary
+SNPU_SOCKET_DIR=$dir/s
+export SNPU_SOCKET_DIR
+ok 'quit, of SNPU_SOCKET_DIR' run 0 quit
 ok 'after the end' run 1 ping
 ok 'after the end: where' says 'control.sock: .*is snpud running'
 echo "1..$n"
