@@ -297,6 +297,22 @@ void snpu_npu_get_info(struct snpu_npu *n, struct snpu_npu_info *info)
 	};
 }
 
+/*
+ * The rate of ticks is measured anew for each report, so the same number of ticks comes to a few ns
+ * more or less. A reader takes a counter that goes back for one that was reset: never go back.
+ */
+static uint64_t busy_ns(struct snpu_npu *n)
+{
+	uint64_t ns = snpu_machine_ticks_ns(n->m, snpu_load(&n->cnt_busy_ticks));
+	uint64_t last = snpu_load(&n->busy_ns);
+
+	while (ns > last)
+		if (__atomic_compare_exchange_n(&n->busy_ns, &last, ns, true, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return ns;
+	return last;
+}
+
 void snpu_npu_get_counters(struct snpu_npu *n, struct snpu_npu_counters *c)
 {
 	struct stat st;
@@ -307,7 +323,7 @@ void snpu_npu_get_counters(struct snpu_npu *n, struct snpu_npu_counters *c)
 		.bytes_written = snpu_load(&n->cnt_written),
 		.flops = snpu_load(&n->cnt_flops),
 		.faults = snpu_load(&n->cnt_faults),
-		.busy_ns = snpu_machine_ticks_ns(n->m, snpu_load(&n->cnt_busy_ticks)),
+		.busy_ns = busy_ns(n),
 		.events = snpu_load(&n->cnt_events),
 		.events_lost = snpu_load(&n->ev_lost),
 		.events_merged = snpu_load(&n->cnt_merged),

@@ -246,6 +246,7 @@ struct snpu_npu {
 	uint32_t resets;
 	/* atomic */
 	uint64_t cnt_packets, cnt_read, cnt_written, cnt_flops, cnt_faults, cnt_busy_ticks;
+	uint64_t busy_ns;		/* the most that was reported for cnt_busy_ticks */
 	uint64_t cnt_events, cnt_merged, cnt_irqs, cnt_admin, cnt_admin_errors;
 };
 

@@ -400,6 +400,36 @@ static void sleep_race(void)
 	end();
 }
 
+/* The time that an idle NPU was busy must not go back, by rounding either */
+static void busy_stands_still(void)
+{
+	struct snpu_npu_counters c;
+	uint64_t mem, root = start(1, 1, &mem), last;
+	struct t_queue q;
+	unsigned int i;
+
+	t_queue(&d, &q, 0, 1, root, 8, 1);
+	/* much of the time since start: the same share of the rate's error shows in the counter */
+	for (i = 0; i < 200; i++) {
+		union snpu_pkt *p = t_put(&q, SNPU_OP_FILL);
+
+		p->hdr.arg = 1;
+		p->fill.dst = VA;
+		p->fill.bytes = 1u << 20;
+	}
+	t_ring(&q);
+	CHECK(t_drain(&q), "drain");
+	snpu_npu_get_counters(d.npu, &c);
+	CHECK(c.busy_ns, "not busy at all");
+	for (i = 0, last = 0; i < 10000 && c.busy_ns >= last; i++) {
+		last = c.busy_ns;
+		snpu_npu_get_counters(d.npu, &c);
+	}
+	CHECK(c.busy_ns >= last, "busy %llu ns, then %llu ns", (unsigned long long)last,
+	      (unsigned long long)c.busy_ns);
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct t_case cases[] = {
@@ -413,6 +443,7 @@ int main(int argc, char **argv)
 		{ "indirect", indirect },
 		{ "irq_at", irq_at },
 		{ "sleep_race", sleep_race },
+		{ "busy_stands_still", busy_stands_still },
 	};
 
 	return t_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
