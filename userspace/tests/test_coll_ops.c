@@ -672,6 +672,7 @@ static void queues(void)
 		CHECK_EQ(((int32_t *)w.dev[r].p)[255], 4782969);
 	}
 	CHECK_EQ(snpu_coll_destroy(w.comm[2]), 0);
+	CHECK_EQ(snpu_coll_destroy(w.comm[2]), -EINVAL);
 	w.comm[2] = NULL;
 	for (r = 0; r < 3; r++)
 		CHECK_EQ(snpu_queue_destroy(q2[r]), 0);
@@ -735,6 +736,9 @@ static void arguments(void)
 	IS_EINVAL(snpu_coll_recv(w.comm[0], w.dev[0].q, 0, 1, SNPU_DT_I8, 9));
 	CHECK_TEXT(snpu_coll_last_error(), "peer 9 is not 0 to 1");
 	CHECK_EQ(snpu_coll_destroy(NULL), 0);
+	/* never made; one that was destroyed is the same to the library */
+	IS_EINVAL(snpu_coll_destroy((struct snpu_coll *)&uid));
+	CHECK_TEXT(snpu_coll_last_error(), "is no live communicator");
 	IS_EINVAL(snpu_coll_all_reduce(w.comm[0], w.dev[1].q, 0, 0, 0, SNPU_DT_F32, 0));
 	CHECK_TEXT(snpu_coll_last_error(), "not of rank 0's context");
 	IS_EINVAL(snpu_coll_all_reduce(w.comm[0], w.dev[0].q, send_va(&w, 0) + 2, recv_va(&w, 0), 1,

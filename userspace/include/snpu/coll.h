@@ -142,7 +142,7 @@ int snpu_coll_split(struct snpu_coll *comm, int color, int key, struct snpu_coll
  */
 int snpu_coll_shrink(struct snpu_coll *comm, const unsigned int *excluded, unsigned int n,
 		     struct snpu_coll **out, const struct snpu_coll_params *params);
-/* Frees a rank; waits for what it has outstanding. NULL is no error */
+/* Frees a rank; waits for what it has outstanding. NULL is no error; -EINVAL: destroyed before */
 int snpu_coll_destroy(struct snpu_coll *comm);
 
 /*

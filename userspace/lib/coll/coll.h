@@ -199,6 +199,7 @@ struct coll_reg {
  * @next: of those watched
  */
 struct snpu_coll {
+	struct snpu_coll *next;		/* of the communicators of this process, see comm.c */
 	struct snpu_ctx *ctx;
 	unsigned int rank;
 	struct coll_topo topo;

@@ -18,6 +18,37 @@ static void set_caps(struct snpu_coll *c, uint32_t caps)
 		c->lists = COLL_HAS_LISTS | (caps & SNPU_CAP_IN_SWITCH ? COLL_HAS_SWITCHES : 0);
 }
 
+/*
+ * Communicators that exist, so that a handle that was destroyed is recognised. Adding and removing
+ * are one store each: a child of fork() finds the list whole whatever its parent was doing.
+ */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct snpu_coll *all;
+
+static void list_add(struct snpu_coll *c)
+{
+	pthread_mutex_lock(&all_lock);
+	c->next = all;
+	__atomic_store_n(&all, c, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&all_lock);
+}
+
+/* Removes @c, of which nothing is read if it is not there. Return: whether it was there */
+static bool list_del(const struct snpu_coll *c)
+{
+	struct snpu_coll **p;
+	bool found;
+
+	pthread_mutex_lock(&all_lock);
+	for (p = &all; *p && *p != c; p = &(*p)->next)
+		;
+	found = *p;
+	if (found)
+		__atomic_store_n(p, c->next, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&all_lock);
+	return found;
+}
+
 int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsigned int rank,
 	     const struct snpu_coll_uid *uid, const struct snpu_coll_params *params)
 {
@@ -54,6 +85,7 @@ int coll_new(struct snpu_coll **out, struct snpu_ctx *ctx, unsigned int n, unsig
 		coll_free(c);
 		return ret;
 	}
+	list_add(c);
 	*out = c;
 	return 0;
 }
@@ -150,6 +182,7 @@ static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 void coll_comm_forked(void)
 {
 	pthread_mutex_init(&connecting, NULL);
+	pthread_mutex_init(&all_lock, NULL);
 }
 
 static int connect_locked(struct snpu_coll *c, unsigned int peer)
@@ -202,6 +235,7 @@ void coll_free(struct snpu_coll *c)
 	struct coll_old *old;
 	unsigned int i;
 
+	list_del(c);
 	coll_windows_free(c);
 	for (i = 0; c->peer && i < c->topo.n; i++)
 		snpu_mem_free(c->peer[i].mem);
@@ -369,12 +403,16 @@ static void drain(struct snpu_coll *c)
  * Waits for outstanding operations of this rank, and until the other ranks have taken what it sent;
  * tells its neighbours that it leaves. An operation that was not submitted, and has not moved for
  * @timeout_ns, breaks the communicator: -ETIMEDOUT. An operation of all ranks that it has not called, when
- * another has or will, breaks the communicator: -ECONNRESET. Return: 0.
+ * another has or will, breaks the communicator: -ECONNRESET. Return: 0; -EINVAL: it was destroyed
+ * before.
  */
 COLL_EXPORT int snpu_coll_destroy(struct snpu_coll *c)
 {
 	if (!c)
 		return 0;
+	if (!list_del(c))
+		return coll_fail(-EINVAL, "snpu_coll_destroy: %p is no live communicator: destroyed "
+				 "before, or not from this library", (void *)c);
 	if (coll_forked(c)) {
 		coll_watch_drop(c);
 		coll_free(c);
