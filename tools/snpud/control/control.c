@@ -28,6 +28,7 @@
 #define MESSAGE_MS	5000u
 #define UNREAD_MS	10000u
 #define IDLE_MS		1000u
+#define REFUSED_LOG_MS	1000u
 
 struct client {
 	int fd;
@@ -50,6 +51,8 @@ struct snpu_control {
 	char *path;
 	int fd;
 	int spare_fd;		/* given up to refuse a connection when fds have run out */
+	unsigned int refused;	/* connections since the last line about that */
+	uint64_t refused_ms;	/* when that line was written */
 	bool quit;
 	uint64_t next_id;
 	struct snpu_jobs *jobs;
@@ -164,6 +167,19 @@ static unsigned int free_place(struct snpu_control *c)
 	return idle;
 }
 
+/* At most a line a second: a client can make connections without end */
+static void log_refusal(struct snpu_control *c, const char *why)
+{
+	uint64_t now = now_ms();
+
+	c->refused++;
+	if (c->refused_ms && now - c->refused_ms < REFUSED_LOG_MS)
+		return;
+	snpu_log(SNPU_LOG_ERR, "control: connections refused: %u: %s", c->refused, why);
+	c->refused = 0;
+	c->refused_ms = now;
+}
+
 static void accept_one(struct snpu_control *c)
 {
 	struct client *cl;
@@ -172,7 +188,7 @@ static void accept_one(struct snpu_control *c)
 
 	fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-		snpu_log(SNPU_LOG_ERR, "control: connection refused: %s", strerror(errno));
+		log_refusal(c, strerror(errno));
 		close(c->spare_fd);
 		fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
@@ -188,8 +204,7 @@ static void accept_one(struct snpu_control *c)
 	i = free_place(c);
 	cl = i < SNPU_CONTROL_MAX_CLIENTS ? malloc(sizeof(*cl)) : NULL;
 	if (!cl) {
-		snpu_log(SNPU_LOG_ERR, "control: connection refused: %u are open",
-			 SNPU_CONTROL_MAX_CLIENTS);
+		log_refusal(c, "as many as there may be are open");
 		/* a socket that is new has room for it */
 		(void)!send(fd, FULL, sizeof(FULL) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		close(fd);
