@@ -175,7 +175,7 @@ static void taken_while_used(void)
 			CHECK(gets_on());
 		close(fd);
 	}
-	CHECK(toy_mappings() <= before + 4);
+	CHECK(toy_mappings() <= before + TOY_MAPPINGS_SLACK);
 	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
@@ -203,7 +203,7 @@ static void lost_too_much(void)
 	}
 	CHECK(toy_said("more than 64 files"));
 	/* a mapping becomes two at most */
-	CHECK(toy_mappings() <= before + 2 * 81 + 4);
+	CHECK(toy_mappings() <= before + 2 * 81 + TOY_MAPPINGS_SLACK);
 	snpu_vfuc_close(c);
 	/* the next client begins with none */
 	c = client();
