@@ -22,7 +22,11 @@ direct_here()
 
 	# names of built programs are not looked for on this machine
 	[[ $1 == */* ]] || ! built_program "$1" >/dev/null || return 0
-	prog=$(type -P -- "$1") || die "direct: '$1': there is no such program on this machine"
+	prog=$(type -P -- "$1")
+	if [[ -z $prog ]]; then
+		[[ ! -e $1 ]] || die "direct: '$1' is not an executable file (chmod +x if it is a program)"
+		die "direct: '$1': there is no such program on this machine"
+	fi
 	for w; do
 		w=$(readlink -m -- "$w")
 		[[ $w != "$build"/host/* ]] || return 0

@@ -276,7 +276,7 @@ show_log()
 	local n
 
 	n=$(wc -l <"$dir/console" 2>/dev/null || echo 0)
-	msg "kernel log of the guest (last 200 of $n lines):"
+	msg "kernel log of the guest (the last 200 lines at most, of $n):"
 	tail -n 200 -- "$dir/console" | tr -d '\r' | sed 's/^/  | /' >&2
 	show_snpud_log
 }
