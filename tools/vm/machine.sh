@@ -118,6 +118,8 @@ machine_opts()
 	      -machine q35,usb=off,smm=off,hpet=off,graphics=off -smp "$smp,sockets=$smp,cores=1,threads=1"
 	      -m "$mem${maxmem:+,slots=8,maxmem=${maxmem}M}" -kernel "$kernel_boot" -initrd "$dir/initrd")
 	((reboot)) || qemu+=(-no-reboot)
+	# a guest started like this does not wake from suspend to RAM, so it is not offered
+	qemu+=(-global ICH9-LPC.disable_s3=1)
 	if [[ $accel == kvm ]]; then
 		qemu+=(-accel kvm -cpu host,host-phys-bits=on)
 	else
