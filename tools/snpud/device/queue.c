@@ -292,6 +292,9 @@ int snpu_queue_resume(struct snpu_npu *n, uint32_t id)
 
 	if (!q)
 		return -ENOENT;
+	/* Only SUSPEND, which n->lock keeps out, suspends; a packet in flight may take minutes */
+	if (snpu_load(&q->run) != SNPU_RUN_SUSPENDED)
+		return 0;
 	snpu_queue_lock(q);
 	pthread_mutex_lock(&n->bus_lock);
 	snpu_mmu_sync(q);
