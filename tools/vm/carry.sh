@@ -221,7 +221,7 @@ place_elf()
 	[[ -z $bad ]] || die "$to cannot run in the guest: $(explain_missing "$bad")"
 	while read -r name path; do
 		case $path in
-		"$stage"/*|"$image_base"/root/*) ;;
+		"$stage"/*|"$image_base/root"/*) ;;
 		/usr/lib/*|/lib/*)
 			[[ $path == /usr/* ]] || path=/usr$path
 			guest_has "$path" || { mkdir -p "$root${path%/*}" && cp -fL -- "$path" "$root$path"; } ;;

@@ -298,7 +298,7 @@ void snpu_npu_get_info(struct snpu_npu *n, struct snpu_npu_info *info)
 }
 
 /*
- * The rate of ticks is measured anew for each report, so the same number of ticks comes to a few ns
+ * The rate of ticks is measured again for each report, so the same number of ticks gives a few ns
  * more or less. A reader takes a counter that goes back for one that was reset: never go back.
  */
 static uint64_t busy_ns(struct snpu_npu *n)

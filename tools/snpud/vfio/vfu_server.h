@@ -111,7 +111,7 @@ struct snpu_vfu_region {
  * @message_timeout_ms: a message of the client must be complete so long after its first byte, and
  *	VERSION so long after it connected, 0: 5000
  * @max_dma_maps: DMA regions of one client at a time, 0: 1048576. A client that names its own limit
- *	is told no more than that
+ *	gets that one if it is lower
  * @dma_files: mappings of files that each client can have, 0: 64. Regions of one file have one in
  *	common, or a few; each can take two of the process's mappings, of which the kernel allows
  *	vm.max_map_count
