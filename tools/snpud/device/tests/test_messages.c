@@ -109,6 +109,10 @@ static void rings(unsigned int workers)
 	}
 	CHECK(T_WAIT(snpu_load(&bad.host.waiting)), "no message is sent");
 	victim_steps("rings");
+	/* no effect on what is not suspended, so RESUME does not wait for the answer either */
+	for (i = 0; i < HOSTS; i++)
+		CHECK_EQ(t_queue_op(&q[i], SNPU_ADM_QUEUE_RESUME), SNPU_ADM_S_OK);
+	CHECK(snpu_load(&bad.host.waiting), "RESUME waited for an answer");
 	t_answer(&bad);
 	for (i = 0; i < HOSTS; i++) {
 		CHECK(t_drain(&q[i]), "queue %u: error %u", i, q[i].cpl->error);
